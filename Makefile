@@ -1,0 +1,56 @@
+# `make demo` and `make test` need Python 3.11 and make, nothing else: each builds .venv by itself.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+SERVE  ?=
+
+.DEFAULT_GOAL := help
+
+help: ## show this table
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(STAMP)
+
+install: $(STAMP) ## build .venv
+
+demo: $(STAMP) ## screen the bundled teaching cohort through a FHIR server in this process
+	$(BIN)/fhir-adapter demo $(if $(SERVE),--serve)
+
+test: $(STAMP) ## everything offline, with coverage
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python -m tests.coverage_gate
+
+test-deep: $(STAMP) ## properties at length, fuzz, crash runs
+	$(BIN)/python -m pytest -n auto -m deep
+
+check: $(STAMP) ## format, lint, types, imports, words
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/basedpyright --level error
+	$(BIN)/lint-imports
+	$(BIN)/codespell fhir_adapter tests docs mappings README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md
+
+format: $(STAMP) ## format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## the benchmarks, with ratios
+	$(BIN)/python -m benchmarks
+
+wheel: $(STAMP) ## build the wheel and run its demo outside this checkout
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --wheel --outdir dist
+	$(BIN)/python tests/wheel/try_wheel.py dist
+
+lock: ## pin requirements with hashes again
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements/runtime.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group dev pyproject.toml -o requirements/dev.txt
+
+.PHONY: help install demo test test-deep check format bench wheel lock
