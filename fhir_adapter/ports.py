@@ -48,6 +48,8 @@ class Pulled:
     types: tuple[PulledType, ...]
     requests: int = 0
     issues: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    """Other ids of the same person (merges, followed to the end); their resources are as sent."""
 
 
 class RecordSource(Protocol):

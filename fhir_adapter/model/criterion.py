@@ -15,6 +15,7 @@ from msgspec import Meta
 from fhir_adapter.model.fact import Kind
 
 DurationText = Annotated[str, Meta(pattern=r"^\d+ (hour|day|week|month|year)s?$")]
+DurationOrNone = Annotated[str, Meta(pattern=r"^(none|\d+ (hour|day|week|month|year)s?)$")]
 QuantityText = Annotated[str, Meta(pattern=r"^[+-]?\d+(\.\d+)?( \S.*)?$")]
 NumberText = Annotated[str, Meta(pattern=r"^\d+(\.\d+)?$")]
 EdgeText = Annotated[
@@ -50,7 +51,9 @@ class Window(_Part, kw_only=True):
     from_: EdgeText | None = msgspec.field(default=None, name="from")
     to: EdgeText | None = None
     or_from: EdgeText | None = None
-    """Used for an edge whose anchor has an open start ("open start: before its end")."""
+    """Takes the place of ``from`` when the anchor's start is open."""
+    or_to: EdgeText | None = None
+    """Takes the place of ``to`` when the anchor's start is open."""
     without_anchor: Literal["unknown", "empty"] = "unknown"
     """What a window means when the record shows that its named anchor never happened."""
 
@@ -87,8 +90,13 @@ class Events(_Part, kw_only=True):
     stage: str | None = None
     same_day_as: Events | None = None
     """Only facts of a local date on which such an event also stands."""
+    not_in_earlier: str | None = None
+    """Name of an episode: facts of its earlier runs are not used."""
+    also: Events | None = None
+    """A second retrieve whose facts count as well; the tests of this one apply to them."""
     if_absent: AbsencePolicy | None = None
-    """Overrides the criterion's policy for this retrieve."""
+    """Overrides the criterion's policy for this retrieve: a side condition of the reading, whose
+    answer is not printed as assumed."""
 
 
 class _Node(_Part, kw_only=True, tag_field="node"):
@@ -113,7 +121,7 @@ class _Selection(_Node, kw_only=True):
     test: ValueTest
     n: Annotated[int, Meta(ge=1)] = 1
     """The test must hold for each of the n selected (or for all there are, if fewer)."""
-    fresh: DurationText | Literal["none"] | None = None
+    fresh: DurationOrNone | None = None
     """Overrides the criterion's freshness limit."""
 
 
@@ -226,6 +234,8 @@ class UnlessConfounded(_Node, kw_only=True, tag="unless-confounded"):
 
     test: Node
     by: tuple[Confounder, ...]
+    question: str | None = None
+    """What to ask when a confounder stands beside the value."""
 
 
 class ScoreInput(_Part, kw_only=True):

@@ -6,7 +6,7 @@ The column list of the fact tables is this struct, field by field, and exists no
 from __future__ import annotations
 
 from decimal import Decimal
-from enum import Enum
+from enum import StrEnum
 
 import msgspec
 
@@ -15,7 +15,7 @@ from fhir_adapter.model.dates import DATE_EARLIEST, DATE_LATEST, EARLIEST, LATES
 from fhir_adapter.model.truth import Reason
 
 
-class Kind(Enum):
+class Kind(StrEnum):
     """What sort of statement a fact is (design section 3)."""
 
     PATIENT = "patient"
@@ -35,7 +35,7 @@ class Kind(Enum):
     ENTERED = "entered"
 
 
-class Standing(Enum):
+class Standing(StrEnum):
     """Whether a fact counts, is kept but ignored, or makes what it touches unknown."""
 
     COUNTS = "counts"

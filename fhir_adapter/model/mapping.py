@@ -34,6 +34,9 @@ class CodeSet:
     version: str
     codes: tuple[Code, ...]
     families: tuple[Family, ...] = ()
+    partial_systems: frozenset[str] = frozenset()
+    """Systems of which the set enumerates only a level that real data seldom carries (RxNorm
+    ingredients, where orders name products): a record that has only these counts as not mapped."""
     without_codes: tuple[Code, ...] = ()
     without_families: tuple[Family, ...] = ()
 

@@ -51,6 +51,8 @@ class CriterionResult:
     """One criterion for one patient at one as_of."""
 
     criterion: str
+    gate: bool = False
+    """The criterion is a gate."""
     truth: Truth
     reason: Reason | None
     verdict: Verdict

@@ -9,7 +9,7 @@ import msgspec
 from fhir_adapter.model.criterion import (
     AbsencePolicy,
     Anchor,
-    DurationText,
+    DurationOrNone,
     Events,
     Node,
 )
@@ -85,7 +85,7 @@ class Criterion(_Part, kw_only=True):
     passing_if: Node | None = None
     """When this is TRUE an answer against is passing, whatever ``lasts`` says."""
     if_absent: AbsencePolicy
-    fresh: DurationText | Literal["none"]
+    fresh: DurationOrNone
     """Age beyond which a latest value or an answer is stale."""
     settled: Settled
     settled_when: dict[str, Settled] = {}
@@ -112,7 +112,7 @@ class Question(_Part, kw_only=True):
     id: str
     text: str
     who: Literal["coordinator", "treating-team", "investigator", "patient"]
-    valid_for: DurationText | Literal["none"] = "none"
+    valid_for: DurationOrNone = "none"
 
 
 class Pointer(_Part, kw_only=True):

@@ -22,6 +22,8 @@ class Truth(Enum):
     FALSE = "false"
     UNKNOWN = "unknown"
 
+    __hash__ = object.__hash__  # members are singletons; Enum's own hash runs in Python
+
     def __bool__(self) -> NoReturn:
         raise TypeError("a Truth has three values: compare with `is Truth.TRUE`")
 
