@@ -1,0 +1,228 @@
+"""Numbers and units: canonical values from exact ratios, intervals for comparators and ranges.
+
+No unit engine: a table per analyte (design section 11). An unknown pair of analyte and unit is
+*unit-not-convertible*, never guessed; the number stays beside it as it was sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from typing import Any
+
+from fhir_adapter.fhir.reading import part, text
+from fhir_adapter.model.code import Code, key_of
+from fhir_adapter.model.mapping import Analyte, UnitRow, UnitTable
+from fhir_adapter.model.quantity import LIMIT, SCALE
+from fhir_adapter.model.truth import Reason
+
+UCUM = "http://unitsofmeasure.org"
+NOT_CONVERTIBLE = "unit-not-convertible"
+NUMBER_IN_TEXT = "number-in-text"
+NOT_A_NUMBER = "value-not-a-number"
+TOO_LARGE = "value-does-not-fit"
+
+_WORDS = {
+    "less than or equal to": "<=",
+    "greater than or equal to": ">=",
+    "less than": "<",
+    "greater than": ">",
+}
+_IN_TEXT = re.compile(r"^(<=|>=|<|>)?\s*(\d+(?:\.\d+)?)(?:\s*-\s*(\d+(?:\.\d+)?))?\s*(\S.*)?$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One value: canonical and reported interval, the text as sent, and what is wrong with it."""
+
+    lo: Decimal | None = None
+    hi: Decimal | None = None
+    lo_open: bool = False
+    hi_open: bool = False
+    unit: str = ""
+    reported_lo: Decimal | None = None
+    reported_hi: Decimal | None = None
+    reported_unit: str = ""
+    raw: str = ""
+    raw_unit: str = ""
+    comparator: str = ""
+    problem: Reason | None = None
+    issues: tuple[str, ...] = ()
+
+
+NOTHING = Measured()
+
+
+class Quantities:
+    """Reads quantities for one site's unit table."""
+
+    def __init__(self, units: UnitTable) -> None:
+        self._by_key = units.by_key
+
+    def analyte(self, concepts: Iterable[Code]) -> Analyte | None:
+        """The analyte of the first coding that the unit table knows."""
+        found = (self._by_key.get(key_of(code)) for code in concepts)
+        return next((analyte for analyte in found if analyte is not None), None)
+
+    def quantity(self, value: Any, analyte: Analyte | None) -> Measured:
+        """A Quantity, SimpleQuantity or Age."""
+        sent = part(value)
+        number = decimal(sent.get("value"))
+        unit = _unit(sent)
+        comparator = text(sent.get("comparator"))
+        raw = raw_number(sent.get("value"))
+        if number is None:
+            issues = (NOT_A_NUMBER,) if "value" in sent else ()
+            return Measured(
+                raw=raw, raw_unit=unit, problem=Reason.RECORDED_UNUSABLE, issues=issues
+            )
+        lo, hi, lo_open, hi_open = _interval(number, comparator)
+        found = Measured(
+            lo=lo, hi=hi, lo_open=lo_open, hi_open=hi_open,
+            raw=raw, raw_unit=unit, comparator=comparator,
+        )  # fmt: skip
+        return self.convert(found, unit, analyte)
+
+    def range(self, value: Any, analyte: Analyte | None) -> Measured:
+        """A Range: both ends closed; a missing end is unbounded."""
+        sent = part(value)
+        low, high = part(sent.get("low")), part(sent.get("high"))
+        lo, hi = decimal(low.get("value")), decimal(high.get("value"))
+        unit = _unit(low) or _unit(high)
+        raw = f"{raw_number(low.get('value'))} - {raw_number(high.get('value'))}"
+        if lo is None and hi is None:
+            return Measured(raw=raw, problem=Reason.RECORDED_UNUSABLE, issues=(NOT_A_NUMBER,))
+        return self.convert(Measured(lo=lo, hi=hi, raw=raw, raw_unit=unit), unit, analyte)
+
+    def number(self, value: Any, analyte: Analyte | None) -> Measured:
+        """A bare number (valueInteger)."""
+        found = decimal(value)
+        if found is None:
+            return Measured(problem=Reason.RECORDED_UNUSABLE, issues=(NOT_A_NUMBER,))
+        return self.convert(Measured(lo=found, hi=found, raw=raw_number(value)), "", analyte)
+
+    def in_text(self, value: str, analyte: Analyte | None) -> Measured:
+        """A number in a text ("LESS THAN 1.0", "1.2 - 1.4"), where it is unambiguous."""
+        found = _IN_TEXT.match(_signs(value))
+        if found is None:
+            return NOTHING
+        comparator, first, second, unit = found[1] or "", found[2], found[3], found[4] or ""
+        if second is not None and comparator:
+            return NOTHING
+        if unit and (analyte is None or unit not in analyte.by_spelling):
+            return NOTHING
+        if second is not None:
+            read = Measured(lo=Decimal(first), hi=Decimal(second))
+        else:
+            lo, hi, lo_open, hi_open = _interval(Decimal(first), comparator)
+            read = Measured(lo=lo, hi=hi, lo_open=lo_open, hi_open=hi_open)
+        whole = replace(
+            read, raw=value, raw_unit=unit, comparator=comparator, issues=(NUMBER_IN_TEXT,)
+        )
+        return self.convert(whole, unit, analyte)
+
+    def convert(self, found: Measured, unit: str, analyte: Analyte | None) -> Measured:
+        """The same value in the analyte's canonical unit; without an analyte only as reported."""
+        if analyte is None:
+            return replace(
+                found, lo=None, hi=None,
+                reported_lo=found.lo, reported_hi=found.hi, reported_unit=unit,
+            )  # fmt: skip
+        row = analyte.by_spelling.get(unit)
+        if row is None:
+            return replace(
+                found, lo=None, hi=None, reported_lo=found.lo, reported_hi=found.hi,
+                reported_unit=unit, problem=Reason.UNIT_NOT_CONVERTIBLE,
+                issues=(*found.issues, NOT_CONVERTIBLE),
+            )  # fmt: skip
+        lo, hi = _canonical(found.lo, row), _canonical(found.hi, row)
+        if _too_large(lo) or _too_large(hi):
+            return replace(
+                found, lo=None, hi=None, problem=Reason.RECORDED_UNUSABLE,
+                issues=(*found.issues, TOO_LARGE),
+            )  # fmt: skip
+        return replace(
+            found, lo=lo, hi=hi, unit=analyte.canonical,
+            reported_lo=found.lo, reported_hi=found.hi, reported_unit=row.unit,
+        )  # fmt: skip
+
+    def limits(self, ranges: Any, analyte: Analyte | None) -> tuple[Decimal | None, Decimal | None]:
+        """The result's own normal range, canonical: the first without appliesTo."""
+        if analyte is None or not isinstance(ranges, list):
+            return None, None
+        for entry in ranges:
+            found = part(entry)
+            if not found.get("appliesTo") and (found.get("low") or found.get("high")):
+                return self._limit(found.get("low"), analyte), self._limit(
+                    found.get("high"), analyte
+                )
+        return None, None
+
+    def _limit(self, value: Any, analyte: Analyte) -> Decimal | None:
+        sent = part(value)
+        number = decimal(sent.get("value"))
+        row = analyte.by_spelling.get(_unit(sent))
+        canonical = None if number is None or row is None else _canonical(number, row)
+        return None if _too_large(canonical) else canonical
+
+
+def decimal(value: Any) -> Decimal | None:
+    """An exact number from JSON: int, Decimal, float by its shortest text; never a bool."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    try:
+        found = value if isinstance(value, Decimal) else Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() else None
+
+
+def raw_number(value: Any) -> str:
+    """The number as text; "" for what is no number."""
+    return "" if decimal(value) is None else str(value)
+
+
+def _unit(sent: dict[str, Any]) -> str:
+    if sent.get("system") == UCUM and isinstance(sent.get("code"), str):
+        return text(sent.get("code"))
+    return text(sent.get("unit")) or text(sent.get("code"))
+
+
+def _interval(
+    number: Decimal, comparator: str
+) -> tuple[Decimal | None, Decimal | None, bool, bool]:
+    match comparator:
+        case "<":
+            return None, number, False, True
+        case "<=":
+            return None, number, False, False
+        case ">":
+            return number, None, True, False
+        case ">=":
+            return number, None, False, False
+        case _:
+            return number, number, False, False
+
+
+def _canonical(value: Decimal | None, row: UnitRow) -> Decimal | None:
+    if value is None:
+        return None
+    moved = value * row.numerator / row.denominator + row.offset
+    try:
+        return moved.quantize(SCALE, rounding=ROUND_HALF_EVEN)
+    except InvalidOperation:
+        return LIMIT
+
+
+def _too_large(value: Decimal | None) -> bool:
+    return value is not None and abs(value) >= LIMIT
+
+
+def _signs(value: str) -> str:
+    lowered = value.strip()
+    for words, sign in _WORDS.items():
+        if lowered.lower().startswith(words):
+            return f"{sign} {lowered[len(words):].strip()}"
+    return lowered

@@ -1,0 +1,1 @@
+"""Grammar: how FHIR writes dates, codings, references and bundles; R4 first."""
