@@ -1,0 +1,151 @@
+"""The outcome: the first that applies, and everything a Decision carries beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fhir_adapter.decide.checks import next_checks
+from fhir_adapter.decide.standing import StudyStanding
+from fhir_adapter.model.decision import Decision, Hashes, Outcome, Stop
+from fhir_adapter.model.fingerprints import alert_fingerprint, outcome_fingerprint
+from fhir_adapter.model.result import CriterionResult, Effect
+from fhir_adapter.model.study import BEFORE_CONTACT, Criterion, Study
+from fhir_adapter.model.truth import Reason
+
+
+def decide(  # noqa: PLR0913 - one argument per thing that a decision rests on
+    study: Study,
+    *,
+    patient: str,
+    as_of: int,
+    results: Sequence[CriterionResult],
+    pointers: Sequence[str],
+    pairs: Sequence[str],
+    stops: Sequence[Stop],
+    standing: StudyStanding,
+    next_date: int | None,
+    study_hash: str,
+    basis_hash: str,
+    issues: Sequence[str] = (),
+) -> Decision:
+    """One Decision from one patient's results; first match wins (design section 5)."""
+    blank = Decision(
+        patient=patient,
+        study=study.id,
+        study_version=study.version,
+        as_of=as_of,
+        outcome=Outcome.NOT_SCREENED,
+        stops=tuple(stops),
+        issues=tuple(issues),
+        withheld=standing.declined,
+    )
+    decision = blank if stops else _judged(blank, study, results, pointers, pairs, standing)
+    decision = replace(decision, next_date=_next(decision, next_date))
+    return replace(decision, hashes=_hashes(decision, study_hash, basis_hash))
+
+
+def _judged(
+    blank: Decision,
+    study: Study,
+    results: Sequence[CriterionResult],
+    pointers: Sequence[str],
+    pairs: Sequence[str],
+    standing: StudyStanding,
+) -> Decision:
+    outcome = outcome_of(study, results)
+    checks = next_checks(study, results, outcome, pairs)
+    against = [result for result in results if result.effect is Effect.AGAINST]
+    return replace(
+        blank,
+        outcome=outcome,
+        results=tuple(results),
+        checks=checks,
+        until=_until(against) if outcome is Outcome.NOT_NOW else None,
+        watching=_watching(against) if outcome is Outcome.NOT_NOW else (),
+        pointers=tuple(pointers),
+        rank=_rank(study, results, pointers),
+        labs_only=outcome is Outcome.NEEDS_DATA and not pointers,
+        rescreen=standing.closed and outcome in (Outcome.CANDIDATE, Outcome.NEEDS_DATA),
+        assumed=sum(1 for r in results if r.assumed and r.effect is Effect.FITS),
+        confirmed=all(result.confirmed for result in results),
+    )
+
+
+def outcome_of(study: Study, results: Sequence[CriterionResult]) -> Outcome:
+    """The outcome of results alone, stops apart."""
+    criteria = {criterion.id: criterion for criterion in study.criteria}
+    if any(_gate_shuts(criteria[result.criterion], result) for result in results):
+        return Outcome.NOT_PROPOSED
+    against = [result for result in results if result.effect is Effect.AGAINST]
+    if any(result.lasting for result in against):
+        return Outcome.NOT_ELIGIBLE
+    if against:
+        return Outcome.NOT_NOW
+    if any(result.settled in BEFORE_CONTACT for result in results):
+        return Outcome.NEEDS_DATA
+    return Outcome.CANDIDATE
+
+
+def _gate_shuts(criterion: Criterion, result: CriterionResult) -> bool:
+    gate = criterion.gate
+    if gate == "none" or isinstance(gate, str):
+        return False
+    if result.effect is Effect.AGAINST:
+        return True
+    if result.effect is not Effect.OPEN or gate.if_open == "list":
+        return False
+    return not _listed(gate.list_when, result)
+
+
+def _listed(names: Sequence[str], result: CriterionResult) -> bool:
+    """An exception by reason, or by the question when a person must answer it."""
+    if result.reason is None:
+        return False
+    asked = {item.question for item in result.opens if item.reason is Reason.NEEDS_HUMAN}
+    by_question = result.reason is Reason.NEEDS_HUMAN and bool(asked & set(names))
+    return result.reason.code in names or by_question
+
+
+def _until(against: Sequence[CriterionResult]) -> int | None:
+    """The last local date against, when a date ends every one of them."""
+    dates = [result.until for result in against]
+    known = [day for day in dates if day is not None]
+    return max(known) if known and len(known) == len(dates) else None
+
+
+def _watching(against: Sequence[CriterionResult]) -> tuple[str, ...]:
+    return tuple(result.criterion for result in against if result.until is None)
+
+
+def _rank(
+    study: Study, results: Sequence[CriterionResult], pointers: Sequence[str]
+) -> tuple[int, int, int]:
+    """Evidence for first: pointers, inclusions that fit from data, then checks before contact."""
+    inclusions = {criterion.id for criterion in study.criteria if criterion.kind == "inclusion"}
+    fits = sum(
+        1
+        for result in results
+        if result.criterion in inclusions and result.effect is Effect.FITS and not result.assumed
+    )
+    before = sum(1 for result in results if result.settled in BEFORE_CONTACT)
+    return -len(pointers), -fits, before
+
+
+def _next(decision: Decision, next_date: int | None) -> int | None:
+    """The date a not-now returns is the day after its last day against: nothing that time does
+    earlier can lift it. Nothing that time does lifts a stop."""
+    if decision.outcome is Outcome.NOT_SCREENED:
+        return None
+    if decision.until is not None:
+        return decision.until + 1
+    return next_date
+
+
+def _hashes(decision: Decision, study_hash: str, basis_hash: str) -> Hashes:
+    return Hashes(
+        study=study_hash,
+        basis=basis_hash,
+        outcome=outcome_fingerprint(decision),
+        alert=alert_fingerprint(decision),
+    )

@@ -1,0 +1,76 @@
+"""Stops: states that come before any criterion and over people's entries too (design section 5)."""
+
+from __future__ import annotations
+
+from fhir_adapter.model.decision import Stop
+from fhir_adapter.model.fact import Fact, Kind, PatientRecord, Standing
+from fhir_adapter.model.vocabulary import (
+    DECEASED,
+    RESEARCH_DENY,
+    RESEARCH_PERMIT,
+    RESTRICTED,
+    SUPERSEDED,
+    TEST_RECORD,
+)
+
+_BY_FACT = (
+    (DECEASED, Stop.DECEASED),
+    (RESTRICTED, Stop.RESTRICTED),
+    (TEST_RECORD, Stop.TEST_RECORD),
+    (SUPERSEDED, Stop.SUPERSEDED),
+)
+
+ORDER = (
+    Stop.DECEASED,
+    Stop.OPTED_OUT,
+    Stop.NO_BASIS,
+    Stop.RESTRICTED,
+    Stop.TEST_RECORD,
+    Stop.SUPERSEDED,
+    Stop.ON_STUDY,
+)
+
+
+def stops_of(
+    record: PatientRecord,
+    *,
+    as_of: int,
+    basis: bool,
+    on_study: bool,
+    opted_out: bool,
+    silence_refuses: bool,
+) -> tuple[Stop, ...]:
+    """Every stop that holds at as_of, in a fixed order.
+
+    ``basis``: the site file records one for this study. ``opted_out``: known from the ledger.
+    ``silence_refuses``: the site reads a record without research Consent as a refusal.
+    """
+    facts = [fact for fact in record.facts if fact.start_lo <= as_of and fact.known_from <= as_of]
+    found = {stop for code, stop in _BY_FACT if _states(facts, code)}
+    if opted_out or refuses(facts, as_of, silence_refuses=silence_refuses):
+        found.add(Stop.OPTED_OUT)
+    if not basis:
+        found.add(Stop.NO_BASIS)
+    if on_study:
+        found.add(Stop.ON_STUDY)
+    return tuple(stop for stop in ORDER if stop in found)
+
+
+def _states(facts: list[Fact], code: object) -> bool:
+    return any(fact.kind is Kind.PATIENT and code in fact.concepts for fact in facts)
+
+
+def refuses(facts: list[Fact], as_of: int, *, silence_refuses: bool) -> bool:
+    """Whether the newest research Consent in force refuses; a tie refuses."""
+    given = [
+        fact
+        for fact in facts
+        if fact.kind is Kind.CONSENT
+        and fact.standing is Standing.COUNTS
+        and fact.end_hi > as_of
+        and (RESEARCH_DENY in fact.concepts or RESEARCH_PERMIT in fact.concepts)
+    ]
+    if not given:
+        return silence_refuses
+    newest = max(fact.start_hi for fact in given)
+    return any(RESEARCH_DENY in fact.concepts for fact in given if fact.start_hi == newest)

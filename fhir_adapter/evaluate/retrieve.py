@@ -1,0 +1,381 @@
+"""Retrieves: which facts lie in the window, which pass the tests, and what absence means.
+
+The retrieve is kind, codes and window; the tests are value, clinical status, severity,
+criticality and stage. Absence is judged on the retrieve alone: a recorded fact that fails a test
+is an answer, not silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fhir_adapter.evaluate.case import Case
+from fhir_adapter.evaluate.judged import FALSE, Judged, shown, unknown
+from fhir_adapter.evaluate.values import Test
+from fhir_adapter.evaluate.windows import (
+    Anchors,
+    CompiledWindow,
+    Inside,
+    Resolved,
+    inside,
+    last_inside,
+)
+from fhir_adapter.model.criterion import AbsencePolicy, Events
+from fhir_adapter.model.dates import DATE_EARLIEST, DATE_LATEST
+from fhir_adapter.model.fact import Fact, Kind, Standing
+from fhir_adapter.model.mapping import CodeSet
+from fhir_adapter.model.truth import Reason, Truth
+
+ORDER_DAYS = 7
+"""An active order this recent makes a missing result *pending*."""
+
+KNOWN_DAYS = 30
+"""Known here: one fact more than this many days before the current admission."""
+
+_PERSONS_WORD = (Kind.ANSWER, Kind.ENTERED)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One fact of a retrieve and how surely it lies in the window."""
+
+    fact: Fact
+    sure: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The facts of a retrieve after its tests."""
+
+    sure: tuple[Fact, ...] = ()
+    maybe: tuple[tuple[Fact, Reason], ...] = ()
+    failed: tuple[Fact, ...] = ()
+    """Certainly in the window and certainly failing a test: recorded, and not a member."""
+    remarks: tuple[str, ...] = ()
+    problem: Reason | None = None
+    """Not everything was retrieved, or the window's anchor is not known."""
+    empty_window: bool = False
+
+
+_NOBODY = Members()
+_NO_SYSTEMS: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """How one criterion reads silence."""
+
+    policy: AbsencePolicy
+    reopen_outside: bool
+    known_kinds: tuple[Kind, ...]
+    """The resource types of the row: what "known here" counts."""
+
+
+class Retrieve:
+    """One compiled retrieve."""
+
+    def __init__(
+        self,
+        events: Events,
+        *,
+        window: CompiledWindow,
+        anchors: Anchors,
+        absence: Absence,
+        code_set: CodeSet | None,
+        test: Test | None,
+        same_day: Retrieve | None,
+        also: Retrieve | None,
+    ) -> None:
+        self.events = events
+        self.window = window
+        self.absence = absence
+        self.policy: AbsencePolicy = events.if_absent or absence.policy
+        self.same_day = same_day
+        self.also = also
+        self._anchors = anchors
+        self._systems = code_set.systems - code_set.partial_systems if code_set else None
+        self._keys = tuple((kind, events.codes) for kind in events.kind)
+        self._kinds = frozenset(events.kind) - frozenset(_PERSONS_WORD)
+        self._tests = tuple(_status_tests(events)) + ((test,) if test is not None else ())
+
+    def every(self, case: Case) -> list[Fact]:
+        """Facts of the kinds and codes, whatever the window."""
+        if len(self._keys) == 1:
+            return case.facts(*self._keys[0])
+        found = {id(fact): fact for key in self._keys for fact in case.facts(*key)}
+        return list(found.values())
+
+    def nothing(self, case: Case) -> bool:
+        """No such fact at all, in or out of the window: absent, whatever the window is."""
+        alone = self.also is None or self.also.nothing(case)
+        return alone and not any(case.facts(*key) for key in self._keys)
+
+    def in_window(self, case: Case, value: Fact | None = None) -> tuple[Resolved, list[Found]]:
+        """Facts that lie, or may lie, in the window."""
+        window = self.window.resolve(case, value)
+        if window.missing is not None or window.empty:
+            return window, []
+        found: list[Found] = []
+        for fact in self.every(case):
+            place = inside(window, fact)
+            if place is not Inside.NO:
+                found.append(Found(fact, place is Inside.YES))
+        if self.same_day is not None:
+            found = self._on_those_days(case, found)
+        if self.events.not_in_earlier is not None:
+            found = self._not_earlier(case, found, self.events.not_in_earlier)
+        return window, found if self.also is None else self._with_also(case, found)
+
+    def _with_also(self, case: Case, found: list[Found]) -> list[Found]:
+        assert self.also is not None
+        _, more = self.also.in_window(case)
+        kept = {id(item.fact): item for item in found}
+        for item in more:
+            if item.sure or id(item.fact) not in kept:
+                kept[id(item.fact)] = item
+        return list(kept.values())
+
+    def _not_earlier(self, case: Case, found: list[Found], anchor: str) -> list[Found]:
+        """Facts of earlier runs are left out; one that only may be of such a run is doubtful."""
+        runs = self._anchors(case, anchor).earlier
+        kept: list[Found] = []
+        for item in found:
+            lo, hi = item.fact.start_date_lo, item.fact.start_date_hi
+            if any(start <= lo and hi <= end for start, end in runs):
+                continue
+            touched = any(lo <= end and start <= hi for start, end in runs)
+            kept.append(Found(item.fact, sure=False) if touched else item)
+        return kept
+
+    def _on_those_days(self, case: Case, found: list[Found]) -> list[Found]:
+        assert self.same_day is not None
+        members = self.same_day.members(case)
+        sure = {f.start_date_lo for f in members.sure if f.start_date_lo == f.start_date_hi}
+        spans = [(f.start_date_lo, f.start_date_hi) for f in members.sure]
+        spans += [(f.start_date_lo, f.start_date_hi) for f, _ in members.maybe]
+        kept: list[Found] = []
+        for item in found:
+            lo, hi = item.fact.start_date_lo, item.fact.start_date_hi
+            if lo == hi and lo in sure:
+                kept.append(item)
+            elif any(lo <= end and start <= hi for start, end in spans):
+                kept.append(Found(item.fact, sure=False))
+        return kept
+
+    def members(self, case: Case, value: Fact | None = None) -> Members:
+        """The facts that certainly pass, may pass, and certainly fail."""
+        if self._kinds <= case.whole and self.nothing(case):
+            return _NOBODY
+        window, found = self.in_window(case, value)
+        if window.missing is not None:
+            return Members(problem=window.missing)
+        if window.empty:
+            return Members(empty_window=True)
+        sure: list[Fact] = []
+        maybe: list[tuple[Fact, Reason]] = []
+        failed: list[Fact] = []
+        remarks: list[str] = []
+        for item in found:
+            truth, reason, remark = self._passes(item)
+            if truth is Truth.TRUE:
+                sure.append(item.fact)
+                remarks.append(remark)
+            elif truth is Truth.UNKNOWN:
+                maybe.append((item.fact, reason or Reason.DATE_MISSING_OR_TOO_COARSE))
+            elif item.sure:
+                failed.append(item.fact)
+        return Members(
+            tuple(sure), tuple(maybe), tuple(failed), tuple(remarks), self.not_retrieved(case, window)
+        )
+
+    def _passes(self, item: Found) -> tuple[Truth, Reason | None, str]:
+        fact = item.fact
+        if fact.standing is Standing.MAKES_UNKNOWN:
+            return Truth.UNKNOWN, fact.standing_reason or Reason.RECORDED_UNUSABLE, ""
+        worst: Reason | None = None
+        remark = ""
+        for test in self._tests:
+            truth, reason, text = test(fact)
+            if truth is Truth.FALSE:
+                return Truth.FALSE, None, ""
+            if truth is Truth.UNKNOWN:
+                reason = reason or Reason.RECORDED_UNUSABLE
+                worst = reason if worst is None else min(worst, reason)
+            remark = remark or text
+        if worst is not None:
+            return Truth.UNKNOWN, worst, ""
+        if not item.sure:
+            return Truth.UNKNOWN, Reason.DATE_MISSING_OR_TOO_COARSE, ""
+        return Truth.TRUE, None, remark
+
+    def not_retrieved(self, case: Case, window: Resolved) -> Reason | None:
+        """NOT_RETRIEVED when any kind was not pulled whole over the window's dates."""
+        if self._kinds <= case.whole:
+            return None
+        low = window.low.lo if window.low is not None and window.low.by_date else DATE_EARLIEST
+        for kind in self._kinds:
+            rows = case.retrieved.get(kind)
+            if not rows or any(not r.complete and r.date_to >= low for r in rows):
+                return Reason.NOT_RETRIEVED
+        return None
+
+    def absent(self, case: Case, value: Fact | None = None) -> Judged:
+        """What it means that the record holds no such fact in the window."""
+        reason = self._silence(case, value)
+        if reason is None:
+            return FALSE
+        if reason is not Reason.NEVER_RECORDED:
+            return unknown(reason)
+        if self.policy == "assume-absent" or (
+            self.policy == "assume-absent-if-known-here" and known_here(case, self.absence)
+        ):
+            return Judged(Truth.FALSE, assumed=self.events.if_absent is None)
+        return unknown(reason)
+
+    def _silence(self, case: Case, value: Fact | None) -> Reason | None:
+        if not self._kinds <= case.whole:
+            problem = self.not_retrieved(case, self.window.resolve(case, value))
+            if problem is not None:
+                return problem
+        if self._recorded_absence(case):
+            return None
+        if self._not_mapped(case):
+            return Reason.CODE_NOT_MAPPED
+        return self.waiting(case) or Reason.NEVER_RECORDED
+
+    def waiting(self, case: Case) -> Reason | None:
+        """PENDING when it was ordered lately; OUTSIDE when a newer outside document exists."""
+        if Kind.OBSERVATION in self.events.kind and self._ordered(case):
+            return Reason.PENDING
+        return Reason.OUTSIDE if self.absence.reopen_outside and self._outside(case) else None
+
+    def _recorded_absence(self, case: Case) -> bool:
+        return bool(case.denied) and self._kinds <= case.denied
+
+    def _not_mapped(self, case: Case) -> bool:
+        """Facts of these kinds exist, none in a code system that the set uses."""
+        if self._systems is None:
+            return False
+        present = False
+        for kind in self.events.kind:
+            if not self._systems.isdisjoint(case.systems.get(kind, _NO_SYSTEMS)):
+                return False
+            present = present or kind in case.by_kind
+        return present
+
+    def _ordered(self, case: Case) -> bool:
+        if self.events.codes is None or Kind.SERVICE_REQUEST not in case.by_kind:
+            return False
+        since = case.as_of_date - ORDER_DAYS
+        orders = case.facts(Kind.SERVICE_REQUEST, self.events.codes)
+        return any(order.status == "active" and order.start_date_lo >= since for order in orders)
+
+    def _outside(self, case: Case) -> bool:
+        if Kind.DOCUMENT not in case.by_kind:
+            return False
+        _, found = self.in_window(case)
+        newest = max((item.fact.start_lo for item in found), default=None)
+        return any(
+            document.stage == "outside" and (newest is None or document.start_lo > newest)
+            for document in case.by_kind.get(Kind.DOCUMENT, ())
+        )
+
+
+def known_here(case: Case, absence: Absence) -> bool:
+    """At least two facts of the row's kinds from two encounters, one of them over 30 days before
+    the current admission. A fact without an encounter counts by its local date."""
+    memo = case.memo.get(("known", absence.known_kinds))
+    if isinstance(memo, bool):
+        return memo
+    facts = [
+        fact
+        for kind in absence.known_kinds
+        for fact in case.by_kind.get(kind, ())
+        if fact.standing is Standing.COUNTS and fact.start_date_hi < DATE_LATEST
+    ]
+    visits = {fact.encounter or str(fact.start_date_hi) for fact in facts}
+    limit = case.admission.start_date - KNOWN_DAYS
+    answer = len(facts) >= 2 and len(visits) >= 2 and any(f.start_date_hi < limit for f in facts)  # noqa: PLR2004
+    case.memo[("known", absence.known_kinds)] = answer
+    return answer
+
+
+def any_member(retrieve: Retrieve) -> Callable[[Case], Judged]:
+    """Node ``any``."""
+
+    def judge(case: Case) -> Judged:
+        members = retrieve.members(case)
+        if members.sure:
+            return _true(retrieve, case, members)
+        return _without_sure(retrieve, case, members)
+
+    return judge
+
+
+def count_at_least(retrieve: Retrieve, n: int) -> Callable[[Case], Judged]:
+    """Node ``count-at-least``."""
+
+    def judge(case: Case) -> Judged:
+        members = retrieve.members(case)
+        if len(members.sure) >= n:
+            return _true(retrieve, case, members)
+        reachable = len(members.sure) + len(members.maybe) >= n
+        if members.sure and members.problem is None and not reachable:
+            return Judged(Truth.FALSE, evidence=shown(members.sure))
+        if members.sure and members.problem is None:
+            return _maybe(members)
+        return _without_sure(retrieve, case, members, reachable=reachable)
+
+    return judge
+
+
+def _true(retrieve: Retrieve, case: Case, members: Members) -> Judged:
+    remark = next((text for text in members.remarks if text), "")
+    evidence = shown(members.sure, remark)
+    ends = [last_inside(retrieve.window, fact, case) for fact in members.sure]
+    known = [end for end in ends if end is not None]
+    until = max(known) if known and len(known) == len(ends) else None
+    return Judged(
+        Truth.TRUE, evidence, until=until, left_out=len(members.sure) - len(evidence)
+    )
+
+
+def _without_sure(
+    retrieve: Retrieve, case: Case, members: Members, *, reachable: bool = True
+) -> Judged:
+    if members.empty_window:
+        return FALSE
+    if members.problem is not None:
+        return unknown(members.problem)
+    if members.maybe and reachable:
+        return _maybe(members)
+    if members.failed:
+        return Judged(Truth.FALSE, evidence=shown(members.failed, "not matching"))
+    return retrieve.absent(case)
+
+
+def _maybe(members: Members) -> Judged:
+    reason = min(reason for _, reason in members.maybe)
+    facts = [fact for fact, why in members.maybe if why is reason]
+    return unknown(reason, *shown(facts, reason.code))
+
+
+def _status_tests(events: Events) -> list[Test]:
+    tests: list[Test] = []
+    if events.clinical_status:
+        wanted = frozenset(
+            "" if status == "not-stated" else status for status in events.clinical_status
+        )
+        tests.append(_field_test(lambda fact: fact.clinical_status in wanted))
+    if events.severity is not None:
+        tests.append(_field_test(lambda fact: fact.severity == events.severity))
+    if events.criticality is not None:
+        tests.append(_field_test(lambda fact: fact.criticality == events.criticality))
+    if events.stage is not None:
+        tests.append(_field_test(lambda fact: fact.stage == events.stage))
+    return tests
+
+
+def _field_test(passes: Callable[[Fact], bool]) -> Test:
+    return lambda fact: (Truth.TRUE if passes(fact) else Truth.FALSE, None, "")

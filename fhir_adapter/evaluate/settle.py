@@ -1,0 +1,39 @@
+"""Where an open criterion is settled, and which question settles it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fhir_adapter.model.result import Open
+from fhir_adapter.model.study import BEFORE_CONTACT, SETTLED_ORDER, Criterion, Settled
+from fhir_adapter.model.truth import Reason
+
+_BY_REASON: dict[Reason, Settled] = {
+    Reason.PENDING: "result-under-way",
+    Reason.OUTSIDE: "outside-document",
+}
+
+_BEFORE: frozenset[Reason] = frozenset(
+    (Reason.NOT_RETRIEVED, Reason.UNCONFIRMED, Reason.PENDING, Reason.CONFOUNDED, Reason.OUTSIDE)
+)
+"""Reasons that are settled before contact whatever the criterion says (seed-trial section 2.1)."""
+
+
+def settle(criterion: Criterion, opens: Sequence[Open]) -> tuple[Settled | None, str]:
+    """The earliest place among the open leaves, and the question to ask there."""
+    if not opens:
+        return None, ""
+    placed = [(SETTLED_ORDER.index(_where(criterion, item)), item.reason, item) for item in opens]
+    place, _, first = min(placed, key=lambda entry: (entry[0], entry[1]))
+    return SETTLED_ORDER[place], first.question or criterion.question
+
+
+def _where(criterion: Criterion, item: Open) -> Settled:
+    if item.reason is Reason.NEEDS_HUMAN and item.question in criterion.settled_when:
+        return criterion.settled_when[item.question]
+    if item.reason.code in criterion.settled_when:
+        return criterion.settled_when[item.reason.code]
+    usual = _BY_REASON.get(item.reason, criterion.settled)
+    if item.reason in _BEFORE and usual not in BEFORE_CONTACT:
+        return "record"
+    return usual
