@@ -1,0 +1,37 @@
+"""HTTP to a FHIR R4 server: credentials, paging, retries, capability. Only here is requests."""
+
+from __future__ import annotations
+
+from fhir_adapter.client.auth import Auth, BasicAuth, BearerAuth
+from fhir_adapter.client.capability import Capability, TypeCapability
+from fhir_adapter.client.fhir_client import FhirClient, Saved
+from fhir_adapter.client.outcomes import Issue, status_of, why_not_of
+from fhir_adapter.client.paging import Found, Page
+from fhir_adapter.client.retry import RetryBudget
+from fhir_adapter.client.transport import LEAKY_LOGGERS, Timeouts
+from fhir_adapter.client.urls import Params, escaped
+from fhir_adapter.client.wire import as_array, as_object, decode, encode
+
+__all__ = [
+    "LEAKY_LOGGERS",
+    "Auth",
+    "BasicAuth",
+    "BearerAuth",
+    "Capability",
+    "FhirClient",
+    "Found",
+    "Issue",
+    "Page",
+    "Params",
+    "RetryBudget",
+    "Saved",
+    "Timeouts",
+    "TypeCapability",
+    "as_array",
+    "as_object",
+    "decode",
+    "encode",
+    "escaped",
+    "status_of",
+    "why_not_of",
+]

@@ -1,0 +1,95 @@
+"""What a server says that it can do. It may be wrong: the doctor proves what the pull relies on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fhir_adapter.client.wire import as_array, as_object
+from fhir_adapter.errors import NotFhir
+from fhir_adapter.ports import Resource
+
+_R4 = re.compile(r"4\.[0-3]\.\d+")
+_VERSION = re.compile(r"\d{1,2}\.\d{1,2}\.\d{1,2}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeCapability:
+    """One resource type of a CapabilityStatement."""
+
+    resource_type: str
+    interactions: frozenset[str] = frozenset()
+    search_params: frozenset[str] = frozenset()
+    includes: frozenset[str] = frozenset()
+    versioning: str = ""
+    update_create: bool = False
+    conditional_create: bool = False
+    conditional_update: bool = False
+
+    def offers_include(self, parameter: str) -> bool:
+        """Whether ``_include=Type:parameter`` is listed, or everything is."""
+        named = {"*", f"{self.resource_type}:*", f"{self.resource_type}:{parameter}"}
+        return not named.isdisjoint(self.includes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capability:
+    """The server part of a CapabilityStatement."""
+
+    fhir_version: str = ""
+    """Empty where the server did not say."""
+    interactions: frozenset[str] = frozenset()
+    """System level: transaction, batch, search-system, ..."""
+    types: tuple[TypeCapability, ...] = ()
+
+    def of(self, resource_type: str) -> TypeCapability | None:
+        """What is said about one type; None where it is not listed."""
+        return next((t for t in self.types if t.resource_type == resource_type), None)
+
+
+def capability_of(statement: Resource, *, where: str) -> Capability:
+    """A CapabilityStatement as our words; NotFhir for another version than R4 or R4B."""
+    if statement.get("resourceType") != "CapabilityStatement":
+        raise NotFhir("no CapabilityStatement under /metadata", where=where, remedy=_REMEDY)
+    version = str(statement.get("fhirVersion", ""))
+    if version and not _R4.fullmatch(version):
+        said = version if _VERSION.fullmatch(version) else "another version"
+        raise NotFhir(f"the server speaks FHIR {said}, not R4", where=where, remedy=_REMEDY)
+    rest = next(
+        (r for r in _dicts(statement.get("rest")) if r.get("mode") == "server"), dict[str, Any]()
+    )
+    return Capability(
+        fhir_version=version,
+        interactions=_codes(rest.get("interaction"), "code"),
+        types=tuple(_type(item) for item in _dicts(rest.get("resource"))),
+    )
+
+
+_REMEDY = "Give the base URL of an R4 (4.0.1) endpoint."
+
+
+def _type(item: dict[str, Any]) -> TypeCapability:
+    return TypeCapability(
+        resource_type=str(item.get("type", "")),
+        interactions=_codes(item.get("interaction"), "code"),
+        search_params=_codes(item.get("searchParam"), "name"),
+        includes=frozenset(_strings(as_array(item.get("searchInclude")))),
+        versioning=str(item.get("versioning", "")),
+        update_create=item.get("updateCreate") is True,
+        conditional_create=item.get("conditionalCreate") is True,
+        conditional_update=item.get("conditionalUpdate") is True,
+    )
+
+
+def _codes(items: object, name: str) -> frozenset[str]:
+    return frozenset(_strings(item.get(name) for item in _dicts(items)))
+
+
+def _dicts(items: object) -> Iterator[dict[str, Any]]:
+    yield from (as_object(item) for item in as_array(items))
+
+
+def _strings(items: Iterable[object]) -> Iterator[str]:
+    yield from (item for item in items if isinstance(item, str))

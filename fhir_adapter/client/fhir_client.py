@@ -1,0 +1,290 @@
+"""FhirClient: the FHIR R4 interactions that the adapter uses, over one session."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from fhir_adapter.client.auth import Auth
+from fhir_adapter.client.capability import Capability, capability_of
+from fhir_adapter.client.outcomes import fault_of, issues_of
+from fhir_adapter.client.paging import Found, Page, Walk, found_of
+from fhir_adapter.client.retry import RetryBudget
+from fhir_adapter.client.transport import Answer, Asked, Repeat, Timeouts, Transport
+from fhir_adapter.client.urls import Params, base_of, query, segment
+from fhir_adapter.client.wire import as_object, decode, encode
+from fhir_adapter.errors import InternalFault, NotFhir
+from fhir_adapter.ports import Resource
+
+_JSON = "application/fhir+json"
+_FORM = "application/x-www-form-urlencoded"
+_GONE = frozenset({404, 410})
+_NOT_FHIR_REMEDY = "Check that the base URL is the FHIR endpoint and not a login or error page."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """What a create or update came to. The write is not proved until it has been read back."""
+
+    resource_type: str
+    id: str
+    version: str
+    """versionId; empty where the server keeps none."""
+    created: bool
+    """201; many servers answer 200 to an update that created (measured on Medplum)."""
+    resource: Resource | None = field(repr=False)
+    """As the server returned it, None where it returned nothing."""
+
+
+class FhirClient:
+    """One FHIR R4 server.
+
+    Raises only the faults of ``errors.py``; their texts hold the base URL, the resource type, a
+    status and issue codes, never an id, a query or what the server wrote.
+
+    >>> FhirClient("https://example.org/fhir")
+    FhirClient('https://example.org/fhir')
+    """
+
+    def __init__(  # noqa: PLR0913 - one keyword per setting of a connection
+        self,
+        base_url: str,
+        *,
+        auth: Auth | None = None,
+        timeouts: Timeouts | None = None,
+        budget: RetryBudget | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        user_agent: str = "fhir-adapter",
+        headers: Mapping[str, str] | None = None,
+        prefer_post: bool = False,
+        max_pages: int = 1000,
+        ca_file: str | None = None,
+        client_cert: str | tuple[str, str] | None = None,
+    ) -> None:
+        self.base_url = base_of(base_url)
+        self._prefer_post = prefer_post
+        self._max_pages = max_pages
+        self._transport = Transport(
+            self.base_url,
+            auth=auth,
+            timeouts=timeouts or Timeouts(),
+            budget=budget or RetryBudget(),
+            sleep=sleep,
+            headers={**_headers(user_agent), **(headers or {})},
+            ca_file=ca_file,
+            client_cert=client_cert,
+        )
+
+    def __repr__(self) -> str:
+        return f"FhirClient({self.base_url!r})"
+
+    @property
+    def requests(self) -> int:
+        """Requests sent so far, retries and redirects included."""
+        return self._transport.sent
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def read(self, resource_type: str, resource_id: str) -> Resource | None:
+        """One resource; None where there is none (404) or none any more (410)."""
+        return self._read(resource_type, (resource_id,))
+
+    def vread(self, resource_type: str, resource_id: str, version: str) -> Resource | None:
+        """One version of a resource; None where it is not kept."""
+        return self._read(resource_type, (resource_id, "_history", version))
+
+    def search(self, resource_type: str, params: Params, *, max_pages: int | None = None) -> Found:
+        """All pages. An error on the first one raises; later ones make it incomplete."""
+        pages = list(self.pages(resource_type, params, max_pages=max_pages))
+        return found_of(resource_type, pages)
+
+    def pages(
+        self, resource_type: str, params: Params, *, max_pages: int | None = None
+    ) -> Iterator[Page]:
+        """Page after page; the last one says in ``why_not`` what is missing."""
+        asked = self._search(resource_type, params)
+        walk = Walk(
+            resource_type=resource_type,
+            params=params,
+            base=self.base_url,
+            max_pages=max_pages or self._max_pages,
+            fetch=lambda url: self._bundle(self._get(resource_type, url, _STRICT)),
+            posted=asked.method == "POST",
+        )
+        return walk.pages(self._bundle(asked), asked.url)
+
+    def create(self, resource: Resource, *, if_none_exist: Params | None = None) -> Saved:
+        """POST; with ``if_none_exist`` the server keeps what it has (200), else 201.
+
+        A plain create is never sent twice; a conditional one only after a 429 or 503.
+        """
+        headers = {"If-None-Exist": query(if_none_exist)} if if_none_exist else {}
+        repeat = Repeat.WHEN_REFUSED if if_none_exist else Repeat.NEVER
+        url = f"{self.base_url}/{_type(resource)}"
+        return self._write("POST", url, resource, headers, repeat=repeat)
+
+    def update(self, resource: Resource, *, if_match: str = "") -> Saved:
+        """PUT under the resource's own id; ``if_match`` is the versionId that was read."""
+        url = self._url(_type(resource), (str(resource.get("id", "")),))
+        if url is None:
+            raise InternalFault("an update without a usable id", where=self._where(_type(resource)))
+        return self._write("PUT", url, resource, _if_match(if_match))
+
+    def update_where(self, resource: Resource, params: Params) -> Saved:
+        """Conditional update: PUT on the one resource that the search finds, or a new one."""
+        url = f"{self.base_url}/{_type(resource)}?{query(params)}"
+        return self._write("PUT", url, resource, {})
+
+    def delete(self, resource_type: str, resource_id: str, *, if_match: str = "") -> bool:
+        """Whether there was something to delete."""
+        url = self._url(resource_type, (resource_id,))
+        if url is None:
+            return False
+        asked = Asked(
+            method="DELETE",
+            url=url,
+            where=self._where(resource_type),
+            headers=_if_match(if_match),
+            writes=True,
+        )
+        answer = self._transport.ask(asked)
+        if answer.status in _GONE:
+            return False
+        _raise_unless_good(answer, asked)
+        return True
+
+    def capability(self) -> Capability:
+        """What /metadata says; NotFhir for another FHIR version."""
+        asked = self._get("metadata", f"{self.base_url}/metadata", {})
+        return capability_of(self._resource(asked), where=asked.where)
+
+    def _read(self, resource_type: str, path: tuple[str, ...]) -> Resource | None:
+        url = self._url(resource_type, path)
+        if url is None:
+            return None
+        asked = self._get(resource_type, url, {})
+        answer = self._transport.ask(asked)
+        if answer.status in _GONE:
+            return None
+        return _expect(_good(answer, asked), resource_type, asked)
+
+    def _resource(self, asked: Asked) -> Resource:
+        return _good(self._transport.ask(asked), asked)
+
+    def _bundle(self, asked: Asked) -> Resource:
+        return _expect(self._resource(asked), "Bundle", asked)
+
+    def _write(
+        self,
+        method: str,
+        url: str,
+        resource: Resource,
+        headers: Mapping[str, str],
+        *,
+        repeat: Repeat = Repeat.ALWAYS,
+    ) -> Saved:
+        asked = Asked(
+            method=method,
+            url=url,
+            where=self._where(_type(resource)),
+            headers={"Content-Type": _JSON, "Prefer": "return=representation", **headers},
+            body=encode(resource),
+            repeat=repeat,
+            writes=True,
+        )
+        answer = self._transport.ask(asked)
+        _raise_unless_good(answer, asked)
+        return _saved(answer, resource)
+
+    def _search(self, resource_type: str, params: Params) -> Asked:
+        url = f"{self.base_url}/{resource_type}"
+        if not self._prefer_post:
+            return self._get(resource_type, f"{url}?{query(params)}", _STRICT)
+        return Asked(
+            method="POST",
+            url=f"{url}/_search",
+            where=self._where(resource_type),
+            headers={**_STRICT, "Content-Type": _FORM},
+            body=query(params).encode("ascii"),
+        )
+
+    def _get(self, resource_type: str, url: str, headers: Mapping[str, str]) -> Asked:
+        return Asked(method="GET", url=url, where=self._where(resource_type), headers=headers)
+
+    def _where(self, resource_type: str) -> str:
+        return f"{self.base_url}/{resource_type}"
+
+    def _url(self, resource_type: str, path: tuple[str, ...]) -> str | None:
+        segments = [segment(part) for part in path]
+        if None in segments:
+            return None
+        return "/".join([self.base_url, resource_type, *(s for s in segments if s)])
+
+
+_STRICT = {"Prefer": "handling=strict"}
+
+
+def _headers(user_agent: str) -> dict[str, str]:
+    return {"User-Agent": user_agent, "Accept": _JSON, "Cache-Control": "no-cache"}
+
+
+def _if_match(version: str) -> dict[str, str]:
+    return {"If-Match": f'W/"{version}"'} if version else {}
+
+
+def _type(resource: Resource) -> str:
+    return str(resource["resourceType"])
+
+
+def _raise_unless_good(answer: Answer, asked: Asked) -> None:
+    if answer.status < HTTPStatus.MULTIPLE_CHOICES:
+        return
+    issues = issues_of(decode(answer.body))
+    waits = "Retry-After" in answer.headers
+    raise fault_of(answer.status, issues, where=asked.where, waits=waits, writes=asked.writes)
+
+
+def _good(answer: Answer, asked: Asked) -> Resource:
+    _raise_unless_good(answer, asked)
+    found = decode(answer.body)
+    if found is None:
+        raise NotFhir("the answer is not a resource", where=asked.where, remedy=_NOT_FHIR_REMEDY)
+    return found
+
+
+def _expect(found: Resource, resource_type: str, asked: Asked) -> Resource:
+    if found["resourceType"] != resource_type:
+        said = f"the answer is not a {resource_type}"
+        raise NotFhir(said, where=asked.where, remedy=_NOT_FHIR_REMEDY)
+    return found
+
+
+def _saved(answer: Answer, sent: Resource) -> Saved:
+    """Id and version from the body, else from Location and ETag, else from what was sent."""
+    body = decode(answer.body)
+    kept = body if body is not None and body["resourceType"] == sent["resourceType"] else None
+    located = _located(answer.headers.get("Location", ""), _type(sent))
+    version = as_object((kept or {}).get("meta")).get("versionId")
+    etag = answer.headers.get("ETag", "").removeprefix("W/").strip('"')
+    return Saved(
+        resource_type=_type(sent),
+        id=str((kept or {}).get("id") or located[0] or sent.get("id", "")),
+        version=str(version or etag or located[1]),
+        created=answer.status == HTTPStatus.CREATED,
+        resource=kept,
+    )
+
+
+def _located(location: str, resource_type: str) -> tuple[str, str]:
+    """Id and version in ``.../Type/id/_history/version``; empty where they are not there."""
+    parts = urlsplit(location).path.split("/")
+    if resource_type not in parts:
+        return "", ""
+    rest = parts[parts.index(resource_type) + 1 :]
+    version = rest[2] if rest[1:2] == ["_history"] and rest[2:] else ""
+    return rest[0] if rest else "", version

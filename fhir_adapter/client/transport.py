@@ -1,0 +1,244 @@
+"""One request over the wire: credentials, redirects, retries. Statuses are values here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from http import HTTPStatus
+from urllib.parse import urljoin
+
+import requests
+from requests.auth import AuthBase
+
+from fhir_adapter.client.auth import Auth
+from fhir_adapter.client.retry import RetryBudget, retry_after
+from fhir_adapter.client.urls import same_origin
+from fhir_adapter.errors import AdapterError, NotFhir, ServerBroken, ServerUnreachable
+
+LEAKY_LOGGERS = ("urllib3", "requests")
+"""Loggers of other packages that print whole URLs: bootstrap keeps them at ERROR."""
+
+_MAX_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_KEEPING_METHOD = frozenset({307, 308})
+_RETRIED = frozenset({429, 502, 503, 504})
+_NOT_DONE = frozenset({429, 503})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds without a connection, and without a byte."""
+
+    connect: float = 5.0
+    read: float = 60.0
+
+
+class Repeat(Enum):
+    """What may be sent a second time."""
+
+    ALWAYS = "always"
+    """Safe or idempotent: GET, POST _search, PUT, DELETE."""
+    WHEN_REFUSED = "when-refused"
+    """Conditional create: only after a 429 or 503, which say that nothing was done."""
+    NEVER = "never"
+    """Plain create."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One request; its repr shows neither address nor body."""
+
+    method: str
+    url: str = field(repr=False)
+    where: str
+    """Base URL and resource type: all that an error may show."""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    repeat: Repeat = Repeat.ALWAYS
+    writes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back, whatever the status; its repr shows the status only."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds the server wants us to wait; None where it names none."""
+        return retry_after(self.headers.get("Retry-After", ""), self.headers.get("Date", ""))
+
+
+class Lost(Enum):
+    """Why there is no answer."""
+
+    UNREACHABLE = "no connection"
+    TIMED_OUT = "no answer in time"
+    UNTRUSTED = "its certificate is not trusted"
+    CUT = "the answer was cut off"
+    GARBLED = "the answer's compression is broken"
+    UNSENDABLE = "the request could not be sent"
+    FOREIGN_REDIRECT = "it redirects to another origin"
+    REDIRECTED = "its redirects do not end or would change the request"
+
+
+_REPEATED_LOSSES = frozenset({Lost.UNREACHABLE, Lost.TIMED_OUT, Lost.CUT})
+_NOT_FHIR = frozenset({Lost.CUT, Lost.GARBLED})
+_BROKEN = frozenset({Lost.FOREIGN_REDIRECT, Lost.REDIRECTED})
+_REMEDIES = {
+    Lost.UNREACHABLE: "Check the base URL, the port and the proxy settings.",
+    Lost.TIMED_OUT: "Raise the time-out, or ask for smaller pages.",
+    Lost.UNTRUSTED: "Name the authority's certificate file in the settings.",
+    Lost.CUT: "Ask for smaller pages; look for a proxy with a size limit.",
+    Lost.GARBLED: "Look for a proxy that rewrites answers.",
+    Lost.UNSENDABLE: "Check the base URL, the certificate files, and the token for line breaks.",
+    Lost.FOREIGN_REDIRECT: "Give the address it redirects to as base URL, if you trust it.",
+    Lost.REDIRECTED: "Give the final address as base URL.",
+}
+
+
+class Transport:
+    """Sends requests to one base URL over one session; nothing goes to another origin."""
+
+    def __init__(
+        self,
+        base: str,
+        *,
+        auth: Auth | None,
+        timeouts: Timeouts,
+        budget: RetryBudget,
+        sleep: Callable[[float], None],
+        headers: Mapping[str, str],
+        ca_file: str | None,
+        client_cert: str | tuple[str, str] | None,
+    ) -> None:
+        self.base = base
+        self.sent = 0
+        self._auth = auth
+        self._timeouts = (timeouts.connect, timeouts.read)
+        self._budget = budget
+        self._sleep = sleep
+        self._session = requests.Session()
+        self._session.headers.update(headers)
+        self._session.cert = client_cert
+        if ca_file is not None:
+            self._session.verify = ca_file
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def ask(self, asked: Asked) -> Answer:
+        """The answer after the retries that the budget allows; raises where there is none."""
+        tried, waited = 1, 0.0
+        while True:
+            found = self._once(asked)
+            pause = self._pause(asked, found, tried=tried, waited=waited)
+            if pause is None:
+                return _answer(asked, found)
+            self._sleep(pause)
+            tried, waited = tried + 1, waited + pause
+
+    def _pause(
+        self, asked: Asked, found: Answer | Lost, *, tried: int, waited: float
+    ) -> float | None:
+        if not _may_repeat(asked.repeat, found):
+            return None
+        wanted = found.retry_after if isinstance(found, Answer) else None
+        return self._budget.pause(tried=tried, waited=waited, asked=wanted)
+
+    def _once(self, asked: Asked) -> Answer | Lost:
+        header = self._auth.header() if self._auth is not None else ""
+        found = self._follow(asked, header)
+        if self._auth is None or isinstance(found, Lost) or found.status != HTTPStatus.UNAUTHORIZED:
+            return found
+        other = self._auth.renewed(header)
+        return found if other == header else self._follow(asked, other)
+
+    def _follow(self, asked: Asked, authorization: str) -> Answer | Lost:
+        url = asked.url
+        for _ in range(_MAX_REDIRECTS):
+            found = self._send(asked, url, authorization)
+            if isinstance(found, Lost) or found.status not in _REDIRECTS:
+                return found
+            if asked.method != "GET" and found.status not in _KEEPING_METHOD:
+                return Lost.REDIRECTED
+            url = urljoin(url, found.headers.get("Location", ""))
+            if not same_origin(url, self.base):
+                return Lost.FOREIGN_REDIRECT
+        return Lost.REDIRECTED
+
+    def _send(self, asked: Asked, url: str, authorization: str) -> Answer | Lost:
+        self.sent += 1
+        try:
+            response = self._session.request(
+                asked.method,
+                url,
+                headers=dict(asked.headers),
+                data=asked.body,
+                auth=_Authorization(authorization),
+                timeout=self._timeouts,
+                allow_redirects=False,
+            )
+        except (OSError, ValueError) as error:
+            return _lost(error)
+        return Answer(status=response.status_code, headers=response.headers, body=response.content)
+
+
+class _Authorization(AuthBase):
+    """Sets the header; being there at all, it keeps requests from reading a .netrc file."""
+
+    def __init__(self, header: str) -> None:
+        self._header = header
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._header:
+            request.headers["Authorization"] = self._header
+        return request
+
+
+def _may_repeat(repeat: Repeat, found: Answer | Lost) -> bool:
+    if isinstance(found, Lost):
+        return repeat is Repeat.ALWAYS and found in _REPEATED_LOSSES
+    match repeat:
+        case Repeat.ALWAYS:
+            return found.status in _RETRIED
+        case Repeat.WHEN_REFUSED:
+            return found.status in _NOT_DONE
+        case Repeat.NEVER:
+            return False
+
+
+_LOSSES: tuple[tuple[type[Exception], Lost], ...] = (
+    (requests.exceptions.SSLError, Lost.UNTRUSTED),
+    (requests.exceptions.Timeout, Lost.TIMED_OUT),
+    (requests.exceptions.ConnectionError, Lost.UNREACHABLE),
+    (requests.exceptions.ChunkedEncodingError, Lost.CUT),
+    (requests.exceptions.ContentDecodingError, Lost.GARBLED),
+)
+
+
+def _lost(error: Exception) -> Lost:
+    for kind, lost in _LOSSES:
+        if isinstance(error, kind):
+            return lost
+    return Lost.UNSENDABLE
+
+
+def _answer(asked: Asked, found: Answer | Lost) -> Answer:
+    if isinstance(found, Answer):
+        return found
+    raise _no_answer(found, asked.where)
+
+
+def _no_answer(lost: Lost, where: str) -> AdapterError:
+    """Built outside any except block: the library's own error quotes the whole URL."""
+    if lost in _NOT_FHIR:
+        return NotFhir(lost.value, where=where, remedy=_REMEDIES[lost])
+    if lost in _BROKEN:
+        return ServerBroken(lost.value, where=where, remedy=_REMEDIES[lost])
+    return ServerUnreachable(lost.value, where=where, remedy=_REMEDIES[lost])

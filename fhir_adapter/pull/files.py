@@ -1,0 +1,202 @@
+"""Files of a record folder: which there are, and their resources one by one, tolerantly.
+
+A file name may be a person's name (Synthea writes it so): errors say the place of a file in the
+sorted list, and its name only where that is made of resource types and numbers.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+from fhir_adapter.client import decode
+from fhir_adapter.errors import RecordFault
+from fhir_adapter.ports import Resource
+
+_LINES = (".ndjson", ".jsonl")
+_WHOLE = (".json",)
+_RESOURCE_TYPES = frozenset(
+    [
+        "AllergyIntolerance",
+        "Appointment",
+        "CarePlan",
+        "CareTeam",
+        "Claim",
+        "Communication",
+        "Composition",
+        "Condition",
+        "Consent",
+        "Coverage",
+        "Device",
+        "DeviceRequest",
+        "DiagnosticReport",
+        "DocumentReference",
+        "Encounter",
+        "EpisodeOfCare",
+        "ExplanationOfBenefit",
+        "FamilyMemberHistory",
+        "Flag",
+        "Goal",
+        "Group",
+        "ImagingStudy",
+        "Immunization",
+        "List",
+        "Location",
+        "Media",
+        "Medication",
+        "MedicationAdministration",
+        "MedicationDispense",
+        "MedicationRequest",
+        "MedicationStatement",
+        "Observation",
+        "Organization",
+        "Patient",
+        "Practitioner",
+        "PractitionerRole",
+        "Procedure",
+        "Provenance",
+        "Questionnaire",
+        "QuestionnaireResponse",
+        "RelatedPerson",
+        "ResearchStudy",
+        "ResearchSubject",
+        "RiskAssessment",
+        "ServiceRequest",
+        "Specimen",
+        "Task",
+    ]
+)
+_GZIP_MAGIC = b"\x1f\x8b"
+_BREAKS = (OSError, EOFError, zlib.error)
+_SAYABLE = re.compile(r"[\d._-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFile:
+    """One file to read."""
+
+    path: Path
+    number: int
+    """Place in the sorted list, from 1."""
+    is_lines: bool
+
+    @property
+    def named_types(self) -> frozenset[str]:
+        """Resource types that the file name says: ``Observation.000.ndjson.gz``."""
+        return frozenset(self._words()) & _RESOURCE_TYPES
+
+    @property
+    def label(self) -> str:
+        """A name that cannot be a person's."""
+        rest = [word for word in self._words() if word not in _RESOURCE_TYPES]
+        sayable = all(_SAYABLE.fullmatch(word) for word in rest)
+        return self.path.name if sayable else f"file {self.number}"
+
+    def _words(self) -> list[str]:
+        return re.split(r"[._-]", _stem(self.path.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A line (from 1), or the rest of a file (line 0), that is no resource."""
+
+    line: int
+
+
+def record_files(path: Path) -> tuple[RecordFile, ...]:
+    """All record files under a folder, or the one file, in sorted order.
+
+    Raises RecordFault where the path does not exist or holds none.
+    """
+    paths = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    found = [p for p in paths if _kind(p.name)]
+    if not path.exists() or not found:
+        raise RecordFault(
+            "no FHIR files (.ndjson, .ndjson.gz, .json, .json.gz) there",
+            where="record folder",
+            remedy="Give a Bulk Data folder, a folder of Bundles, or one such file.",
+        )
+    return tuple(
+        RecordFile(path=p, number=n, is_lines=_kind(p.name) == "lines")
+        for n, p in enumerate(found, 1)
+    )
+
+
+def _stem(name: str) -> str:
+    plain = name.removesuffix(".gz")
+    return next((plain.removesuffix(s) for s in (*_LINES, *_WHOLE) if plain.endswith(s)), plain)
+
+
+def _kind(name: str) -> str:
+    plain = name.removesuffix(".gz")
+    if name.startswith("."):
+        return ""
+    return "lines" if plain.endswith(_LINES) else "whole" if plain.endswith(_WHOLE) else ""
+
+
+def resources_in(file: RecordFile) -> Iterator[Resource | Unreadable]:
+    """Every resource, and an Unreadable for what is none; RecordFault if it cannot be opened."""
+    if file.is_lines:
+        yield from _from_lines(file)
+        return
+    data = _bytes(file)
+    yield (decode(data) if data is not None else None) or Unreadable(0)
+
+
+def _from_lines(file: RecordFile) -> Iterator[Resource | Unreadable]:
+    lines = _lines(file)
+    for number, line in enumerate(lines, 1):
+        if line is None:
+            yield Unreadable(0)
+        elif line.strip():
+            yield decode(line) or Unreadable(number)
+
+
+def _lines(file: RecordFile) -> Iterator[bytes | None]:
+    """Lines; a last None where the file breaks off."""
+    with _opened(file) as stream:
+        while True:
+            try:
+                line = stream.readline()
+            except _BREAKS:
+                yield None
+                return
+            if not line:
+                return
+            yield line
+
+
+def _bytes(file: RecordFile) -> bytes | None:
+    with _opened(file) as stream:
+        try:
+            return stream.read()
+        except _BREAKS:
+            return None
+
+
+def _opened(file: RecordFile) -> IO[bytes]:
+    is_packed = file.path.name.endswith(".gz")
+    try:
+        raw = file.path.open("rb")
+        if not is_packed:
+            return raw
+        with raw:
+            magic = raw.read(len(_GZIP_MAGIC))
+    except OSError:
+        raise _cannot_open(file) from None
+    if magic != _GZIP_MAGIC:
+        raise _cannot_open(file)
+    return cast("IO[bytes]", gzip.open(file.path))
+
+
+def _cannot_open(file: RecordFile) -> RecordFault:
+    return RecordFault(
+        "the file cannot be opened",
+        where=file.label,
+        remedy="Check its permissions and that a .gz file is really compressed.",
+    )

@@ -1,0 +1,79 @@
+"""Records from files: Bulk Data NDJSON, Bundles, single resources; and from one Bundle in memory.
+
+A folder of per-type NDJSON files holds a type whole when it has a file of it, even an empty one.
+A collection, transaction or batch Bundle holds everything about its patients. A document (IPS) is
+a summary: it holds no type whole. One bad line makes its file's types incomplete for everybody,
+because nobody can know whose line it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from fhir_adapter.ports import Need, Pulled, Resource
+from fhir_adapter.pull.files import RecordFile, Unreadable, record_files, resources_in
+from fhir_adapter.pull.index import Index
+
+
+class FolderRecords:
+    """RecordSource over a folder or one file; read whole at the first question.
+
+    ``complete_types`` are types that the caller knows to be whole, file or not.
+    """
+
+    def __init__(self, path: Path, *, complete_types: Collection[str] = ()) -> None:
+        self._path = path
+        self._complete_types = frozenset(complete_types)
+
+    def patients(self) -> Iterator[str]:
+        """Ids of everybody in the files, sorted."""
+        yield from self._index.patients()
+
+    def pull(self, patient: str, needs: Sequence[Need]) -> Pulled:
+        """One patient's record; PatientNotFound, or RecordFault for a file that does not open."""
+        return self._index.pull(patient, needs)
+
+    @property
+    def issues(self) -> Mapping[str, int]:
+        """Code to count, over all files: what a report on the folder must say."""
+        return dict(sorted(self._index.issues.items()))
+
+    @cached_property
+    def _index(self) -> Index:
+        index = Index(complete_types=self._complete_types)
+        for file in record_files(self._path):
+            _read(index, file)
+        return index
+
+
+class BundleRecord:
+    """RecordSource over one Bundle that was handed over; the Bundle is not changed."""
+
+    def __init__(self, bundle: Resource, *, complete_types: Collection[str] = ()) -> None:
+        self._index = Index(complete_types=frozenset(complete_types))
+        self._index.add(bundle)
+
+    def patients(self) -> Iterator[str]:
+        """Ids of everybody in the Bundle, sorted."""
+        yield from self._index.patients()
+
+    def pull(self, patient: str, needs: Sequence[Need]) -> Pulled:
+        """One patient's record; PatientNotFound where the Bundle has nothing of it."""
+        return self._index.pull(patient, needs)
+
+
+def _read(index: Index, file: RecordFile) -> None:
+    types = set(file.named_types) if file.is_lines else set[str]()
+    for name in types:
+        index.has_type(name)
+    bad = 0
+    for found in resources_in(file):
+        if isinstance(found, Unreadable):
+            bad += 1
+        else:
+            types |= index.add(found)
+    if bad:
+        index.issues["unreadable-line" if file.is_lines else "unreadable-file"] += bad
+        index.break_types(types, "unreadable-line")
