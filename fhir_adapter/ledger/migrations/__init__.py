@@ -1,0 +1,1 @@
+"""Schemas of the ledger, oldest first; run by ledger/database.py, offline."""

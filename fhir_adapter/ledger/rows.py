@@ -1,0 +1,61 @@
+"""What the ledger hands out: frozen rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fhir_adapter.model.decision import Hashes, Outcome
+
+SubjectState = Literal["proposed", "taken-back", "left-to-person", "gone"]
+"""gone = somebody deleted what we had created: a person's act, never created again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDecision:
+    """One decision as recorded."""
+
+    run: str
+    patient: str
+    study: str
+    attempt: int
+    as_of: int
+    recorded_at: int
+    study_version: str
+    outcome: Outcome
+    hashes: Hashes | None
+    body: bytes | None
+    """Canonical JSON of the Decision; None where the patient was not listed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSubject:
+    """What we last wrote about one patient, study and attempt."""
+
+    key: str
+    patient: str
+    """Logical id at first proposal; later merges do not change it."""
+    study: str
+    attempt: int
+    reference: str
+    """ResearchSubject/<id>; empty once we deleted it ourselves."""
+    status: str
+    """ResearchSubject.status as last written; empty where nothing of ours stands there."""
+    fingerprint: str
+    state: SubjectState
+    changed_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerCounts:
+    """How much is in the ledger; counts only."""
+
+    schema: int
+    decisions: int
+    listed: int
+    """Decisions stored with their body."""
+    answers: int
+    declines: int
+    audit: int
+    subjects: tuple[tuple[str, int], ...]
+    """State and number, in the order of the states' names."""

@@ -1,0 +1,18 @@
+"""Finished resources to a FHIR server, never over a person; every write is read back."""
+
+from __future__ import annotations
+
+from fhir_adapter.writeback.needs import LastWritten, SubjectLedger, SubjectState, WriteClient
+from fhir_adapter.writeback.sink import ServerSink
+from fhir_adapter.writeback.strategy import Choice, Strategy, choose
+
+__all__ = [
+    "Choice",
+    "LastWritten",
+    "ServerSink",
+    "Strategy",
+    "SubjectLedger",
+    "SubjectState",
+    "WriteClient",
+    "choose",
+]

@@ -1,0 +1,61 @@
+"""Real ids for the placeholders of a finished resource: ``Device/{id}``, braces and all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fhir_adapter.errors import InternalFault
+from fhir_adapter.ports import Resource
+
+PLACEHOLDER = "{id}"
+
+
+def placeholder(resource_type: str) -> str:
+    """The reference that stands for a resource whose id is not known yet."""
+    return f"{resource_type}/{PLACEHOLDER}"
+
+
+def filled(resource: Resource, ids: Mapping[str, str]) -> Resource:
+    """A copy with ``Type/{id}`` replaced; a type without an id in ``ids`` is our mistake."""
+    found: Resource = _filled(resource, ids)
+    return found
+
+
+def _filled(value: Any, ids: Mapping[str, str]) -> Any:  # noqa: ANN401 (any JSON value)
+    if isinstance(value, dict):
+        return {name: _of_element(name, inner, ids) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, ids) for inner in value]
+    return value
+
+
+def _of_element(name: str, value: Any, ids: Mapping[str, str]) -> Any:  # noqa: ANN401
+    if name != "reference" or not isinstance(value, str) or not value.endswith(f"/{PLACEHOLDER}"):
+        return _filled(value, ids)
+    wanted = value.removesuffix(f"/{PLACEHOLDER}")
+    if wanted not in ids:
+        raise InternalFault("a resource names something that was not written", where=wanted)
+    return f"{wanted}/{ids[wanted]}"
+
+
+def mentions(value: Any, resource_type: str) -> bool:  # noqa: ANN401 (any JSON value)
+    """Whether the placeholder of this type stands anywhere as a reference."""
+    if isinstance(value, dict):
+        here = value.get("reference") == placeholder(resource_type)
+        return here or any(mentions(inner, resource_type) for inner in value.values())
+    if isinstance(value, list):
+        return any(mentions(inner, resource_type) for inner in value)
+    return False
+
+
+def with_targets(provenance: Resource, changed: Mapping[str, str]) -> Resource:
+    """Without the placeholders of what was not written; targets of other kinds stay."""
+    wanted = {placeholder(name) for name in changed}
+    targets = [
+        target
+        for target in provenance.get("target", [])
+        if not str(target.get("reference", "")).endswith(f"/{PLACEHOLDER}")
+        or target["reference"] in wanted
+    ]
+    return {**provenance, "target": targets}

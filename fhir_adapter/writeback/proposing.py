@@ -1,0 +1,359 @@
+"""One proposal on its way to the server: the ResearchSubject, the opinion, then the Provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fhir_adapter.errors import ServerFault, WriteConflict
+from fhir_adapter.fhir.normal import same_content
+from fhir_adapter.ports import Proposal, Resource, Written
+from fhir_adapter.writeback.filling import filled, mentions, with_targets
+from fhir_adapter.writeback.needs import LastWritten, SubjectLedger, SubjectState
+from fhir_adapter.writeback.sending import Sender, key_params, token
+from fhir_adapter.writeback.standing import (
+    CLOSED,
+    Expected,
+    about,
+    by_a_person,
+    identifiers,
+    reference_of,
+    target_of,
+    version_of,
+)
+
+_TRIES = 2
+
+
+@dataclass(slots=True, kw_only=True)
+class Proposing:
+    """The state of one ``send``; used once."""
+
+    proposal: Proposal
+    sender: Sender
+    ledger: SubjectLedger | None
+    device: Callable[[Proposing], str]
+    """Id of our Device, made sure of before the first write."""
+    last: LastWritten | None = None
+    ours: Resource | None = None
+    """Our ResearchSubject as it stood when this run began, or as this run made it."""
+    left: bool = False
+    ids: dict[str, str] = field(default_factory=dict[str, str])
+    changed: dict[str, str] = field(default_factory=dict[str, str])
+    """Ids by type of what this run created or updated: the targets of the Provenance."""
+    created: list[str] = field(default_factory=list[str])
+    updated: list[str] = field(default_factory=list[str])
+    deleted: list[str] = field(default_factory=list[str])
+    unchanged: list[str] = field(default_factory=list[str])
+    notes: list[str] = field(default_factory=list[str])
+
+    def send(self) -> Written:
+        """All of it, in the order ResearchSubject, GuidanceResponse, Provenance."""
+        self.last = self.ledger.subject(self.proposal.key) if self.ledger else None
+        self._subject()
+        self._opinion()
+        self._provenance()
+        return self.written()
+
+    def written(self) -> Written:
+        """What it came to so far."""
+        return Written(
+            key=self.proposal.key,
+            patient=self.proposal.patient,
+            created=tuple(self.created),
+            updated=tuple(self.updated),
+            deleted=tuple(self.deleted),
+            unchanged=tuple(self.unchanged),
+            left_to_person=self.left,
+            dry_run=not self.sender.write,
+            notes=tuple(self.notes),
+        )
+
+    # ResearchSubject
+
+    def _subject(self) -> None:
+        found = self._standing()
+        if found is None:
+            self._none_stands()
+            return
+        self.ours = found if self.expected.is_ours(found) else None
+        why = self._touch(found)
+        if why:
+            self._leave(found, why, sure=True)
+        elif self.proposal.action == "propose":
+            self._keep_or(found, self._update)
+        elif self.proposal.action == "take-back":
+            self._keep_or(found, self._take_back)
+
+    @property
+    def expected(self) -> Expected:
+        """What our own, untouched ResearchSubject looks like."""
+        return Expected.of(self.proposal, self.last.status if self.last else "")
+
+    def _standing(self) -> Resource | None:
+        """The ResearchSubject that counts: one a person touched, else the oldest."""
+        found = self._found()
+        chosen = next((one for one in found if self._touch(one)), None)
+        if chosen is None and len(found) > 1:
+            chosen = next((one for one in found if self._people(one)), found[0])
+        chosen = chosen or (found[0] if found else None)
+        for other in found:
+            if other is not chosen:
+                self.notes.append(f"duplicate: {reference_of(other)} stands beside it")
+        return chosen or self._remembered()
+
+    def _found(self) -> list[Resource]:
+        params = token(self.expected.system, self.proposal.key)
+        found = self.sender.all("ResearchSubject", params)
+        if self.proposal.action == "propose":
+            for patient in sorted(self.expected.patients):
+                found += self._of_patient(patient)
+        return list({reference_of(one): one for one in found}.values())
+
+    def _of_patient(self, patient: str) -> list[Resource]:
+        """Searched by patient only and compared here: not every server searches by study."""
+        found = self.sender.all("ResearchSubject", {"patient": f"Patient/{patient}"})
+        study = self.expected.study
+        return [
+            one
+            for one in found
+            if target_of(one.get("study")) == study and not self._earlier_attempt(one)
+        ]
+
+    def _earlier_attempt(self, found: Resource) -> bool:
+        """Closed, and kept in the ledger under another key of ours: a person opened this one."""
+        if self.ledger is None or found.get("status") not in CLOSED:
+            return False
+        others = {value for _, value in identifiers(found)} - {self.proposal.key}
+        return any(self.ledger.subject(value) is not None for value in sorted(others))
+
+    def _remembered(self) -> Resource | None:
+        """What the ledger says we wrote, read by its id: a search may lag behind."""
+        if self.last is None or not self.last.reference or self.last.state == "gone":
+            return None
+        kind, _, number = self.last.reference.partition("/")
+        return self.sender.client.read(kind, number)
+
+    def _none_stands(self) -> None:
+        if self.last is not None and self.last.reference:
+            self.notes.append("gone: somebody deleted the proposal; it is not made again")
+            self._remember(self.last.reference, self.last.status, "gone")
+        elif self.proposal.action == "propose" and self.proposal.subject is not None:
+            self._create(self.proposal.subject)
+
+    def _create(self, subject: Resource) -> None:
+        self._make_device()
+        params = key_params(subject, self.proposal.key)
+        kept = self.sender.create(filled(subject, self.ids), params)
+        if not kept.made:
+            self.notes.append("race: another writer created it first")
+            self.ours = kept.resource if self.expected.is_ours(kept.resource) else None
+            self.unchanged.append(reference_of(kept.resource))
+            return
+        self.ours = kept.resource
+        self._did(self.created, kept.resource)
+        self._remember(reference_of(kept.resource), str(subject["status"]), "proposed")
+        if self.sender.write:
+            self._look_for_twins(kept.resource)
+
+    def _look_for_twins(self, made: Resource) -> None:
+        params = token(self.expected.system, self.proposal.key)
+        for other in self.sender.all("ResearchSubject", params):
+            if other["id"] != made["id"]:
+                self.notes.append(f"duplicate: {reference_of(other)} stands beside it")
+
+    def _keep_or(self, found: Resource, act: Callable[[Resource], None]) -> None:
+        """Nothing where it already stands as wanted, else ``act`` on a fresh reading of it."""
+        subject = self.proposal.subject
+        if subject is not None and same_content(self._in_place(subject, found), found):
+            self.unchanged.append(reference_of(found))
+            self._remember(reference_of(found), str(found["status"]), self._state())
+            return
+        self._settle(found, act)
+
+    def _state(self) -> SubjectState:
+        return "taken-back" if self.proposal.action == "take-back" else "proposed"
+
+    def _settle(self, found: Resource, act: Callable[[Resource], None]) -> None:
+        """412: read again, and the person wins; WriteConflict only when it does not settle."""
+        for _ in range(_TRIES):
+            current = self.sender.client.read("ResearchSubject", str(found["id"]))
+            if current is None:
+                self.notes.append("gone: somebody deleted the proposal; it is not made again")
+                self._remember(reference_of(found), str(found["status"]), "gone")
+                self.ours = None
+                return
+            if self._left_to_person(current):
+                return
+            try:
+                act(current)
+            except WriteConflict:
+                continue
+            return
+        raise WriteConflict(
+            "it changed each time while it was being written",
+            where="ResearchSubject",
+            remedy="Run again.",
+        )
+
+    def _left_to_person(self, current: Resource) -> bool:
+        why = self._touch(current) or self._people(current)
+        if why:
+            self._leave(current, why, sure=why not in _UNSURE)
+        return bool(why)
+
+    def _touch(self, found: Resource) -> str:
+        if self.last is not None and self.last.state == "left-to-person":
+            return "left to a person before"
+        return self.expected.touch(found)
+
+    def _people(self, found: Resource) -> str:
+        """Whether a Provenance shows a person; a search that cannot be trusted shows a doubt.
+
+        Our own write left a Provenance: a search that does not find even that one is no proof.
+        """
+        if "Provenance" in self.sender.choice.left_out:
+            return _NO_PROVENANCE
+        reference = reference_of(found)
+        try:
+            every = self.sender.all("Provenance", {"target": reference})
+        except ServerFault:
+            return _REFUSED
+        targeting = about(every, reference)
+        if any(by_a_person(one) for one in targeting):
+            return "a person's Provenance"
+        return "" if targeting else _NO_PROVENANCE
+
+    def _leave(self, found: Resource, why: str, *, sure: bool) -> None:
+        self.left = True
+        self.unchanged.append(reference_of(found))
+        self.notes.append(f"left to a person: {why}")
+        if sure and self.expected.is_ours(found):
+            status = self.last.status if self.last else ""
+            self._remember(reference_of(found), status, "left-to-person")
+
+    def _update(self, current: Resource) -> None:
+        if self.proposal.subject is None:
+            self.notes.append("nothing handed over to write")
+            return
+        self._make_device()
+        resource = self._in_place(self.proposal.subject, current)
+        self.sender.update(resource, version_of(current))
+        self._did(self.updated, resource)
+        self._remember(reference_of(current), str(resource["status"]), self._state())
+
+    def _take_back(self, current: Resource) -> None:
+        """Deleted, or the take-back form; the ledger hears of it first, in case we are killed."""
+        self._remember("", "", "taken-back")
+        if self.sender.delete(current):
+            self.deleted.append(reference_of(current))
+            return
+        self._remember(reference_of(current), str(current["status"]), "proposed")
+        self.notes.append("the server does not delete it: taken back by status")
+        self._update(current)
+
+    def _in_place(self, subject: Resource, found: Resource) -> Resource:
+        if mentions(subject, "Device"):
+            self._make_device()
+        return filled(self.expected.in_place(found), self.ids)
+
+    # GuidanceResponse
+
+    def _opinion(self) -> None:
+        """Ours alone, so a person's ResearchSubject does not stop it; only for proposed patients."""
+        opinion = self.proposal.opinion
+        if opinion is None or self.ours is None:
+            return
+        if "GuidanceResponse" in self.sender.choice.left_out:
+            self.notes.append("the server takes no GuidanceResponse: no opinion written")
+            return
+        params = key_params(opinion, self.proposal.key)
+        found = self.sender.all("GuidanceResponse", params)
+        if not found:
+            self._create_opinion(self._ready(opinion, self.ours))
+        elif _asked(found[0]) == _asked(opinion):
+            self.ids["GuidanceResponse"] = str(found[0]["id"])
+            self.unchanged.append(reference_of(found[0]))
+        else:
+            self._update_opinion(
+                {**self._ready(opinion, self.ours), "id": found[0]["id"]}, found[0]
+            )
+
+    def _create_opinion(self, resource: Resource) -> None:
+        kept = self.sender.create(resource, key_params(resource, self.proposal.key))
+        if kept.made:
+            self._did(self.created, kept.resource)
+        else:
+            self.unchanged.append(reference_of(kept.resource))
+
+    def _update_opinion(self, resource: Resource, found: Resource) -> None:
+        try:
+            self.sender.update(resource, version_of(found))
+        except WriteConflict:
+            now = self.sender.client.read("GuidanceResponse", str(found["id"])) or found
+            self.sender.update(resource, version_of(now))
+        self._did(self.updated, resource)
+
+    def _ready(self, opinion: Resource, ours: Resource) -> Resource:
+        self._make_device()
+        self.ids["ResearchSubject"] = str(ours["id"])
+        return filled(opinion, self.ids)
+
+    # Provenance
+
+    def _provenance(self) -> None:
+        provenance = self.proposal.provenance
+        if provenance is None or not self.changed:
+            return
+        if "Provenance" in self.sender.choice.left_out:
+            self.notes.append("the server takes no Provenance: none written")
+            return
+        resource = filled(with_targets(provenance, self.changed), {**self.ids, **self.changed})
+        kept = self.sender.add(resource, lambda: self._arrived(resource))
+        self.created.append(reference_of(kept.resource))
+
+    def _arrived(self, provenance: Resource) -> Resource | None:
+        """The Provenance just sent, found by what it targets: it has no identifier of its own."""
+        kind, number = next(iter(self.changed.items()))
+        every = self.sender.all("Provenance", {"target": f"{kind}/{number}"})
+        return next((one for one in every if same_content(provenance, one)), None)
+
+    def _make_device(self) -> None:
+        if "Device" not in self.ids and "Device" not in self.sender.choice.left_out:
+            self.ids["Device"] = self.device(self)
+
+    def _did(self, what: list[str], resource: Resource) -> None:
+        what.append(reference_of(resource))
+        self.changed[str(resource["resourceType"])] = str(resource["id"])
+
+    def _remember(self, reference: str, status: str, state: SubjectState) -> None:
+        if self.ledger is None or not self.sender.write:
+            return
+        now = (reference, status, self.proposal.fingerprint, state)
+        if self.last is not None and now == _row(self.last):
+            return
+        self.ledger.remember_subject(
+            key=self.proposal.key,
+            patient=self.proposal.patient,
+            study=self.proposal.study,
+            reference=reference,
+            status=status,
+            fingerprint=self.proposal.fingerprint,
+            state=state,
+        )
+        self.last = self.ledger.subject(self.proposal.key)
+
+
+_NO_PROVENANCE = "no Provenance found, so nothing shows that no person touched it"
+_REFUSED = "the server refuses the search for Provenance"
+_UNSURE = frozenset((_NO_PROVENANCE, _REFUSED))
+
+
+def _row(last: LastWritten) -> tuple[str, str, str, SubjectState]:
+    return last.reference, last.status, last.fingerprint, last.state
+
+
+def _asked(opinion: Resource) -> object:
+    """Value of requestIdentifier: the outcome_fingerprint, without which nothing is written."""
+    found = opinion.get("requestIdentifier")
+    return found.get("value") if isinstance(found, dict) else None

@@ -1,0 +1,198 @@
+"""Single writes, each read back whatever the answer said; in a dry run the same calls only read.
+
+A transient fault is tried once more, after looking whether the write arrived all the same: an
+error answer does not mean that nothing was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fhir_adapter.client import Params, Saved, escaped, status_of
+from fhir_adapter.errors import (
+    ServerBroken,
+    ServerFault,
+    ServerThrottled,
+    ServerUnreachable,
+    WriteConflict,
+    WriteUnverified,
+)
+from fhir_adapter.fhir.normal import first_difference, same_content
+from fhir_adapter.ports import Resource
+from fhir_adapter.writeback.filling import PLACEHOLDER
+from fhir_adapter.writeback.needs import WriteClient
+from fhir_adapter.writeback.standing import oldest_first, version_of
+from fhir_adapter.writeback.strategy import Choice, Strategy
+
+_NOT_ALLOWED = frozenset((403, 405, 501))
+_READ_BACK = "Compare what the server keeps with what was sent, then run again."
+
+Lookup = Callable[[], Resource | None]
+"""Finds what a write left behind when its answer was lost."""
+
+
+def key_params(resource: Resource, key: str = "") -> Params:
+    """Search by identifier: the one whose value is the key, else the first."""
+    found = resource["identifier"]
+    items = found if isinstance(found, list) else [found]
+    chosen = next((item for item in items if item.get("value") == key), items[0])
+    return token(str(chosen.get("system", "")), str(chosen["value"]))
+
+
+def token(system: str, value: str) -> Params:
+    """``identifier=system|value``; without a system the value alone, in any system."""
+    wanted = escaped(value)
+    return {"identifier": f"{escaped(system)}|{wanted}" if system else wanted}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What stands after a create; ``made`` is False where another writer was first."""
+
+    resource: Resource
+    made: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Verified writes to one server."""
+
+    client: WriteClient
+    choice: Choice
+    write: bool
+    """False: a dry run."""
+
+    def all(self, resource_type: str, params: Params) -> list[Resource]:
+        """Everything that the search finds, oldest first; a part of it is no answer."""
+        found = self.client.search(resource_type, params)
+        if not found.complete:
+            raise ServerBroken(
+                f"a search before a write was not answered whole ({found.why_not})",
+                where=resource_type,
+                remedy="Run `fhir-adapter server doctor`.",
+            )
+        return oldest_first(found.matches)
+
+    def create(self, resource: Resource, params: Params) -> Kept:
+        """Conditional on the identifier where the server can; a lost race is not an error."""
+        condition = params if self.choice.strategy is Strategy.CONDITIONAL_CREATE else None
+        return self._create(resource, condition, lambda: self._first(resource, params))
+
+    def add(self, resource: Resource, lookup: Lookup) -> Kept:
+        """A create without an identifier to hold on to; ``lookup`` finds it if it arrived."""
+        return self._create(resource, None, lookup)
+
+    def update(self, resource: Resource, version: str) -> None:
+        """With If-Match where the server keeps versions; WriteConflict says: read it again."""
+        if not self.write:
+            return
+        if_match = version if self.choice.if_match else ""
+        try:
+            self.client.update(resource, if_match=if_match)
+        except ServerFault as fault:
+            if not _transient(fault):
+                raise
+            if not same_content(resource, self._again(resource) or {}):
+                self.client.update(resource, if_match=if_match)
+        _verify(resource, self._again(resource))
+
+    def delete(self, resource: Resource) -> bool:
+        """False where the server does not allow it, also for the sake of references to it."""
+        if not self.choice.delete:
+            return False
+        return self._deleted(resource) if self.write else True
+
+    def _deleted(self, resource: Resource) -> bool:
+        try:
+            self._delete(resource)
+        except WriteConflict:
+            if not self._held_by_references(resource):
+                raise
+            return False
+        except ServerFault as fault:
+            if status_of(fault) not in _NOT_ALLOWED:
+                raise
+            return False
+        if self._again(resource) is not None:
+            raise WriteUnverified(
+                "it still stands after DELETE", where=resource["resourceType"], remedy=_READ_BACK
+            )
+        return True
+
+    def _delete(self, resource: Resource) -> None:
+        kind, number = str(resource["resourceType"]), str(resource["id"])
+        version = version_of(resource) if self.choice.if_match else ""
+        try:
+            self.client.delete(kind, number, if_match=version)
+        except ServerFault as fault:
+            if status_of(fault) in _NOT_ALLOWED or not _transient(fault):
+                raise
+            if self._again(resource) is not None:
+                self.client.delete(kind, number, if_match=version)
+
+    def _held_by_references(self, resource: Resource) -> bool:
+        """409 or 412 although nothing changed: what refers to it stands in the way."""
+        now = self._again(resource)
+        return now is not None and version_of(now) == version_of(resource) and now == resource
+
+    def _again(self, resource: Resource) -> Resource | None:
+        return self.client.read(str(resource["resourceType"]), str(resource["id"]))
+
+    def _first(self, resource: Resource, params: Params) -> Resource | None:
+        found = self.all(str(resource["resourceType"]), params)
+        return found[0] if found else None
+
+    def _create(self, resource: Resource, condition: Params | None, lookup: Lookup) -> Kept:
+        sent = {name: value for name, value in resource.items() if name != "id"}
+        if not self.write:
+            return Kept(resource={**sent, "id": PLACEHOLDER}, made=True)
+        try:
+            saved = self._posted(sent, condition, lookup)
+        except WriteConflict:
+            standing = lookup()
+            if standing is None:
+                raise
+            return Kept(resource=standing, made=False)
+        kept = _present(sent, self._read_back(sent, saved, lookup))
+        raced = condition is not None and saved is not None and not saved.created
+        if raced and not same_content(sent, kept):
+            return Kept(resource=kept, made=False)
+        _verify(sent, kept)
+        return Kept(resource=kept, made=True)
+
+    def _posted(self, sent: Resource, condition: Params | None, lookup: Lookup) -> Saved | None:
+        """None where the answer was lost but the resource is there."""
+        try:
+            return self.client.create(sent, if_none_exist=condition)
+        except ServerFault as fault:
+            if not _transient(fault):
+                raise
+        return None if lookup() else self.client.create(sent, if_none_exist=condition)
+
+    def _read_back(self, sent: Resource, saved: Saved | None, lookup: Lookup) -> Resource | None:
+        if saved is None or not saved.id:
+            return lookup()
+        return self.client.read(str(sent["resourceType"]), saved.id)
+
+
+def _transient(fault: ServerFault) -> bool:
+    """No answer, throttled, or 5xx other than 501: the same request may succeed."""
+    if isinstance(fault, ServerUnreachable | ServerThrottled):
+        return True
+    return status_of(fault) >= 500 and status_of(fault) != 501
+
+
+def _present(sent: Resource, read: Resource | None) -> Resource:
+    if read is None:
+        raise WriteUnverified(
+            "it cannot be read back", where=str(sent["resourceType"]), remedy=_READ_BACK
+        )
+    return read
+
+
+def _verify(sent: Resource, read: Resource | None) -> None:
+    """WriteUnverified names the element that differs, never its value."""
+    path = first_difference(sent, _present(sent, read))
+    if path:
+        raise WriteUnverified("read back other than sent", where=path, remedy=_READ_BACK)

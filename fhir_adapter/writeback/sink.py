@@ -1,0 +1,74 @@
+"""ServerSink: the DecisionSink that writes to a FHIR server.
+
+The basis of the site (approval, dates, who can see) is checked by the caller.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from fhir_adapter.fhir.normal import same_content
+from fhir_adapter.ports import Proposal, Written
+from fhir_adapter.writeback.needs import SubjectLedger, WriteClient
+from fhir_adapter.writeback.proposing import Proposing
+from fhir_adapter.writeback.sending import Sender, key_params
+from fhir_adapter.writeback.standing import reference_of, version_of
+from fhir_adapter.writeback.strategy import Choice, Strategy, choose
+
+_ACTIONS = frozenset(("propose", "take-back"))
+_STRIPES = 64
+"""Locks for all keys: two keys may share one."""
+
+
+class ServerSink:
+    """One server, one installation. Without a ledger a person's deletion is not remembered.
+
+    Two workers of this process never work on one key at a time; other processes are held off by
+    If-None-Exist, and what slips through is reported as a duplicate.
+    """
+
+    def __init__(
+        self, client: WriteClient, ledger: SubjectLedger | None, *, choice: Choice | None = None
+    ) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._choice = choice or choose(None)
+        self._locks = tuple(Lock() for _ in range(_STRIPES))
+        self._device_lock = Lock()
+        self._devices: dict[bool, str] = {}
+        """Id of our Device, by whether it was written or only looked for."""
+
+    def send(self, proposal: Proposal, *, write: bool) -> Written:
+        """Send one proposal; without ``write`` only reads, and says what would happen."""
+        sender = Sender(client=self._client, choice=self._choice, write=write)
+        one = Proposing(proposal=proposal, sender=sender, ledger=self._ledger, device=self._device)
+        if self._choice.strategy is Strategy.LEDGER_ONLY:
+            one.notes.append(f"nothing written: {self._choice.reason}")
+            return one.written()
+        if proposal.action not in _ACTIONS and proposal.opinion is None:
+            return one.written()
+        with self._locks[hash(proposal.key) % _STRIPES]:
+            return one.send()
+
+    def _device(self, one: Proposing) -> str:
+        """By identifier, once per sink; its software version is brought up to date."""
+        with self._device_lock:
+            known = self._devices.get(one.sender.write)
+            if known is None:
+                known = self._devices[one.sender.write] = self._made_device(one)
+            return known
+
+    def _made_device(self, one: Proposing) -> str:
+        wanted = one.proposal.device
+        params = key_params(wanted)
+        found = one.sender.all("Device", params)
+        if not found:
+            kept = one.sender.create(wanted, params)
+            if kept.made:
+                one.created.append(reference_of(kept.resource))
+            return str(kept.resource["id"])
+        device = {**found[0], **wanted, "id": found[0]["id"]}
+        if not same_content({**wanted, "id": device["id"]}, found[0]):
+            one.sender.update(device, version_of(found[0]))
+            one.updated.append(reference_of(device))
+        return str(device["id"])

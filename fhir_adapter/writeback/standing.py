@@ -1,0 +1,169 @@
+"""What stands on the server: whose it is, and whether a person has touched it.
+
+Untouched = status, period, consent and foreign identifiers equal what we last wrote and no
+Provenance with a person targets it (fhir-shapes section 2). versionId and meta prove nothing; the
+narrative is the server's. Any doubt: the person wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fhir_adapter.fhir.normal import normal_form
+from fhir_adapter.model.vocabulary import BASE
+from fhir_adapter.ports import Proposal, Resource
+
+SET_BY = "/status-set-by"
+"""End of the URL of the extension on ResearchSubject.status: who set it, machine or person."""
+
+PROPOSING = frozenset(("candidate", "potential-candidate"))
+CLOSED = frozenset(("ineligible", "not-registered", "withdrawn", "off-study"))
+_OF_PEOPLE = frozenset(("period", "consent", "assignedArm", "actualArm"))
+_USUAL = frozenset(
+    "resourceType id meta text identifier status _status study individual extension".split()
+)
+
+
+def reference_of(resource: Resource) -> str:
+    """``Type/id``."""
+    return f"{resource['resourceType']}/{resource['id']}"
+
+
+def version_of(resource: Resource) -> str:
+    """versionId; empty where the server keeps none."""
+    meta = resource.get("meta")
+    return str(meta.get("versionId", "")) if isinstance(meta, dict) else ""
+
+
+def oldest_first(found: Iterable[Resource]) -> list[Resource]:
+    """By lastUpdated, then id: the same order on every machine."""
+    return sorted(found, key=lambda item: (_updated(item), str(item.get("id", ""))))
+
+
+def _updated(resource: Resource) -> str:
+    meta = resource.get("meta")
+    return str(meta.get("lastUpdated", "")) if isinstance(meta, dict) else ""
+
+
+def identifiers(resource: Resource) -> frozenset[tuple[str, str]]:
+    """System and value of each; a single Identifier is read like a list of one."""
+    found = resource.get("identifier")
+    items = found if isinstance(found, list) else [found]
+    return frozenset(
+        (str(item.get("system", "")), str(item.get("value", "")))
+        for item in items
+        if isinstance(item, dict)
+    )
+
+
+def target_of(element: object) -> str:
+    """``Type/id`` of a Reference, relative or absolute, without version; empty without one."""
+    if not isinstance(element, dict):
+        return ""
+    reference = str(normal_form(element).get("reference", ""))
+    return "/".join(reference.split("/")[-2:])
+
+
+def set_by(resource: Resource) -> str:
+    """machine, person, or empty where the status does not say."""
+    status = resource.get("_status")
+    extensions = status.get("extension", []) if isinstance(status, dict) else []
+    found = (item for item in extensions if str(item.get("url", "")).endswith(SET_BY))
+    return next((_code(item) for item in found), "")
+
+
+def _code(extension: Mapping[str, Any]) -> str:
+    coding = extension.get("valueCoding") or {}
+    return str(extension.get("valueCode") or extension.get("valueString") or coding.get("code"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What our own, untouched ResearchSubject looks like."""
+
+    key: str
+    system: str
+    """System of the key; empty where no ResearchSubject was handed over."""
+    patients: frozenset[str]
+    study: str
+    last_status: str
+    """As last written, from the ledger; empty where it does not know."""
+    sent: Resource
+
+    @classmethod
+    def of(cls, proposal: Proposal, last_status: str) -> Expected:
+        """From a proposal; the key's system is read from the ResearchSubject handed over."""
+        sent = proposal.subject or {}
+        systems = (system for system, value in identifiers(sent) if value == proposal.key)
+        return cls(
+            key=proposal.key,
+            system=next(systems, ""),
+            patients=frozenset((proposal.patient, *proposal.patient_ids)),
+            study=target_of(sent.get("study")),
+            last_status=last_status,
+            sent=sent,
+        )
+
+    def is_ours(self, found: Resource) -> bool:
+        """Whether it carries our key, or a key of ours from before a merge."""
+        return any(map(self._is_key, identifiers(found)))
+
+    def has_key(self, found: Resource) -> bool:
+        """Whether it carries exactly this key."""
+        return any(value == self.key for _, value in identifiers(found))
+
+    def _is_key(self, identifier: tuple[str, str]) -> bool:
+        system, value = identifier
+        return value == self.key or bool(self.system and system == self.system)
+
+    def touch(self, found: Resource) -> str:
+        """Name of the first element that is not as we wrote it; empty when all are."""
+        return next(self._touches(found), "")
+
+    def _touches(self, found: Resource) -> Iterator[str]:
+        if not self._status_is_ours(found):
+            yield "status"
+        if not self.is_ours(found) or self._foreign(found) != self._foreign(self.sent):
+            yield "identifier"
+        if target_of(found.get("individual")) not in {f"Patient/{one}" for one in self.patients}:
+            yield "individual"
+        if self.study and target_of(found.get("study")) != self.study:
+            yield "study"
+        if any(not str(item.get("url", "")).startswith(BASE) for item in _extensions(found)):
+            yield "extension"
+        yield from sorted(set(found) - ((_USUAL | set(self.sent)) - _OF_PEOPLE))
+
+    def _status_is_ours(self, found: Resource) -> bool:
+        status = str(found.get("status", ""))
+        ours = {self.last_status} if self.last_status else PROPOSING
+        return status in ours and set_by(found) == "machine"
+
+    def _foreign(self, resource: Resource) -> frozenset[tuple[str, str]]:
+        return frozenset(one for one in identifiers(resource) if not self._is_key(one))
+
+    def in_place(self, found: Resource) -> Resource:
+        """What we send, on the id that stands there; a key from before a merge is kept."""
+        kept = {} if self.has_key(found) else {"identifier": found["identifier"]}
+        return {**self.sent, **kept, "id": found["id"], "individual": found["individual"]}
+
+
+def _extensions(resource: Resource) -> list[dict[str, Any]]:
+    found = resource.get("extension", [])
+    return list(found) if isinstance(found, list) else []
+
+
+def by_a_person(provenance: Resource) -> bool:
+    """Whether any agent is not a Device: a Provenance that does not say is a person's."""
+    agents = provenance.get("agent") or [{}]
+    return any(not target_of(agent.get("who")).startswith("Device/") for agent in agents)
+
+
+def about(provenances: Sequence[Resource], reference: str) -> list[Resource]:
+    """Those that target it: a server that ignores the parameter answers with all."""
+    return [
+        one
+        for one in provenances
+        if any(target_of(target) == reference for target in one.get("target", []))
+    ]

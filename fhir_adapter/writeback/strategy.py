@@ -1,0 +1,84 @@
+"""How to write to this server, chosen from what it says that it can do, with the reason.
+
+Task and List as stand-ins where ResearchSubject is refused come later; until then the ledger alone
+holds the proposals of such a server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from fhir_adapter.client import Capability, TypeCapability
+
+_WRITTEN_BESIDE = ("Device", "GuidanceResponse", "Provenance")
+_NEEDED = frozenset(("create", "read", "search-type"))
+
+
+class Strategy(Enum):
+    """How a proposal reaches the server."""
+
+    CONDITIONAL_CREATE = "conditional-create"
+    SEARCH_THEN_CREATE = "search-then-create"
+    LEDGER_ONLY = "ledger-only"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A strategy, why it was chosen, and what else the server allows."""
+
+    strategy: Strategy
+    reason: str
+    """One sentence for the doctor's report."""
+    if_match: bool = True
+    delete: bool = True
+    left_out: frozenset[str] = frozenset()
+    """Types beside ResearchSubject that the server does not take."""
+
+    def __str__(self) -> str:
+        return f"{self.strategy.value}: {self.reason}"
+
+
+def choose(capability: Capability | None) -> Choice:
+    """The strategy for a server; None or an empty statement: everything is tried and read back.
+
+    >>> str(choose(None))
+    'conditional-create: the server does not say what it can do; every write is read back'
+    """
+    if capability is None or not capability.types:
+        return Choice(
+            strategy=Strategy.CONDITIONAL_CREATE,
+            reason="the server does not say what it can do; every write is read back",
+        )
+    subject = capability.of("ResearchSubject")
+    if subject is None or not _takes(subject):
+        return Choice(
+            strategy=Strategy.LEDGER_ONLY,
+            reason="the server does not create, read and search ResearchSubject",
+        )
+    strategy, reason = _way(subject)
+    return Choice(
+        strategy=strategy,
+        reason=reason,
+        if_match=subject.versioning != "no-version",
+        delete=not subject.interactions or "delete" in subject.interactions,
+        left_out=_left_out(capability),
+    )
+
+
+def _way(subject: TypeCapability) -> tuple[Strategy, str]:
+    if subject.conditional_create:
+        return Strategy.CONDITIONAL_CREATE, "the server offers conditional create"
+    return Strategy.SEARCH_THEN_CREATE, "the server does not offer conditional create"
+
+
+def _takes(found: TypeCapability) -> bool:
+    """A type that is listed without interactions is taken at its word when tried."""
+    return not found.interactions or found.interactions >= _NEEDED
+
+
+def _left_out(capability: Capability) -> frozenset[str]:
+    """GuidanceResponse and Provenance name the Device: without it neither can be written."""
+    found = {name: capability.of(name) for name in _WRITTEN_BESIDE}
+    refused = frozenset(name for name, said in found.items() if said is None or not _takes(said))
+    return frozenset(_WRITTEN_BESIDE) if "Device" in refused else refused

@@ -1,0 +1,101 @@
+"""How the way of writing is chosen, and how placeholders are filled."""
+
+from __future__ import annotations
+
+import pytest
+
+from fhir_adapter.client import Capability, TypeCapability
+from fhir_adapter.errors import InternalFault
+from fhir_adapter.writeback import Strategy, choose
+from fhir_adapter.writeback.filling import filled
+from fhir_adapter.writeback.sending import token
+from fhir_adapter.writeback.standing import oldest_first, set_by, version_of
+
+ALL = frozenset(("create", "read", "search-type", "update", "delete"))
+BESIDE = ("Device", "GuidanceResponse", "Provenance")
+
+
+def _server(subject: TypeCapability, *beside: str) -> Capability:
+    others = (TypeCapability(resource_type=name, interactions=ALL) for name in beside)
+    return Capability(types=(subject, *others))
+
+
+def _subject(
+    interactions: frozenset[str] = ALL, *, conditional: bool = True, versioning: str = "versioned"
+) -> TypeCapability:
+    return TypeCapability(
+        resource_type="ResearchSubject",
+        interactions=interactions,
+        conditional_create=conditional,
+        versioning=versioning,
+    )
+
+
+@pytest.mark.parametrize(
+    ("capability", "strategy"),
+    [
+        pytest.param(None, Strategy.CONDITIONAL_CREATE, id="nothing is said"),
+        pytest.param(Capability(), Strategy.CONDITIONAL_CREATE, id="an empty statement"),
+        pytest.param(_server(_subject()), Strategy.CONDITIONAL_CREATE, id="conditional create"),
+        pytest.param(
+            _server(_subject(frozenset(), conditional=False)),
+            Strategy.SEARCH_THEN_CREATE,
+            id="no conditional create",
+        ),
+        pytest.param(_server(_subject(frozenset(("read",)))), Strategy.LEDGER_ONLY, id="read only"),
+        pytest.param(
+            Capability(types=(TypeCapability(resource_type="Patient"),)),
+            Strategy.LEDGER_ONLY,
+            id="no ResearchSubject",
+        ),
+    ],
+)
+def test_the_strategy_follows_what_the_server_says(
+    capability: Capability | None, strategy: Strategy
+) -> None:
+    choice = choose(capability)
+    assert choice.strategy is strategy
+    assert str(choice) == f"{strategy.value}: {choice.reason}"
+
+
+def test_versions_and_deletes_are_used_only_where_offered() -> None:
+    choice = choose(_server(_subject(ALL - {"delete"}, versioning="no-version"), *BESIDE))
+    assert (choice.if_match, choice.delete, choice.left_out) == (False, False, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("beside", "left_out"),
+    [
+        pytest.param(("Device", "Provenance"), {"GuidanceResponse"}, id="no GuidanceResponse"),
+        pytest.param(("GuidanceResponse", "Provenance"), set(BESIDE), id="no Device: none of them"),
+    ],
+)
+def test_types_that_are_not_taken_are_left_out(beside: tuple[str, ...], left_out: set[str]) -> None:
+    assert choose(_server(_subject(), *beside)).left_out == left_out
+
+
+def test_a_placeholder_without_an_id_is_our_mistake() -> None:
+    with pytest.raises(InternalFault, match="Device"):
+        filled({"performer": [{"reference": "Device/{id}"}]}, {})
+
+
+def test_an_identifier_without_a_system_is_searched_by_its_value() -> None:
+    assert token("", "a|b") == {"identifier": "a\\|b"}
+
+
+@pytest.mark.parametrize(
+    ("extension", "who"),
+    [
+        ({"valueCode": "machine"}, "machine"),
+        ({"valueString": "person"}, "person"),
+        ({"valueCoding": {"code": "machine"}}, "machine"),
+    ],
+)
+def test_who_set_the_status_is_read_in_any_form(extension: dict[str, object], who: str) -> None:
+    found = {"_status": {"extension": [{"url": "x/status-set-by", **extension}]}}
+    assert set_by(found) == who
+
+
+def test_a_resource_without_meta_has_no_version_and_no_age() -> None:
+    assert version_of({}) == ""
+    assert oldest_first([{"id": "2"}, {"id": "1"}]) == [{"id": "1"}, {"id": "2"}]
