@@ -1,0 +1,174 @@
+"""STORY: one patient. Start reading here.
+
+pull -> facts -> evaluate -> decide: a pulled record goes in, a Decision comes out. Nothing is
+written here and nothing is fetched: the record comes through a port, as_of is an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from fhir_adapter.decide import decide, standing_of, stops_of
+from fhir_adapter.errors import AdapterError, InternalFault
+from fhir_adapter.evaluate.record import CompiledStudy, JudgedStudy, judge
+from fhir_adapter.model.decision import Decision
+from fhir_adapter.model.fact import Fact, Kind, PatientRecord
+from fhir_adapter.ports import Answers, Need, Pulled, RecordSource
+
+LAST_FACT = "last-fact"
+"""as_of for records whose dates are shifted: the newest moment that the patient's record holds."""
+
+AsOf = int | str
+"""An instant (microseconds since the epoch), or LAST_FACT."""
+
+_UNDATED = frozenset((Kind.PATIENT, Kind.ANSWER, Kind.ENTERED, Kind.STUDY_PARTICIPATION))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusals:
+    """What the ledger knows of people's refusals: ids of one patient in, two answers out."""
+
+    declined: Callable[[str, Iterable[str]], bool]
+    opted_out: Callable[[Iterable[str]], bool]
+
+
+def nobody_refused() -> Refusals:
+    """Where there is no ledger."""
+    return Refusals(declined=lambda _study, _ids: False, opted_out=lambda _ids: False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screener:
+    """One study, ready to judge patients of one site."""
+
+    compiled: CompiledStudy
+    normalise: Callable[[Pulled], PatientRecord]
+    needs: tuple[Need, ...]
+    study_hash: str
+    basis_hash: str
+    basis: bool
+    """The site records a basis for this study, checked against the clock when the run began."""
+    own_studies: frozenset[str] = frozenset()
+    """References and identifiers by which the record server knows this study."""
+    answers: Answers | None = None
+    refusals: Refusals = nobody_refused()  # noqa: RUF009 - a frozen value without state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screened:
+    """One patient's outcome, or the error that kept it from being judged. Nobody is dropped."""
+
+    patient: str
+    decision: Decision | None = None
+    record: PatientRecord | None = None
+    judged: JudgedStudy | None = None
+    error: AdapterError | None = None
+    requests: int = 0
+
+
+def screen_everyone(
+    screener: Screener, source: RecordSource, as_of: AsOf, patients: Iterable[str] | None = None
+) -> Iterator[Screened]:
+    """Every patient of a source, in its order; one that fails is yielded with its error."""
+    for patient in source.patients() if patients is None else patients:
+        yield screen_one(screener, source, patient, as_of)
+
+
+def screen_one(screener: Screener, source: RecordSource, patient: str, as_of: AsOf) -> Screened:
+    """Pull one patient's record and judge it."""
+    try:
+        pulled = source.pull(patient, screener.needs)
+        return screen_pulled(screener, pulled, as_of)
+    except AdapterError as error:
+        return Screened(patient=patient, error=error)
+
+
+def screen_pulled(screener: Screener, pulled: Pulled, as_of: AsOf) -> Screened:
+    """Judge a record that has already been pulled."""
+    record = with_answers(screener, screener.normalise(pulled))
+    return replace(screen_facts(screener, record, as_of), requests=pulled.requests)
+
+
+def screen_facts(screener: Screener, record: PatientRecord, as_of: AsOf) -> Screened:
+    """Judge a normalised record: stops first, then every criterion, then the decision."""
+    moment = last_fact(record) if isinstance(as_of, str) else as_of
+    study = screener.compiled.study
+    ids = (record.patient, *record.aliases)
+    standing = standing_of(
+        record,
+        screener.own_studies,
+        as_of=moment,
+        declined=screener.refusals.declined(study.id, ids),
+    )
+    stops = stops_of(
+        record,
+        as_of=moment,
+        basis=screener.basis,
+        on_study=standing.on_study,
+        opted_out=screener.refusals.opted_out(ids),
+        silence_refuses=screener.compiled.mappings.site.no_consent_means == "refusal",
+    )
+    judged = None if stops else _judge(screener, record, moment)
+    decision = decide(
+        study,
+        patient=record.patient,
+        as_of=moment,
+        results=() if judged is None else judged.results,
+        pointers=() if judged is None else judged.pointers,
+        pairs=() if judged is None else judged.pairs,
+        stops=stops,
+        standing=standing,
+        next_date=None if judged is None else judged.next_date,
+        study_hash=screener.study_hash,
+        basis_hash=screener.basis_hash,
+        issues=record.issues,
+    )
+    return Screened(patient=record.patient, decision=decision, record=record, judged=judged)
+
+
+def _judge(screener: Screener, record: PatientRecord, as_of: int) -> JudgedStudy:
+    compiled = screener.compiled
+    case = compiled.case(record, as_of, screener.own_studies)
+    try:
+        return judge(compiled, case)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as fault:
+        raise InternalFault(
+            f"judging failed with {type(fault).__name__}",
+            where=compiled.study.id,
+            remedy="Please report it with the run id; the patient is listed as failed.",
+        ) from None
+
+
+def with_answers(screener: Screener, record: PatientRecord) -> PatientRecord:
+    """The record with what people have answered or typed in since."""
+    if screener.answers is None:
+        return record
+    given = screener.answers.of(
+        screener.compiled.study.id, (record.patient, *record.aliases)
+    )
+    if not given:
+        return record
+    facts = tuple(sorted((*record.facts, *given), key=_in_order))
+    return PatientRecord(
+        patient=record.patient,
+        facts=facts,
+        retrieved=record.retrieved,
+        aliases=record.aliases,
+        resources=record.resources,
+        issues=record.issues,
+    )
+
+
+def _in_order(fact: Fact) -> tuple[str, int, str]:
+    return fact.kind.value, fact.start_lo, fact.source
+
+
+def last_fact(record: PatientRecord) -> int:
+    """The newest start among dated clinical facts; the epoch where there is none."""
+    starts = [
+        max(fact.start_lo, fact.known_from)
+        for fact in record.facts
+        if fact.kind not in _UNDATED and fact.start_lo > -(2**61)
+    ]
+    return max(starts, default=0)
