@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from fhir_adapter.model.calculator import Calculator
 from fhir_adapter.model.fact import Fact, Kind
 from fhir_adapter.model.mapping import CodeSet
 from fhir_adapter.model.study import Study
@@ -64,11 +65,20 @@ class RecordSource(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyPackage:
+    """A study with the value sets and calculators that it names: what its hashes cover."""
+
+    study: Study
+    code_sets: tuple[CodeSet, ...]
+    calculators: tuple[Calculator, ...]
+
+
 class StudySource(Protocol):
     """Where studies come from: a folder or a FHIR server."""
 
-    def study(self, name: str) -> tuple[Study, tuple[CodeSet, ...]]:
-        """A study by id, with the code sets that travel with it; StudyNotFound otherwise."""
+    def study(self, name: str) -> StudyPackage:
+        """A study by id, with everything that travels with it; StudyNotFound otherwise."""
         ...
 
 

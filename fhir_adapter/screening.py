@@ -12,15 +12,18 @@ from dataclasses import dataclass, replace
 from fhir_adapter.decide import decide, standing_of, stops_of
 from fhir_adapter.errors import AdapterError, InternalFault
 from fhir_adapter.evaluate.record import CompiledStudy, JudgedStudy, judge
+from fhir_adapter.model.code import key_of
+from fhir_adapter.model.dates import DATE_LATEST, EARLIEST, start_of
 from fhir_adapter.model.decision import Decision
 from fhir_adapter.model.fact import Fact, Kind, PatientRecord
 from fhir_adapter.ports import Answers, Need, Pulled, RecordSource
 
 LAST_FACT = "last-fact"
-"""as_of for records whose dates are shifted: the newest moment that the patient's record holds."""
+"""as_of for records whose dates are shifted: the newest moment that the patient's record holds.
+``last-fact:<value set>`` is the end of the local day of the newest fact of that set."""
 
 AsOf = int | str
-"""An instant (microseconds since the epoch), or LAST_FACT."""
+"""An instant (microseconds since the epoch), or LAST_FACT with or without a value set."""
 
 _UNDATED = frozenset((Kind.PATIENT, Kind.ANSWER, Kind.ENTERED, Kind.STUDY_PARTICIPATION))
 
@@ -92,7 +95,7 @@ def screen_pulled(screener: Screener, pulled: Pulled, as_of: AsOf) -> Screened:
 
 def screen_facts(screener: Screener, record: PatientRecord, as_of: AsOf) -> Screened:
     """Judge a normalised record: stops first, then every criterion, then the decision."""
-    moment = last_fact(record) if isinstance(as_of, str) else as_of
+    moment = moment_of(screener, record, as_of)
     study = screener.compiled.study
     ids = (record.patient, *record.aliases)
     standing = standing_of(
@@ -164,11 +167,29 @@ def _in_order(fact: Fact) -> tuple[str, int, str]:
     return fact.kind.value, fact.start_lo, fact.source
 
 
+def moment_of(screener: Screener, record: PatientRecord, as_of: AsOf) -> int:
+    """The instant that an as_of names for one patient."""
+    if isinstance(as_of, int):
+        return as_of
+    name = as_of.removeprefix(LAST_FACT).removeprefix(":")
+    membership = screener.compiled.compiler.membership
+    days = [
+        fact.start_date_hi
+        for fact in record.facts
+        if name
+        and fact.start_date_hi < DATE_LATEST
+        and any(name in membership(key_of(code)) for code in fact.concepts)
+    ]
+    if not days:
+        return last_fact(record)
+    return start_of(max(days) + 1, screener.compiled.mappings.site.zone) - 1
+
+
 def last_fact(record: PatientRecord) -> int:
     """The newest start among dated clinical facts; the epoch where there is none."""
     starts = [
         max(fact.start_lo, fact.known_from)
         for fact in record.facts
-        if fact.kind not in _UNDATED and fact.start_lo > -(2**61)
+        if fact.kind not in _UNDATED and fact.start_lo > EARLIEST
     ]
     return max(starts, default=0)

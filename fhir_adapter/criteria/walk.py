@@ -126,7 +126,7 @@ def _own_names(part: msgspec.Struct) -> Names:
     match part:
         case Events():
             return Names(
-                value_sets=_some(part.codes),
+                value_sets=_some(part.codes) | _some(part.coded_as),
                 kinds=frozenset(part.kind),
                 anchors=_some(part.not_in_earlier),
             )

@@ -20,7 +20,9 @@ from fhir_adapter.evaluate.selection import Selection, earlier, higher, later, l
 from fhir_adapter.evaluate.values import Test, analyte_of, compile_test, to_canonical
 from fhir_adapter.evaluate.windows import AnchorState, AnchorValue, CompiledWindow
 from fhir_adapter.model import criterion as tree
+from fhir_adapter.model import truth as kleene
 from fhir_adapter.model.calculator import Calculator
+from fhir_adapter.model.code import key_of
 from fhir_adapter.model.criterion import Events, Node, ValueTest
 from fhir_adapter.model.dates import Duration
 from fhir_adapter.model.fact import Fact
@@ -57,6 +59,14 @@ class Membership:
     def holds(self, name: str, key: str) -> bool:
         """Whether one named set holds a key."""
         return name in self(key)
+
+
+def _coded_as(membership: Membership, name: str) -> Test:
+    def test(fact: Fact) -> tuple[Truth, Reason | None, str]:
+        inside = any(membership.holds(name, key_of(code)) for code in fact.concepts)
+        return kleene.of(inside), None, ""
+
+    return test
 
 
 class Compiler:
@@ -114,7 +124,7 @@ class Compiler:
             anchors=self.anchor,
             absence=absence,
             code_set=code_set,
-            test=None if events.value is None else self.test(events.value, events),
+            tests=self._tests(events),
             same_day=None if same_day is None else self.retrieve(same_day, absence),
             also=None if also is None else self.retrieve(also, absence),
         )
@@ -122,6 +132,14 @@ class Compiler:
         if made.window.moving:
             self.timed.append(Timed(made))
         return made
+
+    def _tests(self, events: Events) -> tuple[Test, ...]:
+        tests: list[Test] = []
+        if events.coded_as is not None:
+            tests.append(_coded_as(self.membership, events.coded_as))
+        if events.value is not None:
+            tests.append(self.test(events.value, events))
+        return tuple(tests)
 
     def _window(self, window: tree.Window | None) -> CompiledWindow:
         """Equal windows are one, so that each is resolved once per case."""

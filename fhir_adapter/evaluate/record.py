@@ -171,7 +171,7 @@ def _join(
         result = results[name]
         if name in pair.reopens_assumed and result.assumed and result.effect is Effect.FITS:
             result = _reopened(result, criteria[name], pair)
-        results[name] = replace(result, notes=(*result.notes, pair.note))
+        results[name] = replace(result, notes=tuple(dict.fromkeys((*result.notes, pair.note))))
 
 
 def _reopened(result: CriterionResult, criterion: Criterion, pair: Pair) -> CriterionResult:

@@ -83,7 +83,7 @@ class Retrieve:
         anchors: Anchors,
         absence: Absence,
         code_set: CodeSet | None,
-        test: Test | None,
+        tests: tuple[Test, ...],
         same_day: Retrieve | None,
         also: Retrieve | None,
     ) -> None:
@@ -94,10 +94,10 @@ class Retrieve:
         self.same_day = same_day
         self.also = also
         self._anchors = anchors
-        self._systems = code_set.systems - code_set.partial_systems if code_set else None
+        self._systems = _systems(code_set)
         self._keys = tuple((kind, events.codes) for kind in events.kind)
         self._kinds = frozenset(events.kind) - frozenset(_PERSONS_WORD)
-        self._tests = tuple(_status_tests(events)) + ((test,) if test is not None else ())
+        self._tests = (*_status_tests(events), *tests)
 
     def every(self, case: Case) -> list[Fact]:
         """Facts of the kinds and codes, whatever the window."""
@@ -280,6 +280,13 @@ class Retrieve:
             document.stage == "outside" and (newest is None or document.start_lo > newest)
             for document in case.by_kind.get(Kind.DOCUMENT, ())
         )
+
+
+def _systems(code_set: CodeSet | None) -> frozenset[str] | None:
+    """Systems in which silence about a set means absence; None where it always does."""
+    if code_set is None or code_set.is_mapped_here:
+        return None
+    return code_set.systems - code_set.partial_systems
 
 
 def known_here(case: Case, absence: Absence) -> bool:

@@ -19,13 +19,19 @@ _BEFORE: frozenset[Reason] = frozenset(
 """Reasons that are settled before contact whatever the criterion says (seed-trial section 2.1)."""
 
 
+_ASKS = frozenset((Reason.NEEDS_HUMAN, Reason.CONFOUNDED))
+"""Reasons for which the tree's own question is the one to ask; for the rest it is what the
+criterion asks when something is missing."""
+
+
 def settle(criterion: Criterion, opens: Sequence[Open]) -> tuple[Settled | None, str]:
     """The earliest place among the open leaves, and the question to ask there."""
     if not opens:
         return None, ""
     placed = [(SETTLED_ORDER.index(_where(criterion, item)), item.reason, item) for item in opens]
     place, _, first = min(placed, key=lambda entry: (entry[0], entry[1]))
-    return SETTLED_ORDER[place], first.question or criterion.question
+    asks = first.reason in _ASKS and first.question
+    return SETTLED_ORDER[place], asks or criterion.question
 
 
 def _where(criterion: Criterion, item: Open) -> Settled:

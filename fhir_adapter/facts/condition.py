@@ -60,7 +60,7 @@ def facts(context: Context, resource: Resource, patient: str) -> tuple[Fact, ...
         make(
             resource,
             absence.kind if absence is not None else Kind.CONDITION,
-            _when(context, resource, clinical),
+            when_of(context, resource, clinical),
             absence.worth if absence is not None else worth,
             patient,
             concepts=concepts,
@@ -113,7 +113,8 @@ def _extension_code(found: Resource) -> str:
     return text(value.get("code")) or text(found.get("valueCode")) or text(found.get("valueString"))
 
 
-def _when(context: Context, resource: Resource, clinical: str) -> When:
+def when_of(context: Context, resource: Resource, clinical: str) -> When:
+    """onset[x] to abatement[x]; without an onset anywhere up to recordedDate."""
     recorded, issue = context.dates.read(resource.get("recordedDate"))
     issues = (issue,) if issue else ()
     start, source, more = _onset(context, resource)
@@ -133,9 +134,7 @@ def _onset(context: Context, resource: Resource) -> tuple[Span | None, str, tupl
     return None, "", ()
 
 
-def _onset_of(
-    context: Context, name: str, value: Any
-) -> tuple[Span | None, str, tuple[str, ...]]:
+def _onset_of(context: Context, name: str, value: Any) -> tuple[Span | None, str, tuple[str, ...]]:
     if name == "onsetDateTime":
         span, issue = context.dates.read(value)
         return span, "onset", (issue,) if issue else ()
@@ -143,12 +142,12 @@ def _onset_of(
         found = period(context, value, source="onset", running=False)
         return (found.start if found.start != ANY_TIME else None), "onset", found.issues
     if name == "onsetAge":
-        at = _at_age(context, value)
+        at = at_age(context, value)
         return at, "onset", () if at is not None else ("onset-not-a-date",)
     return None, "", ("onset-not-a-date",)
 
 
-def _at_age(context: Context, value: Any) -> Span | None:
+def at_age(context: Context, value: Any) -> Span | None:
     """The year of life named by an age in years, from the birth date's interval."""
     found = part(value)
     years = found.get("value")

@@ -6,6 +6,7 @@ Sources: FHIR R4 Observation (status, value[x], component, focus, dataAbsentReas
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from fhir_adapter.facts.context import (
@@ -49,24 +50,28 @@ STATUS: dict[str, Worth] = {
 DATA_ABSENT = "data-absent"
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What the root and its components share."""
+
+    resource: Resource
+    when: When
+    patient: str
+    about_other: bool
+
+
 def facts(context: Context, resource: Resource, patient: str) -> tuple[Fact, ...]:
     """The root fact where it says something, and one fact per component."""
-    when = when_of(context, resource)
+    sent = _Sent(resource, when_of(context, resource), patient, _about_other(resource))
     worth = by_status(STATUS, text(resource.get("status")))
-    other = _about_other(resource)
     components = parts(resource.get("component"))
     has_parts = bool(components or resource.get("hasMember"))
     found: list[Fact] = []
     if not has_parts or _says_something(resource):
-        found.append(_fact(context, resource, resource, when, worth, patient, other=other))
+        found.append(_fact(context, sent, resource, worth))
     for index, component in enumerate(components):
         judged, doubts = doubted(component, worth)
-        found.append(
-            _fact(
-                context, resource, component, when, judged, patient,
-                other=other, component=index, issues=doubts,
-            )
-        )  # fmt: skip
+        found.append(_fact(context, sent, component, judged, component=index, issues=doubts))
     return tuple(found)
 
 
@@ -108,13 +113,10 @@ def _says_something(element: Resource) -> bool:
 
 def _fact(
     context: Context,
-    resource: Resource,
+    sent: _Sent,
     element: Resource,
-    when: When,
     worth: Worth,
-    patient: str,
     *,
-    other: bool,
     component: int | None = None,
     issues: tuple[str, ...] = (),
 ) -> Fact:
@@ -124,15 +126,15 @@ def _fact(
     low, high = context.quantities.limits(element.get("referenceRange"), analyte)
     judged, absent = _worth(element, worth, measured)
     return make(
-        resource,
+        sent.resource,
         Kind.OBSERVATION,
-        when,
+        sent.when,
         judged,
-        patient,
-        source=source_of(resource) + ("" if component is None else f"#component[{component}]"),
+        sent.patient,
+        source=source_of(sent.resource) + ("" if component is None else f"#component[{component}]"),
         concepts=concepts,
         component=component,
-        about_other=other,
+        about_other=sent.about_other,
         value_lo=measured.lo,
         value_hi=measured.hi,
         value_lo_open=measured.lo_open,

@@ -75,9 +75,7 @@ class Quantities:
         raw = raw_number(sent.get("value"))
         if number is None:
             issues = (NOT_A_NUMBER,) if "value" in sent else ()
-            return Measured(
-                raw=raw, raw_unit=unit, problem=Reason.RECORDED_UNUSABLE, issues=issues
-            )
+            return Measured(raw=raw, raw_unit=unit, problem=Reason.RECORDED_UNUSABLE, issues=issues)
         lo, hi, lo_open, hi_open = _interval(number, comparator)
         found = Measured(
             lo=lo, hi=hi, lo_open=lo_open, hi_open=hi_open,
@@ -224,5 +222,5 @@ def _signs(value: str) -> str:
     lowered = value.strip()
     for words, sign in _WORDS.items():
         if lowered.lower().startswith(words):
-            return f"{sign} {lowered[len(words):].strip()}"
+            return f"{sign} {lowered[len(words) :].strip()}"
     return lowered

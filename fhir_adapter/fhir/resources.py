@@ -1,6 +1,6 @@
 """Strict FHIR: validation of what we author and of studies we are given, and an exact JSON writer.
 
-fhir.resources has no R4 models; R4B stands in for R4 (docs: reference/fhir-model section 1). It checks no
+fhir.resources has no R4 models; R4B stands in for R4 here. It checks no
 required binding, drops digits of decimals on output, and lets empty lists and long ids through:
 those three are checked here. Never used for patient records that are pulled.
 """

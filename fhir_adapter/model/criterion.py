@@ -81,6 +81,9 @@ class Events(_Part, kw_only=True):
     kind: tuple[Kind, ...]
     codes: str | None = None
     """Name of a value set; None takes every code."""
+    coded_as: str | None = None
+    """Value set in which one of the codes must stand too: a test, so that silence and
+    *code-not-mapped* are judged on ``codes`` alone."""
     window: Window | None = None
     """None: ever, up to as_of."""
     value: ValueTest | None = None

@@ -39,6 +39,9 @@ class CodeSet:
     ingredients, where orders name products): a record that has only these counts as not mapped."""
     without_codes: tuple[Code, ...] = ()
     without_families: tuple[Family, ...] = ()
+    is_mapped_here: bool = False
+    """The site maps a code system of its own, wholly, onto this set: silence is then silence,
+    whatever systems a record happens to hold."""
 
     @cached_property
     def keys(self) -> frozenset[str]:

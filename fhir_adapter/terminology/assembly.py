@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from decimal import Decimal
 from difflib import get_close_matches
@@ -34,21 +35,28 @@ class _AliasFile(Table, frozen=True, kw_only=True):
     system_alias: tuple[AliasTable, ...]
 
 
-def load_mappings(mappings_dir: Path, site_name: str) -> Mappings:
-    """Everything for one site; the version is a hash of the content, not of its spelling."""
+def load_mappings(
+    mappings_dir: Path, site_name: str, *, code_sets: Sequence[CodeSet] | None = None
+) -> Mappings:
+    """Everything for one site; the version is a hash of the content, not of its spelling.
+
+    ``site_name`` is a file of mappings/sites without its ending, or a path that ends in .toml.
+    ``code_sets`` replace those of mappings/terminology: the expansions that came with a study.
+    """
     terminology = mappings_dir / "terminology"
     site, partial = read_site(_site_path(mappings_dir / "sites", site_name))
     aliases = dict(_common_aliases(terminology / "system-aliases.toml")) | dict(site.system_aliases)
     site = replace(site, system_aliases=tuple(aliases.items()))
-    code_sets = tuple(
-        _for_site(s, site, partial) for s in load_code_sets(terminology / "value-sets")
-    )
+    standard = load_code_sets(terminology / "value-sets") if code_sets is None else code_sets
+    localised = tuple(_for_site(code_set, site, partial) for code_set in standard)
     units = _units_for_site(load_units(terminology / "units.toml"), site)
-    version = digest(_plain(site), _plain(code_sets), _plain(units))
-    return Mappings(site=site, code_sets=code_sets, units=units, version=version)
+    version = digest(_plain(site), _plain(localised), _plain(units))
+    return Mappings(site=site, code_sets=localised, units=units, version=version)
 
 
 def _site_path(folder: Path, name: str) -> Path:
+    if name.endswith(".toml"):
+        return Path(name)
     known = sorted(path.stem for path in folder.glob("*.toml"))
     if name not in known:
         close = get_close_matches(name, known, n=1)
@@ -66,9 +74,11 @@ def _common_aliases(path: Path) -> Aliases:
 
 def _for_site(code_set: CodeSet, site: SiteRules, partial: frozenset[str]) -> CodeSet:
     aliases = site.system_aliases
+    local = _local_members(code_set, site.local_codes)
     return replace(
         code_set,
-        codes=_with_aliases(code_set.codes + _local_members(code_set, site.local_codes), aliases),
+        codes=_with_aliases(code_set.codes + local, aliases),
+        is_mapped_here=any(code.system not in partial for code in local),
         families=_families_with_aliases(code_set.families, aliases),
         partial_systems=_partial(code_set, aliases) | (partial - code_set.systems),
         without_codes=_with_aliases(code_set.without_codes, aliases),

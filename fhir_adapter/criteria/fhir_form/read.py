@@ -23,12 +23,12 @@ from fhir_adapter.criteria.hashes import criterion_hash, study_hash
 from fhir_adapter.errors import StudyInvalid
 from fhir_adapter.fhir.resources import validated
 from fhir_adapter.model.mapping import CodeSet
-from fhir_adapter.model.study import Criterion, Study
-from fhir_adapter.ports import Resource
+from fhir_adapter.model.study import Criterion
+from fhir_adapter.ports import Resource, StudyPackage
 
 
-def from_fhir(resources: Sequence[Resource]) -> tuple[Study, tuple[CodeSet, ...]]:
-    """The study of one PlanDefinition and the code sets that travel with it.
+def from_fhir(resources: Sequence[Resource]) -> StudyPackage:
+    """The study of one PlanDefinition with the code sets and calculators that travel with it.
 
     With our Library: the identical tree; StudyInvalid when PlanDefinition, Library and ValueSets
     no longer agree. Without it: one criterion per action, each ``unsupported``.
@@ -37,19 +37,20 @@ def from_fhir(resources: Sequence[Resource]) -> tuple[Study, tuple[CodeSet, ...]
     return _study_of(plan, resources)
 
 
-def _study_of(
-    plan: Resource, resources: Sequence[Resource]
-) -> tuple[Study, tuple[CodeSet, ...]]:
+def _study_of(plan: Resource, resources: Sequence[Resource]) -> StudyPackage:
     content = _content_of(plan, resources)
     if content is None:
-        return foreign_study(plan, _of_type(resources, "ResearchStudy")), ()
+        study = foreign_study(plan, _of_type(resources, "ResearchStudy"))
+        return StudyPackage(study=study, code_sets=(), calculators=())
     code_sets = tuple(
         code_set_from(_value_set(resources, pin.url, pin.version), pin.name)
         for pin in content.value_sets
     )
     _refuse_other_hashes(content, code_sets)
     _refuse_other_actions(plan, content)
-    return content.study, code_sets
+    return StudyPackage(
+        study=content.study, code_sets=code_sets, calculators=content.calculators
+    )
 
 
 def _of_type(resources: Sequence[Resource], name: str) -> list[Resource]:

@@ -1,0 +1,110 @@
+"""STORY: a study, from its files to checked, expanded FHIR, and from FHIR back.
+
+Files and value sets are read by bootstrap and handed in; nothing here touches a disk or a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fhir_adapter.criteria.check import check
+from fhir_adapter.criteria.fhir_form import from_fhir, to_fhir
+from fhir_adapter.criteria.finding import Finding
+from fhir_adapter.criteria.hashes import criterion_hash, study_hash
+from fhir_adapter.criteria.walk import needs_of, reach
+from fhir_adapter.criteria.yaml_form import study_from_yaml
+from fhir_adapter.errors import StudyInvalid, StudyUnsigned
+from fhir_adapter.model.calculator import Calculator
+from fhir_adapter.model.mapping import CodeSet, UnitTable
+from fhir_adapter.ports import Need, Resource, StudyPackage
+
+__all__ = [
+    "build",
+    "checked",
+    "criterion_hashes",
+    "from_fhir",
+    "hash_of",
+    "needs",
+    "package_of",
+    "refuse_errors",
+    "refuse_unsigned",
+]
+
+
+def package_of(
+    files: Mapping[str, str], code_sets: Sequence[CodeSet], calculators: Sequence[Calculator]
+) -> StudyPackage:
+    """The study of protocol.md, study.yaml and criteria.yaml with what it names of the rest.
+
+    Names that do not exist are left to ``checked``.
+    """
+    study = study_from_yaml(files)
+    names = reach(study, study.anchors, calculators)
+    wanted = names.value_sets | {study.identity.condition}
+    return StudyPackage(
+        study=study,
+        code_sets=tuple(item for item in code_sets if item.name in wanted),
+        calculators=tuple(item for item in calculators if item.name in names.calculators),
+    )
+
+
+def checked(package: StudyPackage, units: UnitTable) -> tuple[Finding, ...]:
+    """Every finding about a study, errors first."""
+    return check(package.study, package.code_sets, package.calculators, units)
+
+
+def refuse_errors(findings: Sequence[Finding]) -> None:
+    """StudyInvalid for the first error among findings; warnings pass."""
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        first = errors[0]
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        raise StudyInvalid(
+            f"{first.message}{more}",
+            where=f"criterion {first.where}" if first.where else "study",
+            remedy=f"{first.remedy} `fhir-adapter study check` lists everything.",
+        )
+
+
+def refuse_unsigned(package: StudyPackage) -> None:
+    """StudyUnsigned while a reading waits for the investigator's signature."""
+    unsigned = [c.id for c in package.study.criteria if c.readings and c.sign_off is None]
+    if unsigned:
+        raise StudyUnsigned(
+            f"{len(unsigned)} readings are not signed by the investigator",
+            where=f"criteria {', '.join(unsigned)}",
+            remedy="Have them signed (sign-off), or publish with --unsigned: every output says so.",
+        )
+
+
+def build(
+    package: StudyPackage, value_sets: Sequence[Resource], *, published: str
+) -> tuple[Resource, ...]:
+    """The study as valid R4 resources, in the order of writing."""
+    return to_fhir(
+        package.study,
+        package.code_sets,
+        value_sets,
+        published,
+        calculators=package.calculators,
+    )
+
+
+def needs(package: StudyPackage) -> tuple[Need, ...]:
+    """What a pull must ask for."""
+    return needs_of(package.study)
+
+
+def hash_of(package: StudyPackage) -> str:
+    """study_hash."""
+    return study_hash(package.study, package.code_sets, package.calculators)
+
+
+def criterion_hashes(package: StudyPackage) -> dict[str, str]:
+    """criterion_hash by criterion id."""
+    return {
+        criterion.id: criterion_hash(
+            criterion, package.study, package.code_sets, package.calculators
+        )
+        for criterion in package.study.criteria
+    }
