@@ -30,7 +30,9 @@ def next_checks(
     questions = {question.id: question for question in study.questions}
     ordered = sorted(relevant, key=lambda result: _urgency(criteria[result.criterion], result))
     checks = [_check(result, questions) for result in ordered]
-    return _together(checks, _active(study, pairs), questions)
+    together = _together(checks, _active(study, pairs), questions)
+    gates = frozenset(name for name, criterion in criteria.items() if criterion.gate != "none")
+    return tuple(sorted(together, key=lambda check: (gates.isdisjoint(check.criteria), _place(check))))
 
 
 def _of_gates(
@@ -67,7 +69,7 @@ def _active(study: Study, pairs: Iterable[str]) -> list[Pair]:
 
 def _together(
     checks: Sequence[Check], pairs: Sequence[Pair], questions: Mapping[str, Question]
-) -> tuple[Check, ...]:
+) -> list[Check]:
     """Paired criteria are asked in one question, in the place of the first of them, and first
     among those settled in the same place."""
     merged: list[Check] = []
@@ -79,7 +81,7 @@ def _together(
             merged.append(_joined(pair, open_, questions))
             asked.update(check.criteria[0] for check in open_)
     rest = [check for check in checks if check.criteria[0] not in asked]
-    return tuple(sorted((*merged, *_alike(rest)), key=_place))
+    return [*merged, *_alike(rest)]
 
 
 def _place(check: Check) -> int:

@@ -133,13 +133,15 @@ def _rank(
 
 
 def _next(decision: Decision, next_date: int | None) -> int | None:
-    """The date a not-now returns is the day after its last day against: nothing that time does
-    earlier can lift it. Nothing that time does lifts a stop."""
+    """The day after the last day against, where only a date lifts what is against: nothing that
+    time does earlier can. Nothing that time does lifts a stop."""
     if decision.outcome is Outcome.NOT_SCREENED:
         return None
     if decision.until is not None:
         return decision.until + 1
-    return next_date
+    shut = [r for r in decision.results if r.gate and r.effect is Effect.AGAINST]
+    dates = [result.until for result in shut if result.until is not None]
+    return max(dates) + 1 if dates else next_date
 
 
 def _hashes(decision: Decision, study_hash: str, basis_hash: str) -> Hashes:

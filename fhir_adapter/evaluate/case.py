@@ -68,6 +68,8 @@ class Case:
     """Kinds that were pulled whole."""
     denied: set[Kind]
     """Kinds of which the record states that there is nothing at all."""
+    aside: dict[tuple[Kind, str], list[Fact]] = field(default_factory=dict)
+    """Ignored facts and facts about another person: they decide nothing, and are listed."""
     memo: dict[object, object] = field(default_factory=dict)
     """Anchors, windows and policies already worked out for this case."""
 
@@ -113,17 +115,32 @@ def build(
     )
     for fact in alive:
         _index(case, fact)
+    for fact in record.facts:
+        if _is_aside(fact) and _began(fact, as_of):
+            _lay_aside(case, fact)
     return case
 
 
 def _exists(fact: Fact, as_of: int, own_studies: frozenset[str]) -> bool:
     return (
-        fact.standing is not Standing.IGNORED
-        and fact.start_lo <= as_of
-        and fact.known_from <= as_of
-        and not fact.about_other
+        not _is_aside(fact)
+        and _began(fact, as_of)
         and not (fact.study and fact.study in own_studies)
     )
+
+
+def _began(fact: Fact, as_of: int) -> bool:
+    return fact.start_lo <= as_of and fact.known_from <= as_of
+
+
+def _is_aside(fact: Fact) -> bool:
+    return fact.standing is Standing.IGNORED or fact.about_other
+
+
+def _lay_aside(case: Case, fact: Fact) -> None:
+    names = {name for code in fact.concepts for name in case.membership(key_of(code))}
+    for name in sorted(names):
+        case.aside.setdefault((fact.kind, name), []).append(fact)
 
 
 def _index(case: Case, fact: Fact) -> None:

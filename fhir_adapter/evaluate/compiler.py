@@ -40,6 +40,8 @@ class Timed:
 
     retrieve: Retrieve
     fresh: Duration | None = None
+    newest: int = 0
+    """The limit touches only facts that may be among so many newest ones; 0: all of them."""
 
 
 class Membership:
@@ -317,7 +319,8 @@ class _Scope:
         fresh = fresh if node.fresh is None else duration(node.fresh)
         made = self._retrieve(node.of)
         if fresh is not None:
-            self._compiler.timed.append(Timed(made, fresh))
+            newest = node.n if isinstance(node, tree.Latest) else 0
+            self._compiler.timed.append(Timed(made, fresh, newest))
         return Selection(
             retrieve=made,
             test=self._compiler.test(node.test, node.of),

@@ -7,7 +7,7 @@ episode that could end by silence-free waiting is looked at for every fact it co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fhir_adapter.evaluate.ask import CompiledAsk
 from fhir_adapter.evaluate.case import Case
@@ -58,11 +58,21 @@ def _windows(timed: Timed, case: Case) -> Iterator[int]:
     facts = timed.retrieve.every(case)
     if not facts:
         return
-    offsets = [edge.offset for edge in timed.retrieve.window.moving]
-    for offset in (*offsets, timed.fresh):
-        if offset is not None:
+    for edge in timed.retrieve.window.moving:
+        if edge.offset is not None:
             for fact in facts:
-                yield from _after(fact, offset, case)
+                yield from _after(fact, edge.offset, case)
+    if timed.fresh is not None:
+        for fact in _newest(facts, timed.newest):
+            yield from _after(fact, timed.fresh, case)
+
+
+def _newest(facts: Sequence[Fact], n: int) -> Sequence[Fact]:
+    """Facts that may be among the n newest; all of them for n = 0."""
+    if n == 0 or len(facts) <= n:
+        return facts
+    bar = sorted((fact.start_lo for fact in facts), reverse=True)[n - 1]
+    return [fact for fact in facts if fact.start_hi > bar]
 
 
 def _after(fact: Fact, offset: Duration, case: Case) -> Iterator[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from fhir_adapter.evaluate.case import Case
 from fhir_adapter.evaluate.judged import Closure, Judged, decided, shown, unknown
 from fhir_adapter.model import truth as kleene
@@ -31,9 +33,16 @@ def age(least: int | None, most: int | None) -> Closure:
         truth = kleene.all_of((_at_least(youngest, oldest, least), _at_most(youngest, oldest, most)))
         if truth is Truth.UNKNOWN:
             return unknown(Reason.DATE_MISSING_OR_TOO_COARSE, *shown([born]))
-        return decided(truth, [born])
+        return replace(decided(truth, [born]), until=_too_young_until(born, oldest, least))
 
     return judge
+
+
+def _too_young_until(born: Fact, oldest: int, least: int | None) -> int | None:
+    """The last local date on which the patient certainly is too young."""
+    if least is None or oldest >= least:
+        return None
+    return min(birthdays(born, least)) - 1
 
 
 def _dated(born: Fact) -> bool:

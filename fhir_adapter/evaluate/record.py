@@ -233,6 +233,7 @@ def _make(line: _Line, answer: Judged, effect: Effect, case: Case) -> CriterionR
     settled, question = settle(line.criterion, answer.opens)
     return CriterionResult(
         criterion=line.criterion.id,
+        gate=line.criterion.gate != "none",
         truth=answer.truth,
         reason=reason,
         verdict=_verdict(answer.truth, reason),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fhir_adapter.evaluate.case import Case
-from fhir_adapter.evaluate.judged import FALSE, Judged, shown, unknown
+from fhir_adapter.evaluate.judged import FALSE, SHOWN, Judged, shown, unknown
 from fhir_adapter.evaluate.values import Test
 from fhir_adapter.evaluate.windows import (
     Anchors,
@@ -25,6 +25,7 @@ from fhir_adapter.model.criterion import AbsencePolicy, Events
 from fhir_adapter.model.dates import DATE_EARLIEST, DATE_LATEST
 from fhir_adapter.model.fact import Fact, Kind, Standing
 from fhir_adapter.model.mapping import CodeSet
+from fhir_adapter.model.result import Evidence
 from fhir_adapter.model.truth import Reason, Truth
 
 ORDER_DAYS = 7
@@ -227,11 +228,19 @@ class Retrieve:
             return FALSE
         if reason is not Reason.NEVER_RECORDED:
             return unknown(reason)
+        aside = self._aside(case)
         if self.policy == "assume-absent" or (
             self.policy == "assume-absent-if-known-here" and known_here(case, self.absence)
         ):
-            return Judged(Truth.FALSE, assumed=self.events.if_absent is None)
-        return unknown(reason)
+            return Judged(Truth.FALSE, evidence=aside, assumed=self.events.if_absent is None)
+        return unknown(reason, *aside)
+
+    def _aside(self, case: Case) -> tuple[Evidence, ...]:
+        """Facts of these codes that decide nothing: entered in error, refuted, about another."""
+        if not case.aside:
+            return ()
+        facts = [fact for kind, name in self._keys for fact in case.aside.get((kind, name or ""), ())]
+        return tuple(Evidence(fact, _why_aside(fact)) for fact in facts[:SHOWN])
 
     def _silence(self, case: Case, value: Fact | None) -> Reason | None:
         if not self._kinds <= case.whole:
@@ -280,6 +289,10 @@ class Retrieve:
             document.stage == "outside" and (newest is None or document.start_lo > newest)
             for document in case.by_kind.get(Kind.DOCUMENT, ())
         )
+
+
+def _why_aside(fact: Fact) -> str:
+    return "about another" if fact.about_other else "ignored"
 
 
 def _systems(code_set: CodeSet | None) -> frozenset[str] | None:

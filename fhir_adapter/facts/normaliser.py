@@ -70,6 +70,7 @@ DUPLICATE = "duplicate-resource"
 NOT_READ = "type-not-read"
 RESTRICTED_RESOURCE = "restricted-resource-left-out"
 MEDICATION_MISSING = "reference-missing"
+ABOUT_ANOTHER = "about-another"
 NOT_ASKED = "section-not-asked"
 
 _RUBBISH = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
@@ -133,6 +134,8 @@ class _Reading:
         self._context.birth = self._birth()
         for resource in self._mine:
             self._read(resource)
+        if any(fact.about_other for fact in self._facts):
+            self.issues[ABOUT_ANOTHER] = None
         facts = sorted(self._facts, key=_in_order)
         return PatientRecord(
             patient=self._pulled.patient,
