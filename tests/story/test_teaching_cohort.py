@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,25 +9,11 @@ from typing import Any
 import pytest
 from teaching import make_cohort
 
-from fhir_adapter import bootstrap
 from fhir_adapter.model.decision import Decision
 from fhir_adapter.model.result import Effect
-from fhir_adapter.screening import screen_everyone
-from fhir_adapter.settings import Settings
+from story.cohort_for_tests import COHORT, EXPECTED, decided
 
-COHORT = make_cohort.COHORT
-EXPECTED = tomllib.loads((COHORT / "expected.toml").read_text("utf-8"))
 PATIENTS: dict[str, dict[str, Any]] = EXPECTED["patient"]
-
-
-@pytest.fixture(scope="module")
-def decisions() -> dict[str, Decision]:
-    bench = bootstrap.bench(Settings(site=EXPECTED["site"]))
-    zone = bench.mappings.site.zone
-    as_of = bootstrap.parse_as_of(EXPECTED["as-of"], zone, bench.clock)
-    source = bootstrap.folder_records(COHORT, bench.mappings)
-    screened = screen_everyone(bench.screener, source, as_of)
-    return {one.patient: one.decision for one in screened if one.decision is not None}
 
 
 def seen(decision: Decision) -> dict[str, Any]:
@@ -56,9 +41,8 @@ def seen(decision: Decision) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("patient", PATIENTS)
-def test_patient_comes_to_what_the_reviewed_table_says(
-    patient: str, decisions: dict[str, Decision]
-) -> None:
+def test_patient_comes_to_what_the_reviewed_table_says(patient: str) -> None:
+    decisions = decided().decisions
     expected = dict(PATIENTS[patient])
     expected.pop("teaches")
     next_date = expected.pop("next-date", None)
@@ -68,8 +52,8 @@ def test_patient_comes_to_what_the_reviewed_table_says(
         assert decisions[patient].next_date == next_date.toordinal()
 
 
-def test_table_and_folder_name_the_same_patients(decisions: dict[str, Decision]) -> None:
-    assert list(decisions) == sorted(PATIENTS)
+def test_table_and_folder_name_the_same_patients() -> None:
+    assert list(decided().decisions) == sorted(PATIENTS)
 
 
 def test_committed_bundles_are_what_the_charts_write() -> None:

@@ -1,0 +1,131 @@
+"""What every command does around its work: settings, logs, progress, one sentence per error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from fhir_adapter.errors import AdapterError
+from fhir_adapter.settings import Loaded, load
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def stderr_console() -> Console:
+    """A console on the present stderr."""
+    return Console(stderr=True, highlight=False)
+
+
+def stdout() -> Console:
+    """A console on the present stdout; wide enough for tables when it is no terminal."""
+    width = None if sys.stdout.isatty() else 140
+    return Console(highlight=False, width=width, soft_wrap=False)
+
+
+def settings(config: Path | None = None, **given: str | None) -> Loaded:
+    """Settings in force, the command line on top."""
+    return load(command_line=given, file=config)
+
+
+def plainly(command: Callable[P, T]) -> Callable[P, T]:
+    """Errors of ours become one sentence with a remedy and their exit status; no traceback."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except AdapterError as error:
+            fail(error, as_json=kwargs.get("as_json") is True)
+        except BrokenPipeError:
+            raise typer.Exit(0) from None
+        except (typer.Exit, typer.Abort, KeyboardInterrupt):
+            raise
+        except Exception as fault:  # noqa: BLE001 - the last line of defence before a user
+            logging.getLogger("fhir_adapter").error("internal-fault %s", type(fault).__name__)
+            stderr_console().print(
+                f"[bold red]internal-fault[/]: {type(fault).__name__} at {_place(fault)}. "
+                "This is our mistake: please report it with the command you ran.",
+            )
+            raise typer.Exit(5) from None
+
+    return run
+
+
+def _place(fault: BaseException) -> str:
+    """File and line of our own code, never a value."""
+    last = "an unknown place"
+    step = fault.__traceback__
+    while step is not None:
+        name = Path(step.tb_frame.f_code.co_filename)
+        if "fhir_adapter" in name.parts:
+            last = f"{name.name}:{step.tb_lineno}"
+        step = step.tb_next
+    return last
+
+
+def fail(error: AdapterError, *, as_json: bool = False) -> NoReturn:
+    """Say what happened, where, and what to do next; leave with the error's exit status."""
+    logging.getLogger("fhir_adapter").error("%s", error.code)
+    if as_json:
+        body = {
+            "error": error.code,
+            "message": error.message,
+            "where": error.where,
+            "remedy": error.remedy,
+        }
+        sys.stdout.write(json.dumps(body) + "\n")
+    else:
+        stderr_console().print(f"[bold red]{error.code}[/]: {error}", markup=True, soft_wrap=True)
+    raise typer.Exit(error.exit_status)
+
+
+def progress(items: Iterable[T], *, text: str, total: int | None, quiet: bool) -> Iterator[T]:
+    """The items, with a bar on stderr where somebody is looking."""
+    if quiet or not stderr_console().is_terminal:
+        yield from items
+        return
+    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=stderr_console(), transient=True) as bar:
+        task = bar.add_task(text, total=total)
+        for item in items:
+            yield item
+            bar.advance(task)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout, keys in their order."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def log_to_stderr(*, as_json: bool, run: str) -> None:
+    """Logs of this package on stderr: as JSON lines with the run id, or warnings as text."""
+    import structlog  # noqa: PLC0415 - only runs that log pay for it
+
+    renderer: Any = (
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    )
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
+    )
+    root = logging.getLogger("fhir_adapter")
+    root.handlers[:] = [handler]
+    root.propagate = False
+    root.setLevel(logging.INFO if as_json else logging.ERROR)
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(run=run)

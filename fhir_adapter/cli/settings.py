@@ -1,0 +1,35 @@
+"""`settings`: what is in force, and where each value comes from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from rich.markup import escape
+from rich.table import Table
+
+from fhir_adapter.cli import options
+from fhir_adapter.cli.running import plainly, print_json, stdout
+from fhir_adapter.cli.running import settings as load_settings
+
+
+@plainly
+def settings(
+    *,
+    site: options.Site = None,
+    study: options.Study = None,
+    server: options.Server = None,
+    as_json: options.Json = False,
+    config: options.Config = None,
+) -> None:
+    """Print every setting in force and where it comes from; secrets are never shown.
+
+    Order: command line, environment FHIR_ADAPTER_*, fhir-adapter.toml, default.
+    """
+    found = load_settings(config, site=site, study=study, record_server=server).in_force()
+    if as_json:
+        print_json([asdict(entry) for entry in found])
+        return
+    table = Table("setting", "value", "from", "what it is")
+    for entry in found:
+        table.add_row(*(escape(text) for text in (entry.name, entry.value, entry.origin, entry.help)))
+    stdout().print(table)

@@ -1,0 +1,123 @@
+"""Decisions as terminal tables; every text from a record is escaped for rich markup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from fhir_adapter.model.decision import Decision
+from fhir_adapter.present.rows import CriterionRow, EvidenceRow, iso
+from fhir_adapter.present.sentences import check_sentence, decision_sentence
+from fhir_adapter.present.words import DISCLAIMER, OUTCOMES, UNCONFIRMED
+from fhir_adapter.present.worklist import Worklist, outcome_counts
+
+STYLES = {
+    "fits": "green",
+    "against": "red",
+    "open": "yellow",
+    "does not apply": "dim",
+}
+
+
+def counts_table(decisions: Sequence[Decision], failed: int) -> Table:
+    """Patients by outcome, with a total that is everyone pulled."""
+    table = Table(title="Patients by outcome", show_footer=True)
+    table.add_column("outcome", footer="everyone pulled")
+    table.add_column("patients", justify="right", footer=str(len(decisions) + failed))
+    for outcome, count in outcome_counts(decisions):
+        table.add_row(OUTCOMES[outcome], str(count))
+    if failed:
+        table.add_row("[red]could not be judged[/]", str(failed))
+    return table
+
+
+def worklist_table(found: Worklist, *, everyone: bool = False) -> Table:
+    """The default list, or all of it."""
+    table = Table(title="Worklist" if not everyone else "All patients")
+    table.add_column("#", justify="right")
+    for name in ("patient", "outcome"):
+        table.add_column(name)
+    for name in ("fits", "assumed", "open", "against"):
+        table.add_column(name, justify="right")
+    table.add_column("next question", ratio=1)
+    for entry in found.entries if everyone else found.listed:
+        effects = (entry.fits, entry.assumed, entry.open, entry.against)
+        table.add_row(
+            str(entry.place),
+            escape(entry.patient),
+            escape(entry.sentence),
+            *(str(effect) for effect in effects),
+            escape(entry.next_question),
+        )
+    return table
+
+
+def criteria_table(rows: Sequence[CriterionRow], title: str) -> Table:
+    """One patient, criterion by criterion: effect first."""
+    table = Table(title=escape(title), show_lines=False)
+    table.add_column("effect", no_wrap=True)
+    table.add_column("criterion", ratio=2)
+    table.add_column("evidence", ratio=3)
+    table.add_column("open because", ratio=2)
+    table.add_column("settled", ratio=1)
+    for row in rows:
+        table.add_row(*criterion_cells(row))
+    return table
+
+
+def criterion_cells(row: CriterionRow) -> tuple[Text, str, str, str, str]:
+    """The cells of one criterion."""
+    effect = "assumed" if row.assumed and row.effect == "fits" else row.effect
+    notes = "".join(f"\n{note}" for note in row.notes)
+    return (
+        Text(effect, style=STYLES[row.effect]),
+        escape(f"{row.number} {row.title}"),
+        escape(evidence_text(row)),
+        escape(f"{row.reason}{notes}"),
+        escape(row.settled),
+    )
+
+
+def evidence_text(row: CriterionRow) -> str:
+    """Facts behind an answer, one line each, with the reference in the record."""
+    lines = [_fact(item) for item in row.evidence]
+    if row.evidence_left_out:
+        lines.append(f"and {row.evidence_left_out} more")
+    return "\n".join(lines)
+
+
+def _fact(item: EvidenceRow) -> str:
+    reference = f"{item.reference} v{item.version}" if item.version else item.reference
+    said = item.value or item.label
+    canonical = f" = {item.canonical}" if item.canonical and item.value else ""
+    why = f" [{item.why}]" if item.why else ""
+    return " ".join(part for part in (f"{said}{canonical}", item.date, f"({reference}){why}") if part)
+
+
+def print_decision(console: Console, decision: Decision, rows: Sequence[CriterionRow]) -> None:
+    """Everything about one patient."""
+    title = f"{decision.patient}: {decision_sentence(decision)}"
+    if rows:
+        console.print(criteria_table(rows, title))
+    else:
+        console.print(escape(title))
+    if decision.checks:
+        console.print("[bold]Next questions[/]")
+        for place, check in enumerate(decision.checks, start=1):
+            console.print(escape(f"  {place}. {check_sentence(check)}"))
+    if decision.next_date is not None:
+        console.print(f"Time alone could change something on {iso(decision.next_date)}.")
+    remarks(console, decision)
+
+
+def remarks(console: Console, decision: Decision) -> None:
+    """What must stand under every answer."""
+    if decision.issues:
+        console.print(f"Data quality: {escape(', '.join(decision.issues))}")
+    if decision.results and not decision.confirmed:
+        console.print(f"[dim]Some answers rest on a {UNCONFIRMED}.[/]")
+    console.print(f"[dim]{DISCLAIMER}[/]")

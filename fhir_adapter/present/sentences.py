@@ -1,0 +1,71 @@
+"""One line about a decision, and the next question."""
+
+from __future__ import annotations
+
+from fhir_adapter.model.decision import Check, Decision, Outcome
+from fhir_adapter.model.study import BEFORE_CONTACT
+from fhir_adapter.present.rows import iso
+from fhir_adapter.present.words import OUTCOMES, SETTLED, STOPS, WHO
+
+
+def decision_sentence(decision: Decision) -> str:
+    """Outcome first, then what it hangs on."""
+    text = OUTCOMES[decision.outcome].capitalize()
+    parts = [part for part in (_because(decision), *_marks(decision)) if part]
+    return f"{text}: {'; '.join(parts)}" if parts else text
+
+
+def _because(decision: Decision) -> str:
+    match decision.outcome:
+        case Outcome.NOT_SCREENED:
+            return ", ".join(STOPS[stop] for stop in decision.stops)
+        case Outcome.NOT_ELIGIBLE:
+            return f"against: {', '.join(_named(decision, 'against'))}"
+        case Outcome.NOT_PROPOSED:
+            return f"gate: {', '.join(_shut_gates(decision))}"
+        case Outcome.NEEDS_DATA:
+            return _counted(checks_before_contact(decision))
+        case Outcome.CANDIDATE:
+            return f"{len(decision.checks)} questions left for people"
+        case Outcome.NOT_NOW:
+            return _returns(decision)
+
+
+def _returns(decision: Decision) -> str:
+    if decision.until is not None:
+        return f"until {iso(decision.until)}"
+    return f"watching {', '.join(decision.watching)}"
+
+
+def _counted(checks: int) -> str:
+    return "1 check before contact" if checks == 1 else f"{checks} checks before contact"
+
+
+def checks_before_contact(decision: Decision) -> int:
+    """How many questions must be answered before anybody speaks to the patient."""
+    return sum(1 for check in decision.checks if check.settled in BEFORE_CONTACT)
+
+
+def _named(decision: Decision, effect: str) -> list[str]:
+    return [result.criterion for result in decision.results if result.effect.value == effect]
+
+
+def _shut_gates(decision: Decision) -> list[str]:
+    return [
+        f"{result.criterion} {result.effect.value}"
+        for result in decision.results
+        if result.gate and result.effect.value in ("against", "open")
+    ]
+
+
+def _marks(decision: Decision) -> tuple[str, ...]:
+    return (
+        "labs only" if decision.labs_only else "",
+        "withheld: the patient declined" if decision.withheld else "",
+        "re-screen? a person decides" if decision.rescreen else "",
+    )
+
+
+def check_sentence(check: Check) -> str:
+    """Whom to ask, what, and for which criteria."""
+    return f"{WHO[check.who]}: {check.text} ({', '.join(check.criteria)}; {SETTLED[check.settled]})"

@@ -1,0 +1,104 @@
+"""The worklist of a study: who comes first, in which tab, and counts that add up to everyone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fhir_adapter.model.decision import Decision, Outcome, Stop
+from fhir_adapter.model.result import Effect
+from fhir_adapter.present.sentences import decision_sentence
+from fhir_adapter.present.words import OUTCOMES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorklistEntry:
+    """One patient on the list."""
+
+    place: int
+    patient: str
+    outcome: Outcome
+    sentence: str
+    fits: int
+    against: int
+    open: int
+    assumed: int
+    next_question: str
+    next_date: int | None
+    pointers: tuple[str, ...]
+    listed: bool
+    """In the default list."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worklist:
+    """All patients judged, and how many could not be judged."""
+
+    entries: tuple[WorklistEntry, ...]
+    counts: tuple[tuple[Outcome, int], ...]
+    failed: int
+
+    @property
+    def listed(self) -> tuple[WorklistEntry, ...]:
+        """The default list: a coordinator's day."""
+        return tuple(entry for entry in self.entries if entry.listed)
+
+    @property
+    def total(self) -> int:
+        """Everyone pulled: the counts add up to it."""
+        return sum(count for _, count in self.counts) + self.failed
+
+
+def worklist(
+    decisions: Sequence[Decision], *, failed: int = 0, worked_on: Iterable[str] = ()
+) -> Worklist:
+    """Default entries first by rank; a stopped patient whom people work on stands on top.
+
+    ``worked_on`` are ids of patients who have a person's status in this study.
+    """
+    people = frozenset(worked_on)
+    ordered = sorted(decisions, key=lambda decision: _order(decision, people))
+    entries = tuple(
+        _entry(place, decision, people) for place, decision in enumerate(ordered, start=1)
+    )
+    return Worklist(entries=entries, counts=outcome_counts(decisions), failed=failed)
+
+
+def outcome_counts(decisions: Iterable[Decision]) -> tuple[tuple[Outcome, int], ...]:
+    """All six outcomes in the order of tabs, the empty ones too."""
+    found = [decision.outcome for decision in decisions]
+    return tuple((outcome, found.count(outcome)) for outcome in OUTCOMES)
+
+
+def is_listed(decision: Decision) -> bool:
+    """Candidates and needs-data, without labs-only and without those who declined."""
+    wanted = decision.outcome in (Outcome.CANDIDATE, Outcome.NEEDS_DATA)
+    return wanted and not decision.labs_only and not decision.withheld
+
+
+def _stopped_at_work(decision: Decision, people: frozenset[str]) -> bool:
+    return Stop.DECEASED in decision.stops and decision.patient in people
+
+
+def _order(decision: Decision, people: frozenset[str]) -> tuple[object, ...]:
+    tab = list(OUTCOMES).index(decision.outcome)
+    first = not _stopped_at_work(decision, people)
+    return (first, not is_listed(decision), tab, decision.rank, decision.patient)
+
+
+def _entry(place: int, decision: Decision, people: frozenset[str]) -> WorklistEntry:
+    effects = [result.effect for result in decision.results]
+    return WorklistEntry(
+        place=place,
+        patient=decision.patient,
+        outcome=decision.outcome,
+        sentence=decision_sentence(decision),
+        fits=effects.count(Effect.FITS) - decision.assumed,
+        against=effects.count(Effect.AGAINST),
+        open=effects.count(Effect.OPEN),
+        assumed=decision.assumed,
+        next_question=decision.checks[0].text if decision.checks else "",
+        next_date=decision.next_date,
+        pointers=decision.pointers,
+        listed=is_listed(decision) or _stopped_at_work(decision, people),
+    )

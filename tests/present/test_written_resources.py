@@ -1,0 +1,111 @@
+"""Every teaching patient's proposal: valid, escaped, without an arm, by the status table."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from fhir_adapter.fhir.resources import problems
+from fhir_adapter.present.proposals import Desk, action_of, proposal
+from fhir_adapter.present.resources import device, subject_key
+from story.cohort_for_tests import decided
+
+
+@pytest.fixture(scope="module")
+def desk() -> Desk:
+    bench = decided().bench
+    return Desk(
+        study=bench.package.study,
+        site_key=b"test key",
+        study_reference="ResearchStudy/NCT05985863",
+        plan="https://fhir-adapter.example/fhir/PlanDefinition/NCT05985863|1.0.0",
+        device=device("test", "0.1"),
+        judged_at="2026-11-22T07:40:00+08:00",
+        zone=bench.mappings.site.zone,
+    )
+
+
+ACTIONS = {
+    "09-no-pregnancy-test": "propose",
+    "01-whole-umol": "keep",
+    "08-other-trial": "take-back",
+    "21-confirmed-cancer": "take-back",
+    "17-seventeen": "take-back",
+    "13-newborn": "keep",
+    "12-expired": "take-back",
+    "36-opted-out": "take-back",
+    "37-test-record": "none",
+    "14-merged-a": "none",
+    "14-merged-b": "none",
+    "15-second-episode": "none",
+}
+
+
+@pytest.mark.parametrize(("patient", "action"), ACTIONS.items(), ids=list(ACTIONS))
+def test_action_follows_the_status_table(patient: str, action: str, desk: Desk) -> None:
+    assert action_of(decided().decisions[patient], desk.study) == action
+
+
+@pytest.mark.parametrize("patient", sorted(decided().decisions))
+def test_resources_are_valid_and_hold_no_arm(patient: str, desk: Desk) -> None:
+    made = proposal(decided().decisions[patient], desk, first_patient=patient, ids=(patient,))
+
+    sent = [r for r in (made.subject, made.opinion, made.provenance, made.device) if r]
+    assert [problems(resource) for resource in sent] == [()] * len(sent)
+    text = str(sent)
+    assert "MSC-1" not in text
+    assert "assignedArm" not in text
+
+
+def test_stopped_patients_get_no_opinion(desk: Desk) -> None:
+    made = proposal(
+        decided().decisions["12-expired"], desk, first_patient="12-expired", ids=("12-expired",)
+    )
+
+    assert made.opinion is None
+    assert made.subject is not None
+    assert made.subject["status"] == "ineligible"
+
+
+def test_narrative_is_well_formed_xhtml(desk: Desk) -> None:
+    made = proposal(
+        decided().decisions["04-platelets-on-the-eve"],
+        desk,
+        first_patient="04-platelets-on-the-eve",
+        ids=(),
+    )
+
+    assert made.opinion is not None
+    div = ET.fromstring(made.opinion["text"]["div"])
+    assert div.tag == "{http://www.w3.org/1999/xhtml}div"
+
+
+def test_parameters_name_every_criterion_and_at_most_five_facts(desk: Desk) -> None:
+    made = proposal(
+        decided().decisions["01-whole-umol"], desk, first_patient="01-whole-umol", ids=()
+    )
+
+    assert made.opinion is not None
+    (results,) = made.opinion["contained"]
+    criteria = [p["part"] for p in results["parameter"] if p["name"] == "criterion"]
+    assert len(criteria) == 32
+    for parts in criteria:
+        facts = [part for part in parts if part["name"] == "evidence"]
+        assert len(facts) <= 5
+        for fact in facts:
+            for part in fact["part"]:
+                assert "_history" not in str(part)
+
+
+def test_key_hides_the_patient_and_depends_on_site_study_patient_and_attempt() -> None:
+    key = subject_key(b"a", "s", "p", 1)
+
+    others = [
+        subject_key(b"b", "s", "p", 1),
+        subject_key(b"a", "t", "p", 1),
+        subject_key(b"a", "s", "q", 1),
+        subject_key(b"a", "s", "p", 2),
+    ]
+    assert key == subject_key(b"a", "s", "p", 1)
+    assert len({key, *others}) == 5
