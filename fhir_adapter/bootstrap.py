@@ -2,28 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo
+
+from msgspec.json import format as json_format
 
 from fhir_adapter import __version__, publishing
 from fhir_adapter.artifacts import mappings_dir
-from fhir_adapter.client import BearerAuth, FhirClient, decode
-from fhir_adapter.errors import SettingInvalid, StudyNotFound
+from fhir_adapter.client import BearerAuth, Capability, FhirClient, decode, encode, escaped
+from fhir_adapter.criteria.names import canonical
+from fhir_adapter.errors import (
+    BasisMissing,
+    ServerFault,
+    ServerRefused,
+    SettingInvalid,
+    StudyNotFound,
+)
 from fhir_adapter.evaluate.record import compile_study
 from fhir_adapter.facts import KINDS, Normaliser
+from fhir_adapter.ledger import Ledger, open_ledger
 from fhir_adapter.model.dates import instant, local_date, start_of
 from fhir_adapter.model.fact import FACTS_SCHEMA
 from fhir_adapter.model.hashing import digest
 from fhir_adapter.model.mapping import Mappings, UnitTable
 from fhir_adapter.model.study import Study
-from fhir_adapter.ports import Answers, Clock, RecordSource, Resource, StudyPackage
+from fhir_adapter.ports import (
+    Answers,
+    Clock,
+    Need,
+    RecordSource,
+    Resource,
+    StudyPackage,
+    Written,
+)
+from fhir_adapter.present.proposals import Desk, proposal
+from fhir_adapter.present.resources import device
+from fhir_adapter.present.worklist import is_listed
+from fhir_adapter.pull.doctor import Finding, ServerDoctor
 from fhir_adapter.pull.folder import FolderRecords
 from fhir_adapter.pull.record import ServerRecords
-from fhir_adapter.pull.study import ServerStudies
-from fhir_adapter.screening import LAST_FACT, AsOf, Refusals, Screener, nobody_refused
+from fhir_adapter.pull.study import PublishReport, ServerStudies
+from fhir_adapter.sandbox import Habits, Interactions, Loaded, RunningSandbox, load, save
+from fhir_adapter.screening import (
+    LAST_FACT,
+    AsOf,
+    Refusals,
+    Screened,
+    Screener,
+    nobody_refused,
+)
 from fhir_adapter.settings import Settings
 from fhir_adapter.terminology import (
     load_calculators,
@@ -31,6 +64,7 @@ from fhir_adapter.terminology import (
     load_mappings,
     load_units,
 )
+from fhir_adapter.writeback import ServerSink, choose
 
 STUDY_FILES = ("protocol.md", "study.yaml", "criteria.yaml")
 
@@ -200,6 +234,11 @@ class Bench:
     screener: Screener
     clock: Clock
 
+    @property
+    def zone(self) -> ZoneInfo:
+        """The site's zone."""
+        return self.mappings.site.zone
+
 
 def bench(settings: Settings, **more: Any) -> Bench:
     """Study, mappings and screener from settings."""
@@ -226,3 +265,257 @@ def parse_as_of(text: str | None, zone: ZoneInfo, clock: Clock) -> AsOf:
             remedy="Write 2026-11-22, 2026-11-22T07:40, the same with a zone, or last-fact.",
         ) from None
     return instant(moment if moment.tzinfo is not None else moment.replace(tzinfo=zone))
+
+
+def run_id() -> str:
+    """A name for one run, for logs and the ledger."""
+    return uuid4().hex[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WritingDesk:
+    """Sends the proposals of one run; without ``write`` it only says what would happen."""
+
+    desk: Desk
+    sink: ServerSink
+    ledger: Ledger | None
+    run: str
+    write: bool
+
+    def send(self, one: Screened) -> Written:
+        """One patient's proposal; the decision goes to the ledger."""
+        assert one.decision is not None
+        aliases = () if one.record is None else one.record.aliases
+        ids = (one.patient, *aliases)
+        made = proposal(one.decision, self.desk, first_patient=self._first(ids), ids=ids)
+        sent = self.sink.send(made, write=self.write)
+        if self.ledger is not None:
+            self.ledger.record_decision(one.decision, run=self.run, listed=is_listed(one.decision))
+        return sent
+
+    def _first(self, ids: tuple[str, ...]) -> str:
+        """The id under which the patient was proposed first; the key is kept through merges."""
+        if self.ledger is None:
+            return ids[0]
+        known = self.ledger.subjects_of(self.desk.study.id, ids)
+        return known[0].patient if known else ids[0]
+
+
+@contextmanager
+def writing(settings: Settings, bench: Bench, *, write: bool) -> Iterator[WritingDesk]:
+    """Everything that writing back needs; a missing basis or key is said before anything is sent."""
+    if write:
+        _refuse_without_basis(bench)
+    key = settings.site_key or ("" if write else "dry run")
+    if not key:
+        raise SettingInvalid(
+            "no site_key is set",
+            remedy="Set FHIR_ADAPTER_SITE_KEY to a secret of this site, and keep it: it names "
+            "every ResearchSubject.",
+        )
+    client = write_client(settings)
+    ledger = _ledger(settings, bench.clock) if write else None
+    try:
+        yield WritingDesk(
+            desk=_desk(settings, bench, client, key),
+            sink=ServerSink(client, ledger, choice=choose(_capability(client))),
+            ledger=ledger,
+            run=run_id(),
+            write=write,
+        )
+    finally:
+        if ledger is not None:
+            ledger.close()
+
+
+def _capability(client: FhirClient) -> Capability | None:
+    try:
+        return client.capability()
+    except ServerRefused:
+        return None
+
+
+def _refuse_without_basis(bench: Bench) -> None:
+    if not bench.screener.basis:
+        raise BasisMissing(
+            f"the site file records no basis for {bench.package.study.id} that is in force today",
+            where=f"site {bench.mappings.site.name}",
+            remedy="Add a basis with approval, dates and visible-to; nothing was written.",
+        )
+
+
+def _ledger(settings: Settings, clock: Clock) -> Ledger:
+    path = Path(settings.ledger)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return open_ledger(path, clock)
+
+
+def _desk(settings: Settings, bench: Bench, client: FhirClient, key: str) -> Desk:
+    study = bench.package.study
+    url = f"{canonical('PlanDefinition', study.id)}|{study.version}"
+    return Desk(
+        study=study,
+        site_key=key.encode(),
+        study_reference=f"ResearchStudy/{_study_id(client, study)}",
+        plan=url,
+        device=device(settings.device, __version__),
+        judged_at=bench.clock.now().isoformat(timespec="seconds"),
+        zone=bench.zone,
+    )
+
+
+def _study_id(client: FhirClient, study: Study) -> str:
+    """The logical id of the ResearchStudy on the server that is written to; else our own."""
+    token = f"{escaped(study.identity.registry)}|{escaped(study.identity.number)}"
+    try:
+        found = client.search("ResearchStudy", {"identifier": token}).matches
+    except ServerFault:
+        return study.id
+    return str(found[0]["id"]) if found else study.id
+
+
+def written_json(one: Written) -> dict[str, object]:
+    """What one proposal came to, for --json."""
+    return {
+        "patient": one.patient,
+        "created": list(one.created),
+        "updated": list(one.updated),
+        "deleted": list(one.deleted),
+        "unchanged": list(one.unchanged),
+        "left-to-person": one.left_to_person,
+        "dry-run": one.dry_run,
+        "notes": list(one.notes),
+    }
+
+
+def written_sentence(written: Sequence[Written], *, write: bool) -> str:
+    """How much was, or would be, created, updated, deleted, left alone."""
+    created = sum(len(one.created) for one in written)
+    updated = sum(len(one.updated) for one in written)
+    deleted = sum(len(one.deleted) for one in written)
+    left = sum(1 for one in written if one.left_to_person)
+    counts = f"{created} created, {updated} updated, {deleted} deleted"
+    people = f"; {left} left to people" if left else ""
+    if write:
+        nothing = not (created or updated or deleted)
+        return (
+            f"Written: nothing; all stands already{people}"
+            if nothing
+            else (f"Written: {counts}{people}")
+        )
+    return f"Dry run, nothing written. With --write: {counts}{people}"
+
+
+DEMO_AS_OF = "2026-11-22T07:40"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoSite:
+    """A running sandbox with the teaching cohort in it."""
+
+    settings: Settings
+    resources: int
+    as_of: str
+    server: Interactions
+
+    def first_subject(self, patient: str) -> str:
+        """A patient's ResearchSubject as JSON text; empty where there is none."""
+        for resource in self.server.store.all_of("ResearchSubject"):
+            if resource["individual"]["reference"] == f"Patient/{patient}":
+                return encode(resource).decode()
+        return ""
+
+
+@contextmanager
+def demo_site(keep: Path, *, fresh: bool) -> Iterator[DemoSite]:
+    """The sandbox for the demo; what is written to it is kept in a folder for the next run."""
+    clock = SystemClock()
+    if fresh:
+        for path in (*keep.glob("*.ndjson"), *keep.glob("ledger.sqlite*")):
+            path.unlink()
+    server = sandbox_server(clock)
+    first = not any(keep.glob("*.ndjson"))
+    study = package_from_folder(Settings().study)
+    loaded = load(server.store, study_folder(study.study.id) / "cohort" if first else keep)
+    with RunningSandbox(server) as running:
+        settings = Settings(
+            record_server=running.base_url,
+            site_key="the demo's key is no secret",
+            ledger=str(keep / "ledger.sqlite"),
+        )
+        keep.mkdir(parents=True, exist_ok=True)
+        publish(study, record_client(settings), clock, write=True)
+        try:
+            yield DemoSite(
+                settings=settings, resources=loaded.resources, as_of=DEMO_AS_OF, server=server
+            )
+        finally:
+            save(server.store, keep)
+
+
+def sandbox_server(clock: Clock, habits: Habits | None = None) -> Interactions:
+    """An empty sandbox whose lastUpdated comes from the clock."""
+    return Interactions(
+        now=lambda: clock.now().isoformat(timespec="milliseconds"), habits=habits or Habits()
+    )
+
+
+def publish(
+    package: StudyPackage, client: FhirClient, clock: Clock, *, write: bool
+) -> PublishReport:
+    """The study's FHIR form onto a server; without ``write`` only what would change."""
+    today = clock.now().date().isoformat()
+    resources = publishing.build(package, value_set_resources(package), published=today)
+    return ServerStudies(client).publish(resources, write=write)
+
+
+def build_to_folder(package: StudyPackage, out: Path) -> int:
+    """The study's FHIR form as files; how many."""
+    today = SystemClock().now().date().isoformat()
+    resources = publishing.build(package, value_set_resources(package), published=today)
+    out.mkdir(parents=True, exist_ok=True)
+    for resource in resources:
+        name = f"{resource['resourceType']}-{resource['id']}.json"
+        (out / name).write_bytes(json_format(encode(resource), indent=2) + b"\n")
+    return len(resources)
+
+
+Findings = Sequence[Finding]
+
+
+def examine(settings: Settings, needs: Sequence[Need], *, known_patient: str) -> Findings:
+    """What the record server can do for a study."""
+    return ServerDoctor(record_client(settings)).examine(needs, known_patient=known_patient)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxRun:
+    """A sandbox that serves until it is stopped."""
+
+    base_url: str
+    loaded: int
+    issues: tuple[str, ...]
+    running: RunningSandbox
+
+    def wait(self) -> None:
+        """Until somebody stops it."""
+        self.running.join()
+
+
+@contextmanager
+def sandbox(folder: Path | None, *, port: int, keep: Path | None) -> Iterator[SandboxRun]:
+    """The sandbox over a folder; with ``keep`` everything is saved at the end."""
+    server = sandbox_server(SystemClock())
+    source = keep if keep is not None and any(keep.glob("*.ndjson")) else folder
+    loaded = load(server.store, source) if source is not None else Loaded(resources=0, issues=())
+    with RunningSandbox(server, port=port) as running:
+        try:
+            yield SandboxRun(
+                base_url=running.base_url,
+                loaded=loaded.resources,
+                issues=loaded.issues,
+                running=running,
+            )
+        finally:
+            if keep is not None:
+                save(server.store, keep)

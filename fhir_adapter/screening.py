@@ -68,6 +68,8 @@ class Screened:
     judged: JudgedStudy | None = None
     error: AdapterError | None = None
     requests: int = 0
+    worked_on: bool = False
+    """A person has entered a status of this study."""
 
 
 def screen_everyone(
@@ -127,7 +129,13 @@ def screen_facts(screener: Screener, record: PatientRecord, as_of: AsOf) -> Scre
         basis_hash=screener.basis_hash,
         issues=record.issues,
     )
-    return Screened(patient=record.patient, decision=decision, record=record, judged=judged)
+    return Screened(
+        patient=record.patient,
+        decision=decision,
+        record=record,
+        judged=judged,
+        worked_on=bool(standing.statuses),
+    )
 
 
 def _judge(screener: Screener, record: PatientRecord, as_of: int) -> JudgedStudy:
@@ -147,9 +155,7 @@ def with_answers(screener: Screener, record: PatientRecord) -> PatientRecord:
     """The record with what people have answered or typed in since."""
     if screener.answers is None:
         return record
-    given = screener.answers.of(
-        screener.compiled.study.id, (record.patient, *record.aliases)
-    )
+    given = screener.answers.of(screener.compiled.study.id, (record.patient, *record.aliases))
     if not given:
         return record
     facts = tuple(sorted((*record.facts, *given), key=_in_order))

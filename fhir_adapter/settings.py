@@ -35,8 +35,12 @@ class Settings:
     write_server: str = _setting("", "Base URL of the FHIR server that proposals are written to.")
     record_token: str = _setting("", "Bearer token for the record server (environment or @file).")
     study_token: str = _setting("", "Bearer token for the study server (environment or @file).")
-    write_token: str = _setting("", "Bearer token for the write-back server (environment or @file).")
-    site_key: str = _setting("", "Secret that keys ResearchSubject identifiers (environment or @file).")
+    write_token: str = _setting(
+        "", "Bearer token for the write-back server (environment or @file)."
+    )
+    site_key: str = _setting(
+        "", "Secret that keys ResearchSubject identifiers (environment or @file)."
+    )
     ledger: str = _setting(".fhir-adapter/ledger.sqlite", "SQLite file of decisions and writes.")
     device: str = _setting("fhir-adapter", "Identifier of this installation (Device.identifier).")
 
@@ -156,7 +160,7 @@ def _secret(name: str, value: str, origin: str) -> str:
     raise SettingInvalid(
         f"{name} is a secret and must not stand here",
         where=origin,
-        remedy=f"Set {PREFIX}{name.upper()}, or name a file: {name} = \"@/path/to/file\".",
+        remedy=f'Set {PREFIX}{name.upper()}, or name a file: {name} = "@/path/to/file".',
     )
 
 

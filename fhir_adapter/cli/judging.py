@@ -27,6 +27,7 @@ from fhir_adapter.ports import Written
 from fhir_adapter.present.json_form import decision_json, run_json
 from fhir_adapter.present.rows import criterion_rows
 from fhir_adapter.present.tables import worklist_csv
+from fhir_adapter.present.words import DISCLAIMER
 from fhir_adapter.present.worklist import worklist as worklist_of
 from fhir_adapter.screening import AsOf, Screened, screen_everyone, screen_one
 from fhir_adapter.settings import Settings
@@ -111,9 +112,7 @@ def screen(  # noqa: PLR0913 - one argument per option
     found = run(in_force, folder, as_of=as_of, patients=patient, quiet=quiet)
     written = _write(found, in_force, folder, write=write, quiet=quiet)
     if as_json:
-        body = run_json(
-            found.decisions, found.failed, found.bench.package.study, found.bench.zone
-        )
+        body = run_json(found.decisions, found.failed, found.bench.package.study, found.bench.zone)
         print_json(body | {"written": [bootstrap.written_json(one) for one in written]})
         return
     show(found, everyone=everyone)
@@ -151,10 +150,11 @@ def show(found: Run, *, everyone: bool = False) -> None:
     if not found.bench.screener.basis:
         console.print(
             "[yellow]The site file records no basis for this study that is in force today[/]: "
-            "nobody is screened. Add a [[basis]] with approval and dates to the site file."
-            .replace("[[basis]]", escape("[[basis]]"))
+            "nobody is screened. Add a [[basis]] with approval and dates to the site file.".replace(
+                "[[basis]]", escape("[[basis]]")
+            )
         )
-    console.print(f"[dim]{tables.DISCLAIMER}[/]")
+    console.print(f"[dim]{DISCLAIMER}[/]")
 
 
 def _show_written(written: Sequence[Written], *, write: bool) -> None:
@@ -187,7 +187,7 @@ def explain(  # noqa: PLR0913 - one argument per option
     ).settings
     bench = bootstrap.bench(in_force)
     source = bootstrap.record_source(in_force, folder, bench.mappings)
-    moment = bootstrap.parse_as_of(as_of, bench.zone and bench.mappings.site.zone, bench.clock)
+    moment = bootstrap.parse_as_of(as_of, bench.zone, bench.clock)
     one = screen_one(bench.screener, source, patient, moment)
     if one.error is not None:
         raise one.error

@@ -51,7 +51,8 @@ def plainly(command: Callable[P, T]) -> Callable[P, T]:
         except (typer.Exit, typer.Abort, KeyboardInterrupt):
             raise
         except Exception as fault:  # noqa: BLE001 - the last line of defence before a user
-            logging.getLogger("fhir_adapter").error("internal-fault %s", type(fault).__name__)
+            # no traceback in the log: the message of a foreign error may quote a value
+            logging.getLogger("fhir_adapter").error("internal-fault %s", type(fault).__name__)  # noqa: TRY400
             stderr_console().print(
                 f"[bold red]internal-fault[/]: {type(fault).__name__} at {_place(fault)}. "
                 "This is our mistake: please report it with the command you ran.",

@@ -31,5 +31,7 @@ def settings(
         return
     table = Table("setting", "value", "from", "what it is")
     for entry in found:
-        table.add_row(*(escape(text) for text in (entry.name, entry.value, entry.origin, entry.help)))
+        table.add_row(
+            *(escape(text) for text in (entry.name, entry.value, entry.origin, entry.help))
+        )
     stdout().print(table)

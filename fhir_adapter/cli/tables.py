@@ -95,7 +95,9 @@ def _fact(item: EvidenceRow) -> str:
     said = item.value or item.label
     canonical = f" = {item.canonical}" if item.canonical and item.value else ""
     why = f" [{item.why}]" if item.why else ""
-    return " ".join(part for part in (f"{said}{canonical}", item.date, f"({reference}){why}") if part)
+    return " ".join(
+        part for part in (f"{said}{canonical}", item.date, f"({reference}){why}") if part
+    )
 
 
 def print_decision(console: Console, decision: Decision, rows: Sequence[CriterionRow]) -> None:

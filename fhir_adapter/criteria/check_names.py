@@ -155,8 +155,12 @@ def _unused(seen: Checked) -> Iterator[Finding]:
     for question in study.questions:
         if question.id not in used.questions | excepted:
             message = f"nothing asks the question {question.id}"
-            yield seen.warning("question-unused", "", message, "Name it in a criterion, or drop it.")
+            yield seen.warning(
+                "question-unused", "", message, "Name it in a criterion, or drop it."
+            )
     for code_set in seen.code_sets:
         if code_set.name not in used.value_sets | {study.identity.condition}:
             message = f"nothing uses the value set {code_set.name}"
-            yield seen.warning("value-set-unused", "", message, "Name it in a criterion, or drop it.")
+            yield seen.warning(
+                "value-set-unused", "", message, "Name it in a criterion, or drop it."
+            )

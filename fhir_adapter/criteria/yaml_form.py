@@ -51,9 +51,7 @@ def _refuse_misplaced(study: Source, criteria: Source) -> None:
         if name in study.plain:
             line = line_at(study.root, (name,))
             home = PROTOCOL if name == "protocol" else CRITERIA
-            raise fault(
-                STUDY, line, f"`{name}` does not stand here", remedy=f"Write it in {home}."
-            )
+            raise fault(STUDY, line, f"`{name}` does not stand here", remedy=f"Write it in {home}.")
     for name in criteria.plain:
         if name not in ("format", "criteria"):
             line = line_at(criteria.root, (name,))

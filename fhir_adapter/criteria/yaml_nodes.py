@@ -80,9 +80,7 @@ def _scalar(node: yaml.Node) -> str | None:
     return text.rstrip("\n") if is_block else text
 
 
-def _mapping(
-    node: yaml.MappingNode, file: str, above: tuple[yaml.Node, ...]
-) -> dict[str, Plain]:
+def _mapping(node: yaml.MappingNode, file: str, above: tuple[yaml.Node, ...]) -> dict[str, Plain]:
     found: dict[str, Plain] = {}
     for key, value in node.value:
         name = _key(key, file)

@@ -32,7 +32,9 @@ def next_checks(
     checks = [_check(result, questions) for result in ordered]
     together = _together(checks, _active(study, pairs), questions)
     gates = frozenset(name for name, criterion in criteria.items() if criterion.gate != "none")
-    return tuple(sorted(together, key=lambda check: (gates.isdisjoint(check.criteria), _place(check))))
+    return tuple(
+        sorted(together, key=lambda check: (gates.isdisjoint(check.criteria), _place(check)))
+    )
 
 
 def _of_gates(

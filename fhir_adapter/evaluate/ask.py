@@ -117,5 +117,3 @@ def _newer(data: Judged, answers: Sequence[Fact]) -> bool:
 def _evidence(*parts: Judged | None) -> tuple[Evidence, ...]:
     found = (item for part in parts if part is not None for item in part.evidence)
     return tuple(dict.fromkeys(found))
-
-

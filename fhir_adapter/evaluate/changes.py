@@ -81,10 +81,7 @@ def _usable(fact: Fact) -> bool:
 
 def _doubt(pairs: Sequence[tuple[Fact, Fact]]) -> Reason:
     reasons = [
-        fact.standing_reason
-        for pair in pairs
-        for fact in pair
-        if fact.standing_reason is not None
+        fact.standing_reason for pair in pairs for fact in pair if fact.standing_reason is not None
     ]
     unnumbered = any(not is_numeric(fact) for pair in pairs for fact in pair)
     if unnumbered:
@@ -147,12 +144,8 @@ class Pairing:
             return unknown(problem)
         return self._maybe(one, two) or self._apart(case, one, two)
 
-    def _closest(
-        self, first: Sequence[Fact], second: Sequence[Fact]
-    ) -> tuple[Fact, Fact] | None:
-        pairs = (
-            (a, b) for a in first for b in second if distance(a, b, self.within) is Truth.TRUE
-        )
+    def _closest(self, first: Sequence[Fact], second: Sequence[Fact]) -> tuple[Fact, Fact] | None:
+        pairs = ((a, b) for a in first for b in second if distance(a, b, self.within) is Truth.TRUE)
         return max(pairs, key=lambda pair: (pair[0].start_lo, pair[1].start_lo), default=None)
 
     def _maybe(self, one: Members, two: Members) -> Judged | None:

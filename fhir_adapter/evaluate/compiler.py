@@ -285,9 +285,7 @@ class _Scope:
 
         return judge
 
-    def _events(
-        self, node: tree.Any | tree.CountAtLeast | tree.Lasts | tree.Paired
-    ) -> Closure:
+    def _events(self, node: tree.Any | tree.CountAtLeast | tree.Lasts | tree.Paired) -> Closure:
         match node:
             case tree.Any():
                 return any_member(self._retrieve(node.of))

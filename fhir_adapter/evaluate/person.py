@@ -30,7 +30,9 @@ def age(least: int | None, most: int | None) -> Closure:
             return unknown(Reason.DATE_MISSING_OR_TOO_COARSE, *shown([born]))
         oldest = years_between(born.start_date_lo, case.as_of_date)
         youngest = years_between(born.start_date_hi, case.as_of_date)
-        truth = kleene.all_of((_at_least(youngest, oldest, least), _at_most(youngest, oldest, most)))
+        truth = kleene.all_of(
+            (_at_least(youngest, oldest, least), _at_most(youngest, oldest, most))
+        )
         if truth is Truth.UNKNOWN:
             return unknown(Reason.DATE_MISSING_OR_TOO_COARSE, *shown([born]))
         return replace(decided(truth, [born]), until=_too_young_until(born, oldest, least))

@@ -187,7 +187,11 @@ class Retrieve:
             elif item.sure:
                 failed.append(item.fact)
         return Members(
-            tuple(sure), tuple(maybe), tuple(failed), tuple(remarks), self.not_retrieved(case, window)
+            tuple(sure),
+            tuple(maybe),
+            tuple(failed),
+            tuple(remarks),
+            self.not_retrieved(case, window),
         )
 
     def _passes(self, item: Found) -> tuple[Truth, Reason | None, str]:
@@ -239,7 +243,9 @@ class Retrieve:
         """Facts of these codes that decide nothing: entered in error, refuted, about another."""
         if not case.aside:
             return ()
-        facts = [fact for kind, name in self._keys for fact in case.aside.get((kind, name or ""), ())]
+        facts = [
+            fact for kind, name in self._keys for fact in case.aside.get((kind, name or ""), ())
+        ]
         return tuple(Evidence(fact, _why_aside(fact)) for fact in facts[:SHOWN])
 
     def _silence(self, case: Case, value: Fact | None) -> Reason | None:
@@ -356,9 +362,7 @@ def _true(retrieve: Retrieve, case: Case, members: Members) -> Judged:
     ends = [last_inside(retrieve.window, fact, case) for fact in members.sure]
     known = [end for end in ends if end is not None]
     until = max(known) if known and len(known) == len(ends) else None
-    return Judged(
-        Truth.TRUE, evidence, until=until, left_out=len(members.sure) - len(evidence)
-    )
+    return Judged(Truth.TRUE, evidence, until=until, left_out=len(members.sure) - len(evidence))
 
 
 def _without_sure(

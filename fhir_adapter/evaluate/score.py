@@ -127,9 +127,7 @@ class CompiledScore:
         if recorded is None:
             return computed
         if computed.truth is Truth.UNKNOWN:
-            return Judged(
-                recorded.truth, (*recorded.evidence, *_beside(computed)), recorded.opens
-            )
+            return Judged(recorded.truth, (*recorded.evidence, *_beside(computed)), recorded.opens)
         if recorded.truth in (computed.truth, Truth.UNKNOWN):
             return Judged(computed.truth, (*computed.evidence, *_beside(recorded)))
         return unknown(Reason.CONFLICT, *recorded.evidence, *computed.evidence)

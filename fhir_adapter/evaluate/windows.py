@@ -181,7 +181,9 @@ class CompiledWindow:
             return edge
         return when_open if self._anchors(case, edge.anchor).open_start else edge
 
-    def _position(self, edge: Edge, case: Case, value: Fact | None, *, low: bool) -> Position | None:
+    def _position(
+        self, edge: Edge, case: Case, value: Fact | None, *, low: bool
+    ) -> Position | None:
         if edge.anchor == AS_OF and edge.offset is None:
             return Position(case.as_of, case.as_of, by_date=False) if low else None
         lo, hi = self._span(edge, case, value)

@@ -32,7 +32,9 @@ def questionnaire(made: Publication) -> Resource:
             "name": f"{made.name}Questions",
             "title": f"Questions of {study.identity.title}",
             "subjectType": ["Patient"],
-            "item": [_item(question, study) for question in study.questions if question.id in asked],
+            "item": [
+                _item(question, study) for question in study.questions if question.id in asked
+            ],
         }
     )
 

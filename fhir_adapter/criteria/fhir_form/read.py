@@ -48,9 +48,7 @@ def _study_of(plan: Resource, resources: Sequence[Resource]) -> StudyPackage:
     )
     _refuse_other_hashes(content, code_sets)
     _refuse_other_actions(plan, content)
-    return StudyPackage(
-        study=content.study, code_sets=code_sets, calculators=content.calculators
-    )
+    return StudyPackage(study=content.study, code_sets=code_sets, calculators=content.calculators)
 
 
 def _of_type(resources: Sequence[Resource], name: str) -> list[Resource]:

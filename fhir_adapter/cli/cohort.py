@@ -1,0 +1,79 @@
+"""`cohort report`: completeness and data quality before a study goes live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from fhir_adapter.cli import options
+from fhir_adapter.cli.judging import Run, run
+from fhir_adapter.cli.running import plainly, print_json, settings, stdout
+from fhir_adapter.cli.tables import counts_table
+from fhir_adapter.present.report import CriterionCounts, report
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("report")
+@plainly
+def report_command(
+    folder: Annotated[Path, typer.Argument(help="Folder or file with records.")],
+    *,
+    study: options.Study = None,
+    site: options.Site = None,
+    as_of: options.AsOf = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    config: options.Config = None,
+) -> None:
+    """Count per criterion what fits, is assumed, against, open and why, and data-quality issues."""
+    in_force = settings(config, study=study, site=site).settings
+    found = run(in_force, folder, as_of=as_of, patients=None, quiet=quiet)
+    made = report(found.decisions, found.bench.package.study)
+    if as_json:
+        print_json(
+            {
+                "patients": len(found.screened),
+                "failed": len(found.failed),
+                "judged": made.judged,
+                "issues": dict(made.issues),
+                "criteria": [_json(row) for row in made.criteria],
+            }
+        )
+        return
+    _print(found, made.criteria, made.issues)
+
+
+def _json(row: CriterionCounts) -> dict[str, object]:
+    return {
+        "criterion": row.criterion,
+        "fits": row.fits,
+        "assumed": row.assumed,
+        "against": row.against,
+        "does-not-apply": row.not_applicable,
+        "open": dict(row.open),
+    }
+
+
+def _print(
+    found: Run, rows: tuple[CriterionCounts, ...], issues: tuple[tuple[str, int], ...]
+) -> None:
+    console = stdout()
+    console.print(counts_table(found.decisions, len(found.failed)))
+    table = Table(title="Completeness by criterion (patients judged)")
+    table.add_column("criterion")
+    for name in ("fits", "assumed", "against", "n/a", "open"):
+        table.add_column(name, justify="right")
+    table.add_column("open because")
+    for row in rows:
+        why = ", ".join(f"{reason} {count}" for reason, count in row.open)
+        counts = (row.fits, row.assumed, row.against, row.not_applicable, row.open_total)
+        table.add_row(escape(f"{row.criterion} {row.title}"), *map(str, counts), why)
+    console.print(table)
+    if issues:
+        quality = ", ".join(f"{code} {count}" for code, count in issues)
+        console.print(f"Data quality (records that have it): {quality}")

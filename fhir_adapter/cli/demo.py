@@ -1,0 +1,57 @@
+"""`demo`: the teaching cohort through a FHIR server in this process, written to, and shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fhir_adapter import bootstrap
+from fhir_adapter.cli import judging, tables
+from fhir_adapter.cli.running import log_to_stderr, plainly, stdout
+from fhir_adapter.present.rows import criterion_rows
+
+_SHOWN = "09-no-pregnancy-test"
+
+
+@plainly
+def demo(
+    *,
+    keep: Annotated[
+        Path, typer.Option(help="Folder in which the demo's server keeps its resources.")
+    ] = Path(".fhir-adapter/demo"),
+    fresh: Annotated[bool, typer.Option(help="Forget what earlier demos wrote.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Logs as JSON lines.")] = False,
+) -> None:
+    """Screen the bundled teaching patients for the bundled trial, and write the proposals.
+
+    A small FHIR server is started in this process and loaded with 42 synthetic records. They are
+    screened through it, proposals are written to it and kept in a folder: a second run finds
+    them there and writes nothing.
+    """
+    log_to_stderr(as_json=log_json, run=bootstrap.run_id())
+    console = stdout()
+    with bootstrap.demo_site(keep, fresh=fresh) as site:
+        console.print(
+            f"A FHIR server with {site.resources} resources runs on {site.settings.record_server}"
+        )
+        found = judging.run(site.settings, None, as_of=site.as_of, patients=None, quiet=quiet)
+        judging.show(found)
+        one = next(d for d in found.decisions if d.patient == _SHOWN)
+        rows = criterion_rows(one, found.bench.package.study, found.bench.zone)
+        tables.print_decision(console, one, rows)
+        with bootstrap.writing(site.settings, found.bench, write=True) as desk:
+            written = [desk.send(item) for item in found.screened if item.decision is not None]
+        console.print(f"[bold]{bootstrap.written_sentence(written, write=True)}[/]")
+        subject = site.first_subject(_SHOWN)
+        if subject:
+            console.print("The ResearchSubject of the patient above:")
+            console.print_json(subject)
+    console.print(
+        "Next: `fhir-adapter explain 03-encephalopathy-without-grade "
+        "mappings/studies/NCT05985863/cohort --as-of 2026-11-22T07:40`, or your own records: "
+        "`fhir-adapter screen FOLDER`, `fhir-adapter server doctor URL`.",
+        markup=False,
+    )

@@ -1,0 +1,41 @@
+"""Habits of real servers (fhir-shapes section 3), each as a switch; all off is a tidy server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """What this server does that others do not."""
+
+    strips_versions: bool = False
+    """Cuts ``/_history/n`` off references (HAPI)."""
+    keeps_old_tags: bool = False
+    """Keeps meta.tag and meta.security on update (HAPI)."""
+    normalises_numbers: bool = False
+    """Turns 1.50 into 1.5 (Medplum)."""
+    accepts_any_code: bool = False
+    """Takes codes outside required value sets (Medplum)."""
+    empty_for_unknown_parameter: bool = False
+    """Answers an unknown search parameter with an empty Bundle, total 0 (Medplum)."""
+    needs_patient: bool = False
+    """Refuses searches of patient data without a patient (most EHRs)."""
+    no_last_updated: bool = False
+    """Does not search by _lastUpdated (IPA)."""
+    no_conditional_create: bool = False
+    """Ignores If-None-Exist."""
+    no_versions: bool = False
+    """No ETag, and If-Match is ignored."""
+    no_delete: bool = False
+    """Refuses to delete."""
+    relative_links: bool = False
+    """next links are relative."""
+    refuses_types: frozenset[str] = frozenset()
+    """Types that this server does not have at all."""
+    forbids_types: frozenset[str] = frozenset()
+    """Types that the caller may not see (403)."""
+    max_page: int = 1000
+
+
+TIDY = Habits()
