@@ -303,7 +303,7 @@ class WritingDesk:
 
 @contextmanager
 def writing(settings: Settings, bench: Bench, *, write: bool) -> Iterator[WritingDesk]:
-    """Everything that writing back needs; a missing basis or key is said before anything is sent."""
+    """Everything that writing back needs; a missing basis or key is said before that."""
     if write:
         _refuse_without_basis(bench)
     key = settings.site_key or ("" if write else "dry run")

@@ -21,7 +21,7 @@ _SECRETS = frozenset(("record_token", "write_token", "study_token", "site_key"))
 
 
 def _setting(default: str, text: str) -> str:
-    return field(default=default, metadata={"help": text})  # type: ignore[no-any-return]
+    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,5 +134,3 @@ def record(
     )
     ordered = sorted(facts, key=lambda item: (item.kind.value, item.start_lo, item.source))
     return PatientRecord(patient="p", facts=tuple(ordered), retrieved=rows)
-
-

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 from fhir_adapter.criteria.finding import Checked, Finding
 from fhir_adapter.criteria.locate import nearest
 from fhir_adapter.criteria.walk import anchors_of, coded_sets, parts, reach, used_names
-from fhir_adapter.model.criterion import ADMISSION, AS_OF, VALUE, Events, InEpisode, Score
-from fhir_adapter.model.criterion import Episode
+from fhir_adapter.model.criterion import ADMISSION, AS_OF, VALUE, Episode, Events, InEpisode, Score
 from fhir_adapter.model.study import Criterion
 from fhir_adapter.model.truth import Reason
 

@@ -1,4 +1,4 @@
-"""Windows and anchors: no cycles, no edge that has no meaning, no span that ends before it starts."""
+"""Windows and anchors: no cycles, no edge without meaning, no span that ends before it starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""criterion_hash and study_hash (design section 5): what a signature covers, and a decision names."""
+"""criterion_hash and study_hash (design section 5): what signatures cover and decisions name."""
 
 from __future__ import annotations
 

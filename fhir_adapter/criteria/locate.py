@@ -1,4 +1,4 @@
-"""From msgspec's error text to a place in a file, what was wrong there, and what to write instead."""
+"""From msgspec's error text to a place in a file, what was wrong there, and what to write."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _one_of(names: tuple[str, ...]) -> str:
 
 
 def _name(tokens: tuple[Token, ...]) -> str:
-    named = [token for token in tokens if isinstance(token, str) and token != "[...]"]
+    named = [token for token in tokens if isinstance(token, str) and token != "[...]"]  # noqa: S105
     return named[-1] if named else "study"
 
 

@@ -91,7 +91,7 @@ def _converted(raw: dict[str, Plain], study: Source, criteria: Source) -> Study:
 def _criterion(raw: dict[str, Plain], tokens: tuple[Token, ...]) -> str:
     """Id (or place in the list) of the criterion in which a path lies; else empty."""
     rows = raw["criteria"]
-    if tokens[:1] != ("criteria",) or len(tokens) < 2 or not isinstance(rows, list):
+    if tokens[:1] != ("criteria",) or not tokens[1:] or not isinstance(rows, list):
         return ""
     index = cast("int", tokens[1])
     row = rows[index]

@@ -14,7 +14,7 @@ import yaml
 from fhir_adapter.errors import StudyInvalid
 
 Plain: TypeAlias = "dict[str, Plain] | list[Plain] | str | None"
-Token: TypeAlias = "str | int"
+Token: TypeAlias = "str | int"  # noqa: S105 - a step of a path
 
 _NULL = "tag:yaml.org,2002:null"
 

@@ -72,8 +72,7 @@ def _active(study: Study, pairs: Iterable[str]) -> list[Pair]:
 def _together(
     checks: Sequence[Check], pairs: Sequence[Pair], questions: Mapping[str, Question]
 ) -> list[Check]:
-    """Paired criteria are asked in one question, in the place of the first of them, and first
-    among those settled in the same place."""
+    """Paired criteria are asked in one question, first among those settled in the same place."""
     merged: list[Check] = []
     asked: set[str] = set()
     for pair in pairs:

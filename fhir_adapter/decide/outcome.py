@@ -133,8 +133,10 @@ def _rank(
 
 
 def _next(decision: Decision, next_date: int | None) -> int | None:
-    """The day after the last day against, where only a date lifts what is against: nothing that
-    time does earlier can. Nothing that time does lifts a stop."""
+    """The day after the last day against, where only a date lifts what is against.
+
+    Nothing that time does earlier can; nothing that time does lifts a stop.
+    """
     if decision.outcome is Outcome.NOT_SCREENED:
         return None
     if decision.until is not None:

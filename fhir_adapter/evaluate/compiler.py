@@ -25,7 +25,7 @@ from fhir_adapter.model.calculator import Calculator
 from fhir_adapter.model.code import key_of
 from fhir_adapter.model.criterion import Events, Node, ValueTest
 from fhir_adapter.model.dates import Duration
-from fhir_adapter.model.fact import Fact
+from fhir_adapter.model.fact import Fact, Kind
 from fhir_adapter.model.mapping import CodeSet, UnitTable
 from fhir_adapter.model.quantity import Quantity
 from fhir_adapter.model.result import Evidence
@@ -52,6 +52,7 @@ class Membership:
         self._known: dict[str, tuple[str, ...]] = {}
 
     def __call__(self, key: str) -> tuple[str, ...]:
+        """Names of the sets that hold a key, in their order."""
         found = self._known.get(key)
         if found is None:
             found = tuple(name for name, code_set in self._sets.items() if code_set.holds(key))
@@ -206,6 +207,15 @@ def duration(text: str | None) -> Duration | None:
     return None if text is None or text == "none" else Duration.parse(text)
 
 
+_PRECEDES = {
+    tree.Latest: (later, True),
+    tree.Earliest: (earlier, True),
+    tree.Lowest: (lower, False),
+    tree.Highest: (higher, False),
+}
+"""Selection -> which fact comes before another, and whether by time."""
+
+
 class _Scope:
     """Nodes of one criterion: they share its absence policy and freshness limit."""
 
@@ -304,15 +314,7 @@ class _Scope:
     def _selection(
         self, node: tree.Latest | tree.Earliest | tree.Lowest | tree.Highest
     ) -> Selection:
-        match node:
-            case tree.Latest():
-                precedes, by_time = later, True
-            case tree.Earliest():
-                precedes, by_time = earlier, True
-            case tree.Lowest():
-                precedes, by_time = lower, False
-            case tree.Highest():
-                precedes, by_time = higher, False
+        precedes, by_time = _PRECEDES[type(node)]
         fresh = self._fresh if isinstance(node, tree.Latest) else None
         fresh = fresh if node.fresh is None else duration(node.fresh)
         made = self._retrieve(node.of)
@@ -390,7 +392,7 @@ def _number_test(test: Test) -> Callable[[int, int], Truth]:
 
     def judge(lo: int, hi: int) -> Truth:
         fact = Fact(
-            patient="", kind=tree.Kind.OBSERVATION, source="", value_lo=Decimal(lo),
+            patient="", kind=Kind.OBSERVATION, source="", value_lo=Decimal(lo),
             value_hi=Decimal(hi), reported_lo=Decimal(lo), reported_hi=Decimal(hi),
             unit="1", reported_unit="1",
         )  # fmt: skip

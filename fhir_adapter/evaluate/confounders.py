@@ -24,7 +24,7 @@ class CompiledConfounder:
 
     def touches(self, truth: Truth) -> bool:
         """Whether it puts this answer in doubt."""
-        return self.doubts == "both" or self.doubts == truth.value
+        return self.doubts in ("both", truth.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

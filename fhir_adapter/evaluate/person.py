@@ -48,7 +48,7 @@ def _too_young_until(born: Fact, oldest: int, least: int | None) -> int | None:
 
 
 def _dated(born: Fact) -> bool:
-    inside = DATE_EARLIEST < born.start_date_lo and born.start_date_hi < DATE_LATEST
+    inside = born.start_date_lo > DATE_EARLIEST and born.start_date_hi < DATE_LATEST
     return inside and born.standing is Standing.COUNTS
 
 

@@ -309,8 +309,10 @@ def _systems(code_set: CodeSet | None) -> frozenset[str] | None:
 
 
 def known_here(case: Case, absence: Absence) -> bool:
-    """At least two facts of the row's kinds from two encounters, one of them over 30 days before
-    the current admission. A fact without an encounter counts by its local date."""
+    """At least two facts of the row's kinds from two encounters, one over 30 days before admission.
+
+    A fact without an encounter counts by its local date.
+    """
     memo = case.memo.get(("known", absence.known_kinds))
     if isinstance(memo, bool):
         return memo

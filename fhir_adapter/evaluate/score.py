@@ -14,7 +14,7 @@ from fhir_adapter.evaluate.case import Case
 from fhir_adapter.evaluate.judged import Judged, shown, unknown
 from fhir_adapter.evaluate.retrieve import Retrieve
 from fhir_adapter.evaluate.selection import later
-from fhir_adapter.evaluate.values import Test, canonical_of, is_numeric
+from fhir_adapter.evaluate.values import Test, is_numeric
 from fhir_adapter.model.calculator import Calculator, Item, ScoreRange, StepTable
 from fhir_adapter.model.code import key_of
 from fhir_adapter.model.dates import Duration
@@ -65,13 +65,17 @@ def _tables_for(item: Item, fact: Fact) -> list[StepTable]:
 
 
 def _stepped(table: StepTable, fact: Fact) -> _Range:
-    if table.unit == fact.reported_unit and fact.reported_lo is not None:
-        lo, hi = fact.reported_lo, fact.reported_hi
-    else:
-        lo, hi = canonical_of(fact)[:2]
+    lo, hi = _bounds_in(table.unit, fact)
     first = table.steps[0].points if lo is None else _step(table, lo)
     last = table.steps[-1].points if hi is None else _step(table, hi)
     return min(first, last), max(first, last)
+
+
+def _bounds_in(unit: str, fact: Fact) -> tuple[Decimal | None, Decimal | None]:
+    """As reported where that is the table's unit, else canonical."""
+    if unit == fact.reported_unit and (fact.reported_lo, fact.reported_hi) != (None, None):
+        return fact.reported_lo, fact.reported_hi
+    return fact.value_lo, fact.value_hi
 
 
 def _step(table: StepTable, value: Decimal) -> int:

@@ -109,4 +109,4 @@ def _offset(text: str | None) -> timezone | None:
 def _width(*, has_second: bool, digits: int) -> int:
     if not has_second:
         return 60 * _SECOND
-    return max(1, _SECOND // 10 ** min(digits, 6))
+    return max(1, int(_SECOND // 10 ** min(digits, 6)))

@@ -44,7 +44,7 @@ class _Part(
     """How every part of a tree is written: kebab-case, nothing unknown, defaults left out."""
 
 
-class Window(_Part, kw_only=True):
+class Window(_Part, frozen=True, kw_only=True):
     """A span of time: which part of a fact must lie in it, and its two edges, both closed."""
 
     match: Literal["starts-in", "overlaps", "ends-in"] = "starts-in"
@@ -58,7 +58,7 @@ class Window(_Part, kw_only=True):
     """What a window means when the record shows that its named anchor never happened."""
 
 
-class ValueTest(_Part, kw_only=True):
+class ValueTest(_Part, frozen=True, kw_only=True):
     """What a value must be; all given parts must hold.
 
     A bound may be printed in several units: the reported unit chooses among them, and any other
@@ -75,7 +75,7 @@ class ValueTest(_Part, kw_only=True):
     below_lower_limit: NumberText | None = None
 
 
-class Events(_Part, kw_only=True):
+class Events(_Part, frozen=True, kw_only=True):
     """A retrieve: the facts of some kinds, codes and window; then tests that each must pass."""
 
     kind: tuple[Kind, ...]
@@ -102,24 +102,24 @@ class Events(_Part, kw_only=True):
     answer is not printed as assumed."""
 
 
-class _Node(_Part, kw_only=True, tag_field="node"):
+class _Node(_Part, frozen=True, kw_only=True, tag_field="node"):
     """Base of all nodes; ``node`` names the row of the closed table."""
 
 
-class Any(_Node, kw_only=True, tag="any"):
+class Any(_Node, frozen=True, kw_only=True, tag="any"):
     """TRUE when at least one event certainly is a member."""
 
     of: Events
 
 
-class CountAtLeast(_Node, kw_only=True, tag="count-at-least"):
+class CountAtLeast(_Node, frozen=True, kw_only=True, tag="count-at-least"):
     """TRUE when at least n events certainly are members."""
 
     n: Annotated[int, Meta(ge=1)]
     of: Events
 
 
-class _Selection(_Node, kw_only=True):
+class _Selection(_Node, frozen=True, kw_only=True):
     of: Events
     test: ValueTest
     n: Annotated[int, Meta(ge=1)] = 1
@@ -128,23 +128,23 @@ class _Selection(_Node, kw_only=True):
     """Overrides the criterion's freshness limit."""
 
 
-class Latest(_Selection, kw_only=True, tag="latest"):
+class Latest(_Selection, frozen=True, kw_only=True, tag="latest"):
     """The test on every fact that may be the latest."""
 
 
-class Earliest(_Selection, kw_only=True, tag="earliest"):
+class Earliest(_Selection, frozen=True, kw_only=True, tag="earliest"):
     """The test on every fact that may be the earliest."""
 
 
-class Lowest(_Selection, kw_only=True, tag="lowest"):
+class Lowest(_Selection, frozen=True, kw_only=True, tag="lowest"):
     """The test on every fact that may be the lowest."""
 
 
-class Highest(_Selection, kw_only=True, tag="highest"):
+class Highest(_Selection, frozen=True, kw_only=True, tag="highest"):
     """The test on every fact that may be the highest."""
 
 
-class _Change(_Node, kw_only=True):
+class _Change(_Node, frozen=True, kw_only=True):
     of: Events
     """The later value must be a member; the earlier one only has to lie within the time before."""
     by: QuantityText | None = None
@@ -152,22 +152,22 @@ class _Change(_Node, kw_only=True):
     within: DurationText
 
 
-class Rise(_Change, kw_only=True, tag="rise"):
+class Rise(_Change, frozen=True, kw_only=True, tag="rise"):
     """A later value at least ``by`` above, or ``factor`` times, an earlier one."""
 
 
-class Fall(_Change, kw_only=True, tag="fall"):
+class Fall(_Change, frozen=True, kw_only=True, tag="fall"):
     """A later value at least ``by`` below, or at most 1/``factor`` of, an earlier one."""
 
 
-class Lasts(_Node, kw_only=True, tag="lasts"):
+class Lasts(_Node, frozen=True, kw_only=True, tag="lasts"):
     """An event that runs for at least this long."""
 
     of: Events
     at_least: DurationText
 
 
-class Paired(_Node, kw_only=True, tag="paired"):
+class Paired(_Node, frozen=True, kw_only=True, tag="paired"):
     """One event of each kind, no further apart than ``within``."""
 
     first: Events
@@ -175,55 +175,55 @@ class Paired(_Node, kw_only=True, tag="paired"):
     within: DurationText
 
 
-class Age(_Node, kw_only=True, tag="age"):
+class Age(_Node, frozen=True, kw_only=True, tag="age"):
     """Completed years at as_of, by local dates; both bounds closed."""
 
     min: Annotated[int, Meta(ge=0, le=150)] | None = None
     max: Annotated[int, Meta(ge=0, le=150)] | None = None
 
 
-class Sex(_Node, kw_only=True, tag="sex"):
+class Sex(_Node, frozen=True, kw_only=True, tag="sex"):
     """Sex for clinical use, else birth sex, else gender; anything but male or female is unknown."""
 
     is_: Literal["female", "male"] = msgspec.field(name="is")
 
 
-class Alive(_Node, kw_only=True, tag="alive"):
+class Alive(_Node, frozen=True, kw_only=True, tag="alive"):
     """FALSE when the record states a death up to as_of, TRUE otherwise."""
 
 
-class InEpisode(_Node, kw_only=True, tag="in-episode"):
+class InEpisode(_Node, frozen=True, kw_only=True, tag="in-episode"):
     """Whether a named episode runs at as_of."""
 
     anchor: str
 
 
-class AllOf(_Node, kw_only=True, tag="all-of"):
+class AllOf(_Node, frozen=True, kw_only=True, tag="all-of"):
     """Kleene conjunction."""
 
     of: tuple[Node, ...]
 
 
-class AnyOf(_Node, kw_only=True, tag="any-of"):
+class AnyOf(_Node, frozen=True, kw_only=True, tag="any-of"):
     """Kleene disjunction."""
 
     of: tuple[Node, ...]
 
 
-class AtLeast(_Node, kw_only=True, tag="at-least"):
+class AtLeast(_Node, frozen=True, kw_only=True, tag="at-least"):
     """At least n of these."""
 
     n: Annotated[int, Meta(ge=1)]
     of: tuple[Node, ...]
 
 
-class Not(_Node, kw_only=True, tag="not"):
+class Not(_Node, frozen=True, kw_only=True, tag="not"):
     """Kleene negation."""
 
     of: Node
 
 
-class Confounder(_Part, kw_only=True):
+class Confounder(_Part, frozen=True, kw_only=True):
     """Facts under which a value must not decide by itself."""
 
     name: str
@@ -232,7 +232,7 @@ class Confounder(_Part, kw_only=True):
     """Which answer of the test it puts in doubt."""
 
 
-class UnlessConfounded(_Node, kw_only=True, tag="unless-confounded"):
+class UnlessConfounded(_Node, frozen=True, kw_only=True, tag="unless-confounded"):
     """The test's answer, unless a confounder stands beside one of its deciding values."""
 
     test: Node
@@ -241,14 +241,14 @@ class UnlessConfounded(_Node, kw_only=True, tag="unless-confounded"):
     """What to ask when a confounder stands beside the value."""
 
 
-class ScoreInput(_Part, kw_only=True):
+class ScoreInput(_Part, frozen=True, kw_only=True):
     """Which facts feed one item of a calculator; several sources are tried in order."""
 
     item: str
     of: tuple[Events, ...]
 
 
-class Score(_Node, kw_only=True, tag="score"):
+class Score(_Node, frozen=True, kw_only=True, tag="score"):
     """A calculator over the latest value of each item; missing items widen the interval."""
 
     calculator: str
@@ -260,7 +260,7 @@ class Score(_Node, kw_only=True, tag="score"):
     """A score somebody recorded: used where it is there, and always shown."""
 
 
-class Ask(_Node, kw_only=True, tag="ask"):
+class Ask(_Node, frozen=True, kw_only=True, tag="ask"):
     """A person's dated answer; without one, what data alone may say.
 
     ``yes-if`` and ``no-if`` are the only ways in which data decide; ``raised-by`` are data that
@@ -273,7 +273,7 @@ class Ask(_Node, kw_only=True, tag="ask"):
     raised_by: Node | None = None
 
 
-class Unsupported(_Node, kw_only=True, tag="unsupported"):
+class Unsupported(_Node, frozen=True, kw_only=True, tag="unsupported"):
     """Something that could not be understood: always unknown, always visible."""
 
     text: str
@@ -307,7 +307,7 @@ Node = (
 """The closed table. A later node comes with truth, absence, evidence, closure, SQL and CQL."""
 
 
-class Episode(_Part, kw_only=True, tag_field="anchor", tag="episode"):
+class Episode(_Part, frozen=True, kw_only=True, tag_field="anchor", tag="episode"):
     """A named anchor: the latest run of qualifying values, as an uncertain instant.
 
     It starts in the half-open interval from the last value below the bound to the first at it;
@@ -323,7 +323,7 @@ class Episode(_Part, kw_only=True, tag_field="anchor", tag="episode"):
     look_back: DurationText
 
 
-class EventAnchor(_Part, kw_only=True, tag_field="anchor", tag="event"):
+class EventAnchor(_Part, frozen=True, kw_only=True, tag_field="anchor", tag="event"):
     """A named anchor: the latest or earliest of some events."""
 
     name: str

@@ -59,7 +59,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     patient: str
     kind: Kind
     source: str
-    """Reference without version, with the component where there is one: Observation/1#component[0]"""
+    """Reference without version; with its component: ``Observation/1#component[0]``."""
     concepts: tuple[Code, ...] = ()
     version: str = ""
     last_updated: str = ""

@@ -97,7 +97,7 @@ class Analyte:
 
 @dataclass(frozen=True, kw_only=True)
 class UnitTable:
-    """Units per analyte; a pair that is not in the table is *unit-not-convertible*, never guessed."""
+    """Units per analyte; a pair that is not there is *unit-not-convertible*, never guessed."""
 
     analytes: tuple[Analyte, ...]
 

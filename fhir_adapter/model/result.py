@@ -35,7 +35,7 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
 
     fact: Fact
     why: str = ""
-    """"" deciding; else borderline, stale, unusable, possible, confounder, beside, displaced, ..."""
+    """Empty when it decides; else borderline, stale, possible, confounder, beside, ignored, ..."""
 
 
 class Open(msgspec.Struct, frozen=True, gc=False):

@@ -52,7 +52,7 @@ class _Part(
     """How every part of a study is written."""
 
 
-class SignOff(_Part, kw_only=True):
+class SignOff(_Part, frozen=True, kw_only=True):
     """An investigator's signature under one reading; void when the criterion's hash changes."""
 
     name: str
@@ -61,7 +61,7 @@ class SignOff(_Part, kw_only=True):
     hash: str
 
 
-class Gate(_Part, kw_only=True):
+class Gate(_Part, frozen=True, kw_only=True):
     """A criterion that must not be against; what happens while it is open."""
 
     if_open: Literal["hold", "list"]
@@ -69,7 +69,7 @@ class Gate(_Part, kw_only=True):
     """Reasons or question ids for which an open gate lists in place of holding."""
 
 
-class Criterion(_Part, kw_only=True):
+class Criterion(_Part, frozen=True, kw_only=True):
     """One numbered rule of the protocol with everything that decides what its answer does."""
 
     id: str
@@ -106,7 +106,7 @@ class Criterion(_Part, kw_only=True):
     sign_off: SignOff | None = None
 
 
-class Question(_Part, kw_only=True):
+class Question(_Part, frozen=True, kw_only=True):
     """Something a person is asked; never an order."""
 
     id: str
@@ -115,7 +115,7 @@ class Question(_Part, kw_only=True):
     valid_for: DurationOrNone = "none"
 
 
-class Pointer(_Part, kw_only=True):
+class Pointer(_Part, frozen=True, kw_only=True):
     """Facts that never decide: they raise the rank, and one is needed for a card."""
 
     id: str
@@ -123,7 +123,7 @@ class Pointer(_Part, kw_only=True):
     test: Node
 
 
-class Pair(_Part, kw_only=True):
+class Pair(_Part, frozen=True, kw_only=True):
     """Criteria that are asked together when this holds."""
 
     id: str
@@ -136,14 +136,14 @@ class Pair(_Part, kw_only=True):
     question: str
 
 
-class Sentence(_Part, kw_only=True):
+class Sentence(_Part, frozen=True, kw_only=True):
     """One numbered sentence of the protocol, as the registry prints it."""
 
     id: str
     text: str
 
 
-class Arm(_Part, kw_only=True):
+class Arm(_Part, frozen=True, kw_only=True):
     """An arm as the protocol describes it; never attached to a patient by this software."""
 
     name: str
@@ -151,7 +151,7 @@ class Arm(_Part, kw_only=True):
     description: str
 
 
-class Identity(_Part, kw_only=True):
+class Identity(_Part, frozen=True, kw_only=True):
     """What ResearchStudy says about the study."""
 
     registry: str
@@ -173,7 +173,7 @@ class Identity(_Part, kw_only=True):
     arms: tuple[Arm, ...] = ()
 
 
-class Study(_Part, kw_only=True):
+class Study(_Part, frozen=True, kw_only=True):
     """A whole study: one definition for every lane, page, hash and FHIR resource."""
 
     format: int

@@ -71,7 +71,7 @@ def at_least(n: int, values: Iterable[Truth], /) -> Truth:
 
 
 class Reason(IntEnum):
-    """Why something is unknown, in the order in which a node picks one of several (lowest first)."""
+    """Why something is unknown, in the order in which one of several is picked (lowest first)."""
 
     NOT_RETRIEVED = 1
     UNSUPPORTED = 2

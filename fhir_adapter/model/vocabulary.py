@@ -31,7 +31,7 @@ FEMALE = Code(SEX_SYSTEM, "female")
 MALE = Code(SEX_SYSTEM, "male")
 
 QUESTION = f"{CODE_SYSTEM}/question"
-"""Code of an answer fact: "<study id>/<question id>"; of a set anchor: "<study id>/anchor/<name>"."""
+"""Code of an answer fact: "<study>/<question>"; of a set anchor: "<study>/anchor/<name>"."""
 ANSWER = f"{CODE_SYSTEM}/answer"
 YES = Code(ANSWER, "yes")
 NO = Code(ANSWER, "no")

@@ -180,7 +180,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 
 STATUSES: dict[str, frozenset[str]] = {
     "ResearchSubject": frozenset(
-        [
+        (
             "candidate",
             "eligible",
             "follow-up",
@@ -194,10 +194,17 @@ STATUSES: dict[str, frozenset[str]] = {
             "potential-candidate",
             "screening",
             "withdrawn",
-        ]
+        )
     ),
     "GuidanceResponse": frozenset(
-        ["success", "data-requested", "data-required", "in-progress", "failure", "entered-in-error"]
+        (
+            "success",
+            "data-requested",
+            "data-required",
+            "in-progress",
+            "failure",
+            "entered-in-error",
+        )
     ),
 }
 """Required bindings of the types that the adapter writes."""

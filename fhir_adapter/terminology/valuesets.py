@@ -21,6 +21,8 @@ from fhir_adapter.terminology.reading import shown
 
 FAMILY_SYSTEMS = ICD_SYSTEMS | {ATC}
 UNCLOSED = "http://hl7.org/fhir/StructureDefinition/valueset-unclosed"
+_FAMILY = 3
+"""Characters of the shortest ICD family."""
 _BLOCK = re.compile(r"^([A-Z]?)(\d{2,3})-([A-Z]?)(\d{2,3})$")
 
 
@@ -170,14 +172,14 @@ def _prefixes(system: str, value: str, place: str) -> tuple[str, ...]:
     if block is not None:
         return _block_prefixes(block, value, place)
     prefix = key_of(Code(system, value)).split("|", 1)[1]
-    if len(prefix) < 3:
+    if len(prefix) < _FAMILY:
         _refuse(f"{value!r} is too short for a family", place, "Name at least three characters.")
     return (prefix,)
 
 
 def _block_prefixes(block: re.Match[str], value: str, place: str) -> tuple[str, ...]:
     letter, first, other, last = block.groups()
-    same_form = letter == other and len(first) == len(last) and len(letter + first) == 3
+    same_form = letter == other and len(first) == len(last) and len(letter + first) == _FAMILY
     if not same_form or int(first) > int(last):
         _refuse(f"{value!r} is not a block of one letter", place, "Cut it, one letter per include.")
     numbers = range(int(first), int(last) + 1)

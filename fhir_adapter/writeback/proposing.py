@@ -260,7 +260,7 @@ class Proposing:
     # GuidanceResponse
 
     def _opinion(self) -> None:
-        """Ours alone, so a person's ResearchSubject does not stop it; only for proposed patients."""
+        """Ours alone: a person's ResearchSubject does not stop it; only for proposed patients."""
         opinion = self.proposal.opinion
         if opinion is None or self.ours is None:
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from fhir_adapter.client import Params, Saved, escaped, status_of
 from fhir_adapter.errors import (
@@ -180,7 +181,8 @@ def _transient(fault: ServerFault) -> bool:
     """No answer, throttled, or 5xx other than 501: the same request may succeed."""
     if isinstance(fault, ServerUnreachable | ServerThrottled):
         return True
-    return status_of(fault) >= 500 and status_of(fault) != 501
+    status = status_of(fault)
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
 
 
 def _present(sent: Resource, read: Resource | None) -> Resource:

@@ -22,7 +22,18 @@ PROPOSING = frozenset(("candidate", "potential-candidate"))
 CLOSED = frozenset(("ineligible", "not-registered", "withdrawn", "off-study"))
 _OF_PEOPLE = frozenset(("period", "consent", "assignedArm", "actualArm"))
 _USUAL = frozenset(
-    "resourceType id meta text identifier status _status study individual extension".split()
+    (
+        "resourceType",
+        "id",
+        "meta",
+        "text",
+        "identifier",
+        "status",
+        "_status",
+        "study",
+        "individual",
+        "extension",
+    )
 )
 
 

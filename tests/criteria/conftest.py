@@ -70,7 +70,10 @@ RESOURCES: tuple[dict[str, Any], ...] = (
         "copyright": "Nobody's.",
         "compose": {
             "include": [
-                {"system": ICD10, "concept": [{"code": "C22.0", "display": "Liver cell carcinoma"}]},
+                {
+                    "system": ICD10,
+                    "concept": [{"code": "C22.0", "display": "Liver cell carcinoma"}],
+                },
                 {
                     "system": ICD10,
                     "filter": [{"property": "concept", "op": "is-a", "value": "Z85.0"}],

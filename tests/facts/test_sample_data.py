@@ -194,6 +194,8 @@ def patient_of(sample: Sample, subject: str) -> str:
     """The patient that carries the subject number of the source table as identifier."""
     for patient in sample.source.patients():
         for resource in sample.source.pull(patient, ()).resources:
-            if {"value": subject} in [{"value": i["value"]} for i in resource.get("identifier", ())]:
+            if {"value": subject} in [
+                {"value": i["value"]} for i in resource.get("identifier", ())
+            ]:
                 return patient
     raise LookupError(subject)

@@ -74,7 +74,9 @@ def low_platelets_before() -> list[Chart]:
 
 def confirmed_cancer() -> list[Chart]:
     chart, visit = typical("21-confirmed-cancer", born="1961-04-09")
-    chart.problem("hepatocellular-carcinoma", onset="2026-08-03", recorded="2026-08-03", visit=visit)
+    chart.problem(
+        "hepatocellular-carcinoma", onset="2026-08-03", recorded="2026-08-03", visit=visit
+    )
     return [chart]
 
 

@@ -14,7 +14,11 @@ def known_here(chart: Chart) -> None:
         visit = chart.visit(f"{day}T09:00", f"{day}T11:00")
         chart.problem("hypertension", onset="2019-04-02", recorded=day, visit=visit)
         chart.procedure("ultrasound", f"{day}T09:30", visit=visit)
-        chart.order(("http://snomed.info/sct", "26604007", "Complete blood count"), f"{day}T09:10", visit=visit)
+        chart.order(
+            ("http://snomed.info/sct", "26604007", "Complete blood count"),
+            f"{day}T09:10",
+            visit=visit,
+        )
 
 
 def liver(chart: Chart, *, disease: str = "hepatitis-b", cirrhosis: str = "cirrhosis") -> None:
@@ -46,7 +50,9 @@ def baseline(
         chart.lab("west-haven", "0", f"{day}T09:40")
 
 
-def admitted(chart: Chart, *, hepatology: bool = True, start: str = WARD, transferred: bool = False) -> str:
+def admitted(
+    chart: Chart, *, hepatology: bool = True, start: str = WARD, transferred: bool = False
+) -> str:
     """The stay that holds as_of."""
     return chart.visit(start, kind="IMP", hepatology=hepatology, transferred=transferred)
 

@@ -1,4 +1,4 @@
-"""A PlanDefinition that others wrote: each action becomes a criterion that says it is not understood.
+"""A PlanDefinition that others wrote: each action becomes a criterion that is not understood.
 
 Nothing is dropped and nothing is guessed: every such criterion is unknown for every patient, must
 be read by a person before contact, and shows the text that was sent.

@@ -1,4 +1,4 @@
-"""The PlanDefinition: a flat list of actions, one per criterion, each with exactly one condition."""
+"""The PlanDefinition: a flat list of actions, one per criterion, each with one condition."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def sentence_of(criterion: Criterion, study: Study) -> str:
 
 
 def _condition(criterion: Criterion) -> Resource:
-    """The definition of this name is in the Library's CQL text, once that is written (library.py)."""
+    """The definition of this name is in the Library's CQL text, once that is written."""
     expression = {"language": "text/cql-identifier", "expression": criterion.id}
     return {"kind": "applicability", "expression": expression}
 
@@ -143,7 +143,7 @@ def _signature(sign_off: SignOff) -> Resource:
 
 
 def _inputs(criterion: Criterion, made: Publication) -> Iterator[Resource]:
-    """DataRequirements: no profile, no date (a FHIR Duration means before now, not before as_of)."""
+    """DataRequirements: no profile, no date (a Duration means before now, not before as_of)."""
     names = reach(criterion, made.study.anchors, made.calculators)
     anchors = anchors_of(made.study)
     used = tuple(anchors[name] for name in sorted(names.anchors) if name in anchors)

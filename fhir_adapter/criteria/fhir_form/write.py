@@ -28,9 +28,9 @@ def to_fhir(
     *,
     calculators: Sequence[Calculator] = (),
 ) -> tuple[Resource, ...]:
-    """ValueSets, Library, PlanDefinition, Group, Questionnaire, ResearchStudy, package: what is
-    referred to comes first, so that writing in this order never refers to what is not there.
+    """ValueSets, Library, PlanDefinition, Group, Questionnaire, ResearchStudy, package.
 
+    What is referred to comes first: writing in this order never refers to what is not there.
     ``published`` is a FHIR date. Only value sets and calculators that the study uses are sent.
     """
     made = publication(study, code_sets, calculators, value_set_resources, published)
