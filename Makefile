@@ -27,7 +27,7 @@ test: $(STAMP) ## everything offline, with coverage
 	$(BIN)/python -m tests.coverage_gate
 
 test-deep: $(STAMP) ## properties at length, fuzz, crash runs
-	$(BIN)/python -m pytest -n auto -m deep
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n auto -m "deep or property" --timeout=900
 
 check: $(STAMP) ## format, lint, types, imports, words
 	$(BIN)/ruff format --check .

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -302,7 +302,7 @@ class WritingDesk:
 
 
 @contextmanager
-def writing(settings: Settings, bench: Bench, *, write: bool) -> Iterator[WritingDesk]:
+def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[WritingDesk]:
     """Everything that writing back needs; a missing basis or key is said before that."""
     if write:
         _refuse_without_basis(bench)
@@ -427,7 +427,7 @@ class DemoSite:
 
 
 @contextmanager
-def demo_site(keep: Path, *, fresh: bool) -> Iterator[DemoSite]:
+def demo_site(keep: Path, *, fresh: bool) -> Generator[DemoSite]:
     """The sandbox for the demo; what is written to it is kept in a folder for the next run."""
     clock = SystemClock()
     if fresh:
@@ -503,7 +503,7 @@ class SandboxRun:
 
 
 @contextmanager
-def sandbox(folder: Path | None, *, port: int, keep: Path | None) -> Iterator[SandboxRun]:
+def sandbox(folder: Path | None, *, port: int, keep: Path | None) -> Generator[SandboxRun]:
     """The sandbox over a folder; with ``keep`` everything is saved at the end."""
     server = sandbox_server(SystemClock())
     source = keep if keep is not None and any(keep.glob("*.ndjson")) else folder

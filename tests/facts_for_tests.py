@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-
 from fhir_adapter.model.code import ICD10, LOINC, SNOMED, Code
 from fhir_adapter.model.dates import DATE_LATEST, LATEST, instant, start_of
 from fhir_adapter.model.fact import Fact, Kind, PatientRecord, Retrieved
@@ -32,7 +31,7 @@ def at(text: str) -> tuple[int, int, int, int]:
         lo = instant(moment)
         return lo, lo + 1_000_000, moment.toordinal(), moment.toordinal()
     parts = [int(part) for part in text.split("-")]
-    first = date(*(parts + [1, 1])[:3])
+    first = date(*([*parts, 1, 1])[:3])
     if len(parts) == 3:  # noqa: PLR2004 - year, month, day
         last = first.toordinal()
     elif len(parts) == 2:  # noqa: PLR2004 - year, month

@@ -32,7 +32,7 @@ AsOf = Annotated[
     typer.Option(
         "--as-of",
         help="Moment of the question: 2026-11-22 (the end of that day), 2026-11-22T07:40, "
-        "last-fact, or last-fact:<value set>. Default: now.",
+        "last-fact, or last-fact:VALUE-SET. Default: now.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]

@@ -61,8 +61,8 @@ def criteria_table(rows: Sequence[CriterionRow], title: str) -> Table:
     table = Table(title=escape(title), show_lines=False)
     table.add_column("effect", no_wrap=True)
     table.add_column("criterion", ratio=2)
-    table.add_column("evidence", ratio=3)
-    table.add_column("open because", ratio=2)
+    table.add_column("evidence", ratio=3, overflow="fold")
+    table.add_column("why open, and remarks", ratio=2)
     table.add_column("settled", ratio=1)
     for row in rows:
         table.add_row(*criterion_cells(row))
@@ -84,7 +84,10 @@ def criterion_cells(row: CriterionRow) -> tuple[Text, str, str, str, str]:
 
 def evidence_text(row: CriterionRow) -> str:
     """Facts behind an answer, one line each, with the reference in the record."""
-    lines = [_fact(item) for item in row.evidence]
+    whys: dict[str, list[str]] = {}
+    for item in row.evidence:
+        whys.setdefault(_fact(item), []).append(item.why)
+    lines = [f"{fact}{_marked(why)}" for fact, why in whys.items()]
     if row.evidence_left_out:
         lines.append(f"and {row.evidence_left_out} more")
     return "\n".join(lines)
@@ -94,10 +97,12 @@ def _fact(item: EvidenceRow) -> str:
     reference = f"{item.reference} v{item.version}" if item.version else item.reference
     said = item.value or item.label
     canonical = f" = {item.canonical}" if item.canonical and item.value else ""
-    why = f" [{item.why}]" if item.why else ""
-    return " ".join(
-        part for part in (f"{said}{canonical}", item.date, f"({reference}){why}") if part
-    )
+    return " ".join(part for part in (f"{said}{canonical}", item.date, f"({reference})") if part)
+
+
+def _marked(whys: Sequence[str]) -> str:
+    named = list(dict.fromkeys(why for why in whys if why))
+    return f" [{'; '.join(named)}]" if named else ""
 
 
 def print_decision(console: Console, decision: Decision, rows: Sequence[CriterionRow]) -> None:

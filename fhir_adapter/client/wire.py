@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
+from fhir_adapter.fhir.reading import is_array, is_object
 from fhir_adapter.ports import Resource
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -39,10 +40,10 @@ def encode(resource: Resource) -> bytes:
 
 def as_object(value: object) -> dict[str, Any]:
     """The JSON object; an empty one for anything else, for records are not always valid."""
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    return value if is_object(value) else {}
 
 
 def as_array(value: object) -> list[Any]:
     """The JSON array; an empty one for anything else."""
-    found: list[Any] = value if isinstance(value, list) else []
+    found: list[Any] = value if is_array(value) else []
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import msgspec
 
@@ -90,7 +91,7 @@ class Names:
 def parts(value: object) -> Iterator[msgspec.Struct]:
     """Every struct in ``value``, itself included, depth first in the order of the fields."""
     if isinstance(value, tuple):
-        for item in value:
+        for item in cast("tuple[object, ...]", value):
             yield from parts(item)
     if isinstance(value, msgspec.Struct):
         yield value

@@ -96,6 +96,7 @@ def build(
     """
     as_of_date = local_date(as_of, zone)
     alive = [fact for fact in record.facts if _exists(fact, as_of, own_studies)]
+    alive.sort(key=_in_order)
     rows = _by_kind(record.retrieved)
     case = Case(
         record=record,
@@ -131,6 +132,11 @@ def _exists(fact: Fact, as_of: int, own_studies: frozenset[str]) -> bool:
 
 def _began(fact: Fact, as_of: int) -> bool:
     return fact.start_lo <= as_of and fact.known_from <= as_of
+
+
+def _in_order(fact: Fact) -> tuple[int, str]:
+    """Whatever order a record comes in, evidence and ties come out the same."""
+    return fact.start_lo, fact.source
 
 
 def _is_aside(fact: Fact) -> bool:

@@ -158,13 +158,14 @@ class Pairing:
         return None
 
     def _apart(self, case: Case, one: Members, two: Members) -> Judged:
-        for members, retrieve in ((one, self.first), (two, self.second)):
-            if members.empty_window or members.failed:
-                continue
-            if not members.sure and not members.maybe:
-                absent = retrieve.absent(case)
-                if absent.truth is Truth.UNKNOWN:
-                    return absent
+        silent = [
+            retrieve.absent(case)
+            for members, retrieve in ((one, self.first), (two, self.second))
+            if members.is_silent
+        ]
+        if silent:
+            # what is certainly not there cannot be paired, whatever the other one is
+            return min(silent, key=lambda absent: (absent.truth is not Truth.FALSE, absent.assumed))
         facts = [fact for members in (one, two) for fact in (*members.sure, *members.failed)]
         return decided(Truth.FALSE, facts, "too far apart" if one.sure and two.sure else "")
 

@@ -86,6 +86,8 @@ class Compiler:
         self.membership = Membership(code_sets)
         self.timed: list[Timed] = []
         self.ages: list[tree.Age] = []
+        self.known_here: set[Kind] = set()
+        """Kinds that a known-here policy counts."""
         self.asked: list[CompiledAsk] = []
         self._sets = code_sets
         self._units = units
@@ -132,6 +134,8 @@ class Compiler:
             also=None if also is None else self.retrieve(also, absence),
         )
         self._retrieves[events, absence] = made
+        if (events.if_absent or absence.policy) == "assume-absent-if-known-here":
+            self.known_here.update(absence.known_kinds)
         if made.window.moving:
             self.timed.append(Timed(made))
         return made

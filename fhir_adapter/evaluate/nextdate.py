@@ -32,7 +32,7 @@ def _moments(compiler: Compiler, case: Case) -> Iterator[int]:
     for timed in compiler.timed:
         yield from _windows(timed, case)
     yield from _orders(case)
-    yield from _known_here(case)
+    yield from _known_here(compiler, case)
 
 
 def _ages(compiler: Compiler, case: Case) -> Iterator[int]:
@@ -107,12 +107,12 @@ def _orders(case: Case) -> Iterator[int]:
             yield day
 
 
-def _known_here(case: Case) -> Iterator[int]:
+def _known_here(compiler: Compiler, case: Case) -> Iterator[int]:
     """Outside an admission "known here" counts its 30 days from as_of."""
     if case.admission.start < case.as_of:
         return
-    for facts in case.by_kind.values():
-        for fact in facts:
+    for kind in compiler.known_here:
+        for fact in case.by_kind.get(kind, ()):
             day = fact.start_date_hi + KNOWN_DAYS + 1
             if case.as_of_date < day < DATE_LATEST:
                 yield day

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import msgspec
 
@@ -132,7 +133,7 @@ def _walk_kinds(part: object, found: dict[Kind, None]) -> None:
     if isinstance(part, Kind):
         found[part] = None
     elif isinstance(part, tuple):
-        for item in part:
+        for item in cast("tuple[object, ...]", part):
             _walk_kinds(item, found)
     elif isinstance(part, _STRUCT):
         for name in part.__struct_fields__:

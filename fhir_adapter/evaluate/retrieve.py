@@ -58,6 +58,11 @@ class Members:
     """Not everything was retrieved, or the window's anchor is not known."""
     empty_window: bool = False
 
+    @property
+    def is_silent(self) -> bool:
+        """Nothing of this was recorded in a window that exists: the absence policy speaks."""
+        return not (self.sure or self.maybe or self.failed or self.empty_window)
+
 
 _NOBODY = Members()
 _NO_SYSTEMS: frozenset[str] = frozenset()
@@ -246,7 +251,8 @@ class Retrieve:
         facts = [
             fact for kind, name in self._keys for fact in case.aside.get((kind, name or ""), ())
         ]
-        return tuple(Evidence(fact, _why_aside(fact)) for fact in facts[:SHOWN])
+        newest = sorted(facts, key=lambda fact: (-fact.start_lo, fact.source))[:SHOWN]
+        return tuple(Evidence(fact, _why_aside(fact)) for fact in newest)
 
     def _silence(self, case: Case, value: Fact | None) -> Reason | None:
         if not self._kinds <= case.whole:

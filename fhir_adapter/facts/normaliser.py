@@ -147,8 +147,8 @@ class _Reading:
         )
 
     def _birth(self) -> Span | None:
-        own = (r for r in self._mine if source_of(r) == f"Patient/{self._pulled.patient}")
-        span, _ = self._context.dates.read(next(own, {}).get("birthDate"))
+        own = [r for r in self._mine if source_of(r) == f"Patient/{self._pulled.patient}"]
+        span, _ = self._context.dates.read(own[0].get("birthDate") if own else None)
         return span
 
     def _read(self, resource: Resource) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
 
-from fhir_adapter.fhir.reading import part, text
+from fhir_adapter.fhir.reading import part, parts, text
 from fhir_adapter.model.code import Code, key_of
 from fhir_adapter.model.mapping import Analyte, UnitRow, UnitTable
 from fhir_adapter.model.quantity import LIMIT, SCALE
@@ -148,10 +148,9 @@ class Quantities:
 
     def limits(self, ranges: Any, analyte: Analyte | None) -> tuple[Decimal | None, Decimal | None]:
         """The result's own normal range, canonical: the first without appliesTo."""
-        if analyte is None or not isinstance(ranges, list):
+        if analyte is None:
             return None, None
-        for entry in ranges:
-            found = part(entry)
+        for found in parts(ranges):
             if not found.get("appliesTo") and (found.get("low") or found.get("high")):
                 return self._limit(found.get("low"), analyte), self._limit(
                     found.get("high"), analyte

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from fhir_adapter.fhir.reading import is_array, is_object
+
 _VERSION = re.compile(r"/_history/[^/#]+(?=$|#)")
 _OF_THE_SERVER = frozenset(("meta", "text"))
 _REFERENCES = frozenset(("reference",))
@@ -55,9 +57,9 @@ def _object(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(name: str, value: Any) -> Any:  # noqa: ANN401 (any JSON value)
-    if isinstance(value, Mapping):
+    if is_object(value):
         return _object(value)
-    if isinstance(value, list):
+    if is_array(value):
         return [_value(name, inner) for inner in value]
     if isinstance(value, str):
         return _VERSION.sub("", value) if name in _REFERENCES else value
@@ -67,10 +69,10 @@ def _value(name: str, value: Any) -> Any:  # noqa: ANN401 (any JSON value)
 
 
 def _difference(sent: Any, read: Any, path: str) -> str:  # noqa: ANN401 (any JSON value)
-    if isinstance(sent, Mapping):
-        return _of_objects(sent, read, path) if isinstance(read, Mapping) else path
-    if isinstance(sent, list):
-        return _of_lists(sent, read, path) if isinstance(read, list) else path
+    if is_object(sent):
+        return _of_objects(sent, read, path) if is_object(read) else path
+    if is_array(sent):
+        return _of_lists(sent, read, path) if is_array(read) else path
     return "" if type(sent) is type(read) and sent == read else path or "resource"
 
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from fhir_adapter.model.code import Code
 from fhir_adapter.ports import Resource
 
 _NOTHING: Resource = {}
+
+
+def is_object(value: object) -> TypeGuard[Resource]:
+    """Whether this is a JSON object."""
+    return isinstance(value, dict)
+
+
+def is_array(value: object) -> TypeGuard[list[Any]]:
+    """Whether this is a JSON array."""
+    return isinstance(value, list)
 
 
 def text(value: Any) -> str:
@@ -17,27 +27,27 @@ def text(value: Any) -> str:
 
 def part(value: Any) -> Resource:
     """A JSON object, or an empty one."""
-    return value if isinstance(value, dict) else _NOTHING
+    return value if is_object(value) else _NOTHING
 
 
 def parts(value: Any) -> list[Resource]:
     """The objects of a JSON array; a single object counts as an array of one."""
-    if isinstance(value, list):
-        return [item for item in value if isinstance(item, dict)]
-    return [value] if isinstance(value, dict) else []
+    if is_array(value):
+        return [item for item in value if is_object(item)]
+    return [value] if is_object(value) else []
 
 
 def codings(concept: Any) -> tuple[Code, ...]:
     """The codings of a CodeableConcept as sent, in order, without displays."""
-    if not isinstance(concept, dict):
+    if not is_object(concept):
         return ()
     listed = concept.get("coding")
-    if not isinstance(listed, list):
+    if not is_array(listed):
         return ()
     return tuple(
         Code(text(item.get("system")), code)
         for item in listed
-        if isinstance(item, dict) and (code := text(item.get("code")))
+        if is_object(item) and (code := text(item.get("code")))
     )
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from fhir_adapter.errors import AdapterError, InternalFault
+from fhir_adapter.fhir.reading import is_array, is_object
 from fhir_adapter.ports import Resource
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -92,10 +93,10 @@ def _raw_problems(value: object, path: str) -> Iterator[Problem]:
         yield Problem(path=path, message="is empty")
     elif isinstance(value, float):
         yield Problem(path=path, message="is a binary float: use Decimal")
-    elif isinstance(value, list):
+    elif is_array(value):
         for index, item in enumerate(value):
             yield from _raw_problems(item, f"{path}[{index}]")
-    elif isinstance(value, dict):
+    elif is_object(value):
         yield from _mapping_problems(value, path)
 
 
@@ -131,7 +132,7 @@ def _binding_problems(model: BaseModel, path: str) -> Iterator[Problem]:
 
 
 def _values(value: object) -> Iterator[tuple[str, object]]:
-    if isinstance(value, list):
+    if is_array(value):
         yield from ((f"[{index}]", item) for index, item in enumerate(value))
     else:
         yield "", value
@@ -146,8 +147,8 @@ def _is_bound(kind: str, name: str, field: FieldInfo, value: str) -> bool:
 
 def _listed(field: FieldInfo) -> list[str]:
     extra = field.json_schema_extra
-    listed = extra.get("enum_values") if isinstance(extra, dict) else None
-    words = [str(word) for word in listed] if isinstance(listed, list) else []
+    listed = extra.get("enum_values") if is_object(extra) else None
+    words = [str(word) for word in listed] if is_array(listed) else []
     return [] if _OPEN_ENDED.intersection(words) else words
 
 

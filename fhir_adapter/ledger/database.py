@@ -7,7 +7,7 @@ IMMEDIATE, so that two processes queue for the lock instead of failing half-way.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from sqlite3 import Connection as DbapiConnection
@@ -46,7 +46,7 @@ def open_engine(address: str) -> Engine:
 
 
 @contextmanager
-def transaction(engine: Engine) -> Iterator[Connection]:
+def transaction(engine: Engine) -> Generator[Connection]:
     """One transaction; a database error comes out as ours, without statement and parameters."""
     try:
         with engine.begin() as connection:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -99,7 +100,7 @@ def _observed(part: object) -> Iterator[str]:
         for name in part.__struct_fields__:
             yield from _observed(getattr(part, name))
     elif isinstance(part, tuple):
-        for item in part:
+        for item in cast("tuple[object, ...]", part):
             yield from _observed(item)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from zoneinfo import ZoneInfo
 
 from fhir_adapter.model.dates import DATE_EARLIEST, DATE_LATEST
@@ -16,6 +16,7 @@ from fhir_adapter.present.words import REASONS, SETTLED, UNCONFIRMED, plain
 
 _MINUTE = 60_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SIX_DIGITS = Context(prec=6)
 SHOWN_EVIDENCE = 5
 
 
@@ -176,7 +177,8 @@ def evidence_row(item: Evidence, zone: ZoneInfo) -> EvidenceRow:
 
 def _value(fact: Fact) -> str:
     if fact.raw_value:
-        return plain(f"{fact.comparator}{fact.raw_value} {fact.raw_unit}".strip())
+        unit = "" if fact.raw_unit == "1" else fact.raw_unit
+        return plain(f"{fact.comparator}{fact.raw_value} {unit}".strip())
     return plain(", ".join(code.code for code in fact.value_concepts))
 
 
@@ -185,12 +187,16 @@ def _canonical(fact: Fact) -> str:
     if fact.value_lo is None and fact.value_hi is None:
         return ""
     if fact.value_lo == fact.value_hi and fact.value_lo is not None:
-        return f"{number(fact.value_lo)} {unit}".strip()
-    low = "" if fact.value_lo is None else number(fact.value_lo)
-    high = "" if fact.value_hi is None else number(fact.value_hi)
+        return f"{_shown(fact.value_lo)} {unit}".strip()
+    low = "" if fact.value_lo is None else _shown(fact.value_lo)
+    high = "" if fact.value_hi is None else _shown(fact.value_hi)
     signs = (">" if fact.value_lo_open else ">=", "<" if fact.value_hi_open else "<=")
     ends = [f"{sign} {end}" for sign, end in zip(signs, (low, high), strict=True) if end]
     return f"{' and '.join(ends)} {unit}".strip()
+
+
+def _shown(value: Decimal) -> str:
+    return number(_SIX_DIGITS.plus(value))
 
 
 def number(value: Decimal) -> str:

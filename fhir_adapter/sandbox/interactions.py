@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fhir_adapter.client import decode
+from fhir_adapter.fhir.reading import is_array, is_object
 from fhir_adapter.ports import Resource
 from fhir_adapter.sandbox.capability import capability
 from fhir_adapter.sandbox.habits import TIDY, Habits
@@ -166,8 +167,8 @@ class Interactions:
 def _depth(value: Any, depth: int = 0) -> int:
     if depth > _DEEPEST:
         return depth
-    if isinstance(value, dict):
+    if is_object(value):
         return max((_depth(inner, depth + 1) for inner in value.values()), default=depth)
-    if isinstance(value, list):
+    if is_array(value):
         return max((_depth(inner, depth + 1) for inner in value), default=depth)
     return depth

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fhir_adapter.client import decode, encode
 from fhir_adapter.errors import RecordFault
+from fhir_adapter.fhir.reading import is_object
 from fhir_adapter.ports import Resource
 from fhir_adapter.sandbox.store import Store
 
@@ -31,7 +32,8 @@ def load(store: Store, path: Path) -> Loaded:
             "the folder does not exist", where="sandbox", remedy="Give a folder with FHIR files."
         )
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    count, issues = 0, []
+    count = 0
+    issues: list[str] = []
     for number, file in enumerate((p for p in files if _is_read(p)), start=1):
         for line, found in _resources(file):
             if found is None:
@@ -73,8 +75,8 @@ def _unpacked(resource: Resource) -> Iterator[Resource]:
         yield resource
         return
     for entry in resource.get("entry") or ():
-        inner = entry.get("resource") if isinstance(entry, dict) else None
-        if isinstance(inner, dict) and isinstance(inner.get("resourceType"), str):
+        inner = entry.get("resource") if is_object(entry) else None
+        if is_object(inner) and isinstance(inner.get("resourceType"), str):
             yield from _unpacked(inner)
 
 

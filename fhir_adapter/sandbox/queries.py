@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from urllib.parse import urlencode
 
+from fhir_adapter.fhir.reading import is_object
 from fhir_adapter.ports import Resource
 from fhir_adapter.sandbox.habits import Habits
 from fhir_adapter.sandbox.refusal import Refusal
@@ -179,7 +180,7 @@ class Searching:
         found: dict[str, Resource] = {}
         for resource in page:
             for value in values_at(resource, element):
-                target = str(value.get("reference", "")) if isinstance(value, dict) else ""
+                target = str(value.get("reference", "")) if is_object(value) else ""
                 kind, _, number = target.removeprefix(f"{self.base}/").partition("/")
                 if self.store.has(kind, number):
                     found[f"{kind}/{number}"] = self.store.get(kind, number).resource or {}

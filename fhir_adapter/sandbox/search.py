@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from fhir_adapter.fhir.dates import DateReader
+from fhir_adapter.fhir.reading import is_array, is_object
 from fhir_adapter.model.dates import EARLIEST, LATEST
 from fhir_adapter.ports import Resource
 from fhir_adapter.sandbox.refusal import Refusal
@@ -39,8 +40,8 @@ def values_at(resource: Resource, path: str) -> list[Any]:
 
 
 def _step(value: Any, step: str) -> Iterator[Any]:
-    inner = value.get(step) if isinstance(value, dict) else None
-    if isinstance(inner, list):
+    inner = value.get(step) if is_object(value) else None
+    if is_array(inner):
         yield from inner
     elif inner is not None:
         yield inner
@@ -85,7 +86,7 @@ def _codes(value: Any) -> list[tuple[str, str]]:
         return [("", str(value).lower())]
     if isinstance(value, str):
         return [("", value)]
-    if not isinstance(value, dict):
+    if not is_object(value):
         return []
     if "coding" in value:
         return [(str(c.get("system", "")), str(c.get("code", ""))) for c in value["coding"]]
@@ -93,7 +94,7 @@ def _codes(value: Any) -> list[tuple[str, str]]:
 
 
 def _reference(value: Any, text: str, base: str) -> bool:
-    sent = str(value.get("reference", "")) if isinstance(value, dict) else ""
+    sent = str(value.get("reference", "")) if is_object(value) else ""
     target = sent.removeprefix(f"{base}/").split("/_history/", 1)[0]
     asked = text.removeprefix(f"{base}/").split("/_history/", 1)[0]
     return bool(target) and (target == asked or target.rpartition("/")[2] == asked)
@@ -121,7 +122,7 @@ def _date(value: Any, text: str) -> bool:
 
 
 def _span(value: Any) -> tuple[int, int]:
-    if isinstance(value, dict):
+    if is_object(value):
         start, _ = _DATES.read(value.get("start"))
         end, _ = _DATES.read(value.get("end"))
         return (start.lo if start else EARLIEST), (end.hi if end else LATEST)

@@ -9,6 +9,7 @@ from decimal import Decimal
 from threading import RLock
 from typing import Any
 
+from fhir_adapter.fhir.reading import is_array, is_object, part
 from fhir_adapter.ports import Resource
 from fhir_adapter.sandbox.habits import Habits
 from fhir_adapter.sandbox.refusal import Refusal, not_found
@@ -81,10 +82,10 @@ class Store:
     def load(self, resource: Resource) -> None:
         """Take a resource from a file as it is, its version with it where it has one."""
         resource_id = str(resource.get("id", "")) or self._fresh_id(str(resource["resourceType"]))
-        meta = resource.get("meta") if isinstance(resource.get("meta"), dict) else {}
-        version = str(meta.get("versionId", "")) if meta else ""
+        meta = part(resource.get("meta"))
+        version = str(meta.get("versionId", ""))
         number = int(version) if version.isdecimal() else 1
-        kept = self._stamped({**resource, "id": resource_id}, number, meta or {})
+        kept = self._stamped({**resource, "id": resource_id}, number, meta)
         with self.lock:
             of_type = self._versions.setdefault(str(resource["resourceType"]), {})
             of_type[resource_id] = [Version(number, kept)]
@@ -101,7 +102,7 @@ class Store:
             resource_id, []
         )
         number = versions[-1].number + 1 if versions else 1
-        meta = dict(resource.get("meta") or {}) if isinstance(resource.get("meta"), dict) else {}
+        meta = dict(resource.get("meta") or {}) if is_object(resource.get("meta")) else {}
         if versions and self._habits.keeps_old_tags and versions[-1].resource is not None:
             meta = _merged(versions[-1].resource.get("meta") or {}, meta)
         meta["lastUpdated"] = self._now()
@@ -127,9 +128,9 @@ class Store:
 
 
 def _worn(value: Any, habits: Habits) -> Any:
-    if isinstance(value, dict):
+    if is_object(value):
         return {name: _worn(inner, habits) for name, inner in value.items()}
-    if isinstance(value, list):
+    if is_array(value):
         return [_worn(inner, habits) for inner in value]
     if habits.strips_versions and isinstance(value, str) and "/_history/" in value:
         return value.split("/_history/", 1)[0]

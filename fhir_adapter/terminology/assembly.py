@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 from zoneinfo import ZoneInfo
 
 from fhir_adapter.errors import SiteInvalid, TerminologyInvalid
@@ -146,9 +146,9 @@ def _plain(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, frozenset):
-        return sorted(str(entry) for entry in value)
+        return sorted(str(entry) for entry in cast("frozenset[object]", value))
     if isinstance(value, tuple):
-        return [_plain(entry) for entry in value]
+        return [_plain(entry) for entry in cast("tuple[object, ...]", value)]
     if isinstance(value, Decimal | ZoneInfo):
         return str(value)
     return value

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from fhir_adapter.errors import TerminologyInvalid
+from fhir_adapter.fhir.reading import is_object, part, parts
 from fhir_adapter.model.code import ATC, ICD_SYSTEMS, Code, key_of
 from fhir_adapter.model.mapping import CodeSet, Family
 from fhir_adapter.ports import Resource
@@ -47,7 +48,7 @@ def load_code_sets(folder: Path) -> tuple[CodeSet, ...]:
 def _from_file(path: Path) -> CodeSet:
     try:
         resource = json.loads(path.read_text(encoding="utf-8"))
-        code_set = code_set_from_value_set(resource if isinstance(resource, dict) else {})
+        code_set = code_set_from_value_set(resource if is_object(resource) else {})
     except ValueError as fault:
         raise TerminologyInvalid("not JSON", where=shown(path), remedy="Mend the file.") from fault
     except TerminologyInvalid as fault:
@@ -71,7 +72,7 @@ def code_set_from_value_set(resource: Resource) -> CodeSet:
     """
     url = _url(resource)
     expansion = resource.get("expansion")
-    if isinstance(expansion, dict) and _is_closed(expansion):
+    if is_object(expansion) and _is_closed(expansion):
         inside, outside = _Part(tuple(_contained(expansion)), ()), _Part((), ())
     else:
         inside, outside = _composed(resource)
@@ -97,11 +98,10 @@ def _url(resource: Resource) -> str:
 
 
 def _partial_systems(resource: Resource) -> frozenset[str]:
-    includes = (resource.get("compose") or {}).get("include", [])
     return frozenset(
         str(entry.get("system"))
-        for entry in includes
-        for mark in entry.get("extension", [])
+        for entry in parts(part(resource.get("compose")).get("include"))
+        for mark in parts(entry.get("extension"))
         if mark.get("url") == PARTIAL and mark.get("valueBoolean")
     )
 
@@ -120,7 +120,7 @@ def _contained(holder: dict[str, Any]) -> Iterable[Code]:
 
 def _composed(resource: Resource) -> tuple[_Part, _Part]:
     compose = resource.get("compose")
-    if not isinstance(compose, dict) or not compose.get("include"):
+    if not is_object(compose) or not compose.get("include"):
         _refuse("nothing is included", "ValueSet.compose", "List codes, or one family per include.")
     return _joined(compose, "include"), _joined(compose, "exclude")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fhir_adapter.errors import InternalFault
+from fhir_adapter.fhir.reading import is_array, is_object
 from fhir_adapter.ports import Resource
 
 PLACEHOLDER = "{id}"
@@ -23,9 +24,9 @@ def filled(resource: Resource, ids: Mapping[str, str]) -> Resource:
 
 
 def _filled(value: Any, ids: Mapping[str, str]) -> Any:  # noqa: ANN401 (any JSON value)
-    if isinstance(value, dict):
+    if is_object(value):
         return {name: _of_element(name, inner, ids) for name, inner in value.items()}
-    if isinstance(value, list):
+    if is_array(value):
         return [_filled(inner, ids) for inner in value]
     return value
 
@@ -41,10 +42,10 @@ def _of_element(name: str, value: Any, ids: Mapping[str, str]) -> Any:  # noqa: 
 
 def mentions(value: Any, resource_type: str) -> bool:  # noqa: ANN401 (any JSON value)
     """Whether the placeholder of this type stands anywhere as a reference."""
-    if isinstance(value, dict):
+    if is_object(value):
         here = value.get("reference") == placeholder(resource_type)
         return here or any(mentions(inner, resource_type) for inner in value.values())
-    if isinstance(value, list):
+    if is_array(value):
         return any(mentions(inner, resource_type) for inner in value)
     return False
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from fhir_adapter.errors import ServerFault, WriteConflict
 from fhir_adapter.fhir.normal import same_content
+from fhir_adapter.fhir.reading import is_object
 from fhir_adapter.ports import Proposal, Resource, Written
 from fhir_adapter.writeback.filling import filled, mentions, with_targets
 from fhir_adapter.writeback.needs import LastWritten, SubjectLedger, SubjectState
@@ -356,4 +357,4 @@ def _row(last: LastWritten) -> tuple[str, str, str, SubjectState]:
 def _asked(opinion: Resource) -> object:
     """Value of requestIdentifier: the outcome_fingerprint, without which nothing is written."""
     found = opinion.get("requestIdentifier")
-    return found.get("value") if isinstance(found, dict) else None
+    return found.get("value") if is_object(found) else None

@@ -20,6 +20,7 @@ from fhir_adapter.errors import (
     WriteUnverified,
 )
 from fhir_adapter.fhir.normal import first_difference, same_content
+from fhir_adapter.fhir.reading import is_array
 from fhir_adapter.ports import Resource
 from fhir_adapter.writeback.filling import PLACEHOLDER
 from fhir_adapter.writeback.needs import WriteClient
@@ -36,7 +37,7 @@ Lookup = Callable[[], Resource | None]
 def key_params(resource: Resource, key: str = "") -> Params:
     """Search by identifier: the one whose value is the key, else the first."""
     found = resource["identifier"]
-    items = found if isinstance(found, list) else [found]
+    items = found if is_array(found) else [found]
     chosen = next((item for item in items if item.get("value") == key), items[0])
     return token(str(chosen.get("system", "")), str(chosen["value"]))
 

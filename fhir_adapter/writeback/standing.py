@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_adapter.fhir.normal import normal_form
+from fhir_adapter.fhir.reading import is_array, is_object, part, parts
 from fhir_adapter.model.vocabulary import BASE
 from fhir_adapter.ports import Proposal, Resource
 
@@ -45,7 +46,7 @@ def reference_of(resource: Resource) -> str:
 def version_of(resource: Resource) -> str:
     """versionId; empty where the server keeps none."""
     meta = resource.get("meta")
-    return str(meta.get("versionId", "")) if isinstance(meta, dict) else ""
+    return str(meta.get("versionId", "")) if is_object(meta) else ""
 
 
 def oldest_first(found: Iterable[Resource]) -> list[Resource]:
@@ -55,23 +56,23 @@ def oldest_first(found: Iterable[Resource]) -> list[Resource]:
 
 def _updated(resource: Resource) -> str:
     meta = resource.get("meta")
-    return str(meta.get("lastUpdated", "")) if isinstance(meta, dict) else ""
+    return str(meta.get("lastUpdated", "")) if is_object(meta) else ""
 
 
 def identifiers(resource: Resource) -> frozenset[tuple[str, str]]:
     """System and value of each; a single Identifier is read like a list of one."""
     found = resource.get("identifier")
-    items = found if isinstance(found, list) else [found]
+    items = found if is_array(found) else [found]
     return frozenset(
         (str(item.get("system", "")), str(item.get("value", "")))
         for item in items
-        if isinstance(item, dict)
+        if is_object(item)
     )
 
 
 def target_of(element: object) -> str:
     """``Type/id`` of a Reference, relative or absolute, without version; empty without one."""
-    if not isinstance(element, dict):
+    if not is_object(element):
         return ""
     reference = str(normal_form(element).get("reference", ""))
     return "/".join(reference.split("/")[-2:])
@@ -79,14 +80,13 @@ def target_of(element: object) -> str:
 
 def set_by(resource: Resource) -> str:
     """machine, person, or empty where the status does not say."""
-    status = resource.get("_status")
-    extensions = status.get("extension", []) if isinstance(status, dict) else []
+    extensions = parts(part(resource.get("_status")).get("extension"))
     found = (item for item in extensions if str(item.get("url", "")).endswith(SET_BY))
     return next((_code(item) for item in found), "")
 
 
 def _code(extension: Mapping[str, Any]) -> str:
-    coding = extension.get("valueCoding") or {}
+    coding = part(extension.get("valueCoding"))
     return str(extension.get("valueCode") or extension.get("valueString") or coding.get("code"))
 
 
@@ -162,12 +162,12 @@ class Expected:
 
 def _extensions(resource: Resource) -> list[dict[str, Any]]:
     found = resource.get("extension", [])
-    return list(found) if isinstance(found, list) else []
+    return list(found) if is_array(found) else []
 
 
 def by_a_person(provenance: Resource) -> bool:
     """Whether any agent is not a Device: a Provenance that does not say is a person's."""
-    agents = provenance.get("agent") or [{}]
+    agents = parts(provenance.get("agent")) or [{}]
     return any(not target_of(agent.get("who")).startswith("Device/") for agent in agents)
 
 

@@ -9,6 +9,7 @@ import pytest
 from fhir_adapter.fhir.resources import problems
 from fhir_adapter.present.proposals import Desk, action_of, proposal
 from fhir_adapter.present.resources import device, subject_key
+
 from story.cohort_for_tests import decided
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from teaching import make_cohort
-
 from fhir_adapter import bootstrap
 from fhir_adapter.model.decision import Decision
 from fhir_adapter.screening import screen_everyone
 from fhir_adapter.settings import Settings
+
+from teaching import make_cohort
 
 COHORT = make_cohort.COHORT
 EXPECTED: dict[str, Any] = tomllib.loads((COHORT / "expected.toml").read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""The teaching cohort: every patient comes to what the reviewed table says, criterion by criterion."""
+"""The teaching cohort: every patient comes to what the reviewed table says."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from teaching import make_cohort
 
 from fhir_adapter.model.decision import Decision
 from fhir_adapter.model.result import Effect
+
 from story.cohort_for_tests import COHORT, EXPECTED, decided
+from teaching import make_cohort
 
 PATIENTS: dict[str, dict[str, Any]] = EXPECTED["patient"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fhir_adapter.sandbox.chart import ACTS, PROBLEMS, Chart, concept
+
 from teaching.teaching_parts import (
     admitted,
     baseline,

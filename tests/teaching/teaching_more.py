@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fhir_adapter.model.vocabulary import NO, YES
 from fhir_adapter.sandbox.chart import Chart
+
 from teaching.teaching_fifteen import STUDY
 from teaching.teaching_parts import (
     admitted,

@@ -1,4 +1,4 @@
-"""What most teaching patients of NCT05985863 share; as of Sunday 22 November 2026, 07:40 Shanghai."""
+"""What most teaching patients of NCT05985863 share; as of 22 November 2026, 07:40 Shanghai."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ Fault = Callable[[], object]
 
 @dataclass
 class MemoryServer:
-    """Counts its requests; faults wait in ``before`` and ``after`` by method, first in first out."""
+    """Counts its requests; faults wait in ``before`` and ``after``, by method, in order."""
 
     versions: bool = True
     conditional: bool = True

@@ -1,4 +1,4 @@
-"""What one proposal comes to on a server: written once, kept up, taken back, never over a person."""
+"""What one proposal comes to on a server: written once, kept up, never over a person."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from fhir_adapter.criteria.fhir_form.systems import filled
+from fhir_adapter.fhir.reading import codings, part, parts, text
 from fhir_adapter.model.criterion import Unsupported
 from fhir_adapter.model.study import (
     STUDY_FORMAT,
@@ -87,15 +88,15 @@ def _criterion(place: int, name: str, text: str, action: Resource) -> Criterion:
 
 def _written_kinds(action: Resource) -> list[str]:
     """Inclusion or exclusion as any code system says it, each once."""
-    concepts = [item for item in action.get("code", ()) if isinstance(item, dict)]
-    codes = [c.get("code") for concept in concepts for c in concept.get("coding", ())]
-    words = [str(word).lower() for word in (*codes, *(item.get("text") for item in concepts))]
+    concepts = parts(action.get("code"))
+    codes = [code.code for concept in concepts for code in codings(concept)]
+    words = [word.lower() for word in (*codes, *(text(item.get("text")) for item in concepts))]
     return [kind for kind in _KINDS if kind in words]
 
 
 def _why(action: Resource, kinds: list[str]) -> str:
-    conditions = action.get("condition", ())
-    languages = [str(c.get("expression", {}).get("language", "none")) for c in conditions]
+    conditions = parts(action.get("condition"))
+    languages = [text(part(c.get("expression")).get("language")) or "none" for c in conditions]
     said = (
         f"its condition is written in {', '.join(languages)}, which is not read here"
         if languages
@@ -106,10 +107,10 @@ def _why(action: Resource, kinds: list[str]) -> str:
 
 def _identity(plan: Resource, study: Resource) -> Identity:
     """What there is of an identity; a study whose blinding is not known is taken as blinded."""
-    identifiers = [*study.get("identifier", ()), *plan.get("identifier", ()), {}]
+    identifiers = [*parts(study.get("identifier")), *parts(plan.get("identifier")), {}]
     title = study.get("title") or plan.get("title") or plan.get("name") or ""
     period = filled(study.get("period", {}))
-    conditions = study.get("condition", ())
+    conditions = parts(study.get("condition"))
     return Identity(
         registry=str(identifiers[0].get("system", "")),
         number=str(identifiers[0].get("value", "")),
