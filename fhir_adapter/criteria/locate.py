@@ -7,21 +7,29 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
 from functools import lru_cache
-from typing import TypeAlias, get_args
+from typing import TypeAlias, cast, get_args
 
 import msgspec
 from msgspec import inspect as shape
 
 from fhir_adapter.criteria.yaml_nodes import Plain, Token
-from fhir_adapter.model.criterion import DurationText, EdgeText, NumberText, QuantityText
+from fhir_adapter.model.criterion import (
+    DurationOrNone,
+    DurationText,
+    EdgeText,
+    NumberText,
+    QuantityText,
+)
 from fhir_adapter.model.study import Study
 
 _PATH = re.compile(r" - at (?P<key>`key` in )?`\$(?P<path>.*)`$")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|(\[\.\.\.\])")
 _QUOTED = re.compile(r"`([^`]*)`")
+_ANY_KEY = "[...]"
 _TAGS = ("node", "anchor")
 _EXAMPLES = (
     (DurationText, "a length of time such as `7 days`"),
+    (DurationOrNone, "a length of time such as `7 days`, or `none`"),
     (QuantityText, "a number and its unit such as `5 mg/dL`"),
     (NumberText, "a bare number such as `3` or `1.5`"),
     (EdgeText, "an edge such as `as-of - 7 days`, `admission` or `onset.end + 28 days`"),
@@ -77,8 +85,12 @@ def _missing_field(name: str, tokens: tuple[Token, ...], raw: Plain) -> Trouble:
 
 
 def _invalid_value(tokens: tuple[Token, ...], raw: Plain) -> Trouble:
-    written = _raw_at(tokens, raw)
     choices = _choices(tokens, raw)
+    written = _raw_at(tokens, raw)
+    if tokens[-1:] == (_ANY_KEY,):
+        # msgspec does not say under which key: the first value that is no choice
+        above = cast("dict[str, Plain]", _raw_at(tokens[:-1], raw))
+        written = next(value for value in above.values() if value not in choices)
     message = f"`{written}` cannot stand at `{_name(tokens)}`"
     return Trouble(tokens=tokens, message=message, remedy=nearest(str(written), choices))
 
@@ -100,9 +112,17 @@ def _pattern(text: object) -> str:
 
 def _plain_words(problem: str) -> str:
     words = problem[:1].lower() + problem[1:]
-    for machine, human in (("`object`", "a mapping"), ("`array`", "a list"), ("`str`", "text")):
-        words = words.replace(machine, human)
+    for machine, human in _HUMAN:
+        words = words.replace(f"`{machine}`", human).replace(f"`{machine} | null`", human)
     return words
+
+
+_HUMAN = (
+    ("object", "a mapping"),
+    ("array", "a list"),
+    ("str", "text"),
+    ("bool", "`true` or `false`"),
+)
 
 
 def nearest(name: str, known: tuple[str, ...]) -> str:
@@ -122,7 +142,7 @@ def _one_of(names: tuple[str, ...]) -> str:
 
 
 def _name(tokens: tuple[Token, ...]) -> str:
-    named = [token for token in tokens if isinstance(token, str) and token != "[...]"]  # noqa: S105
+    named = [token for token in tokens if isinstance(token, str) and token != _ANY_KEY]
     return named[-1] if named else "study"
 
 
