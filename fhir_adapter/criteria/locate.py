@@ -155,9 +155,7 @@ def _raw_at(tokens: tuple[Token, ...], raw: Plain) -> Plain:
 def _step_raw(raw: Plain, token: Token) -> Plain:
     if isinstance(raw, dict):
         return raw.get(str(token))
-    if isinstance(raw, list) and isinstance(token, int):
-        return raw[token]
-    return None
+    return raw[token] if isinstance(raw, list) and isinstance(token, int) else None
 
 
 @lru_cache(maxsize=1)
@@ -193,10 +191,9 @@ def _picked(found: Type, raw: Plain) -> Type:
 
 
 def _field_names(found: Type | None) -> tuple[str, ...]:
-    if not isinstance(found, shape.StructType):
-        return ()
-    tag = (found.tag_field,) if found.tag_field else ()
-    return tag + tuple(field.encode_name for field in found.fields)
+    fields = found.fields if isinstance(found, shape.StructType) else ()
+    tag = found.tag_field if isinstance(found, shape.StructType) else None
+    return (*((tag,) if tag else ()), *(field.encode_name for field in fields))
 
 
 def _choices(tokens: tuple[Token, ...], raw: Plain) -> tuple[str, ...]:

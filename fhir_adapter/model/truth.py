@@ -40,7 +40,7 @@ def not_(value: Truth, /) -> Truth:
             return Truth.FALSE
         case Truth.FALSE:
             return Truth.TRUE
-        case Truth.UNKNOWN:
+        case Truth.UNKNOWN:  # exhaustive
             return Truth.UNKNOWN
 
 
@@ -92,8 +92,3 @@ class Reason(IntEnum):
     def code(self) -> str:
         """The kebab-case code used in files, FHIR and JSON."""
         return self.name.lower().replace("_", "-")
-
-    @classmethod
-    def from_code(cls, code: str) -> Reason:
-        """The reason of a kebab-case code; KeyError when there is none."""
-        return cls[code.upper().replace("-", "_")]

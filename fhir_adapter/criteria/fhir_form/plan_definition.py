@@ -105,8 +105,7 @@ def _extensions(criterion: Criterion, found: str) -> Iterator[Resource]:
     yield text_extension(FRESH, criterion.fresh)
     yield code_extension(LASTS, criterion.lasts)
     yield _settled(criterion)
-    if criterion.span:
-        yield text_extension(SPAN, criterion.span)
+    yield text_extension(SPAN, criterion.span)
     yield text_extension(HASH, found)
     if criterion.sign_off is not None:
         yield _signature(criterion.sign_off)
