@@ -25,7 +25,7 @@ from fhir_adapter.facts.context import (
     up_to,
 )
 from fhir_adapter.fhir.reading import codings, extensions, first_code, label, part, parts, text
-from fhir_adapter.model.dates import DATE_EARLIEST, DATE_LATEST, Duration, Span
+from fhir_adapter.model.dates import Duration, Span
 from fhir_adapter.model.fact import Fact, Kind
 from fhir_adapter.ports import Resource
 
@@ -154,8 +154,6 @@ def at_age(context: Context, value: Any) -> Span | None:
     in_years = text(found.get("code")) == "a" or text(found.get("unit")).startswith("year")
     birth = context.birth
     if birth is None or not in_years or isinstance(years, bool) or not isinstance(years, int):
-        return None
-    if birth.date_lo <= DATE_EARLIEST or birth.date_hi >= DATE_LATEST:
         return None
     first = Duration(years, "year").shift(birth.date_lo, 1)
     last = Duration(years + 1, "year").shift(birth.date_hi, 1) - 1

@@ -169,10 +169,7 @@ def decimal(value: Any) -> Decimal | None:
     """An exact number from JSON: int, Decimal, float by its shortest text; never a bool."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
-    try:
-        found = value if isinstance(value, Decimal) else Decimal(str(value))
-    except InvalidOperation:
-        return None
+    found = value if isinstance(value, Decimal) else Decimal(str(value))
     return found if found.is_finite() else None
 
 
