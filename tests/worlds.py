@@ -72,6 +72,9 @@ EPISODE = tree.Episode(
     ends_after="28 days",
     look_back="90 days",
 )
+DRUG_START = tree.EventAnchor(
+    name="drug-start", of=tree.Events(kind=(Kind.MEDICATION,), codes="drug"), pick="earliest"
+)
 
 
 def study_of(*tests: tree.Node, policy: str = "unknown", kind: str = "inclusion") -> Study:
@@ -104,7 +107,7 @@ def study_of(*tests: tree.Node, policy: str = "unknown", kind: str = "inclusion"
             condition_text="toy", lead="nobody", blinded=False,
         ),
         protocol=(Sentence(id="1", text="a test"),),
-        anchors=(EPISODE,),
+        anchors=(EPISODE, DRUG_START),
         questions=(Question(id="q", text="Is it?", who="coordinator"),),
         criteria=criteria,
     )  # fmt: skip
@@ -167,6 +170,7 @@ def _value(draw: st.DrawFn) -> dict[str, Any]:
             "value_lo": number, "value_hi": number, "unit": "mg/dL", "raw_value": str(said),
             "reported_lo": said, "reported_hi": said, "reported_unit": "umol/L",
         }  # fmt: skip
+    said, unit = (number * 17, "umol/L") if draw(st.booleans()) else (number, "mg/dL")
     if shape == "number":
         lo: Decimal | None = number
         hi: Decimal | None = number
@@ -177,7 +181,8 @@ def _value(draw: st.DrawFn) -> dict[str, Any]:
         lo, hi, more = number, None, {"value_lo_open": True, "comparator": ">"}
     return {
         "value_lo": lo, "value_hi": hi, "unit": "mg/dL", "raw_value": str(number),
-        "reported_lo": lo, "reported_hi": hi, "reported_unit": "mg/dL", **more,
+        "reported_lo": None if lo is None else said, "reported_unit": unit,
+        "reported_hi": None if hi is None else said, **more,
     }  # fmt: skip
 
 
@@ -248,6 +253,7 @@ _WINDOWS = (
     tree.Window(match="ends-in", from_="as-of - 2 months", to="as-of"),
     tree.Window(from_="bout.start", to="as-of"),
     tree.Window(to="bout.start", without_anchor="empty"),
+    tree.Window(from_="drug-start", to="drug-start + 3 days"),
 )
 _BOUNDS = (
     tree.ValueTest(at_least=("5 mg/dL",)),
@@ -268,13 +274,28 @@ def events(draw: st.DrawFn, kind: Kind | None = None) -> tree.Events:
         window=draw(st.sampled_from(_WINDOWS)),
         value=value,
         clinical_status=status,  # type: ignore[arg-type]
+        **draw(_beside(kind)),
     )
 
 
-def _labs() -> st.SearchStrategy[tree.Events]:
-    windows = st.sampled_from(_WINDOWS)
-    return windows.map(
-        lambda window: tree.Events(kind=(Kind.OBSERVATION,), codes="marker", window=window)
+def _beside(kind: Kind) -> st.SearchStrategy[dict[str, Any]]:
+    """Now and then a day, another retrieve or an episode on which the first one hangs."""
+    disease = tree.Events(kind=(Kind.CONDITION,), codes="disease")
+    drug = tree.Events(kind=(Kind.MEDICATION,), codes="drug")
+    other: tuple[dict[str, Any], ...] = (
+        {}, {}, {}, {}, {"same_day_as": drug}, {"same_day_as": disease}, {"also": drug},
+    )  # fmt: skip
+    more: tuple[dict[str, Any], ...] = ({"not_in_earlier": "bout"},)
+    return st.sampled_from((*other, *more) if kind is Kind.OBSERVATION else other)
+
+
+@st.composite
+def _labs(draw: st.DrawFn) -> tree.Events:
+    return tree.Events(
+        kind=(Kind.OBSERVATION,),
+        codes="marker",
+        window=draw(st.sampled_from(_WINDOWS)),
+        **draw(_beside(Kind.OBSERVATION)),
     )
 
 
@@ -367,7 +388,8 @@ def narrowings(draw: st.DrawFn, kind: Kind | None = None) -> Narrowed:
     if fact.value_lo is None and fact.value_hi is not None:
         number = fact.value_hi - Decimal(draw(st.sampled_from(("0.01", "1", "0.4"))))
         narrow = {"value_lo": number, "value_hi": number, "value_hi_open": False}
-        narrow |= {"reported_lo": number, "reported_hi": number, "comparator": ""}
+        said = number * 17 if fact.reported_unit == "umol/L" else number
+        narrow |= {"reported_lo": said, "reported_hi": said, "comparator": ""}
         return Narrowed(fact, msgspec.structs.replace(fact, **narrow))
     if 0 < days < 1000:  # noqa: PLR2004 - a date that is known at all
         day = fact.start_date_lo + draw(st.integers(0, days))

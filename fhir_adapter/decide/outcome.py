@@ -100,8 +100,7 @@ def _gate_shuts(criterion: Criterion, result: CriterionResult) -> bool:
 
 def _listed(names: Sequence[str], result: CriterionResult) -> bool:
     """An exception by reason, or by the question when a person must answer it."""
-    if result.reason is None:
-        return False
+    assert result.reason is not None  # what is open has one
     asked = {item.question for item in result.opens if item.reason is Reason.NEEDS_HUMAN}
     by_question = result.reason is Reason.NEEDS_HUMAN and bool(asked & set(names))
     return result.reason.code in names or by_question

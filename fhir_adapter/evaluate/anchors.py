@@ -37,7 +37,7 @@ class CompiledEpisode:
         if by_hand is not None:
             return by_hand
         window, found = self.retrieve.in_window(case)
-        problem = window.missing or self.retrieve.not_retrieved(case, window)
+        problem = self.retrieve.problem(case, window)
         if problem is not None:
             return AnchorValue(state=AnchorState.UNKNOWN, reason=problem)
         facts = [item.fact for item in found if item.fact.standing is Standing.COUNTS]

@@ -245,7 +245,7 @@ class _Scope:
                 return self._unconfounded(node).judge
             case tree.Score():
                 return self._score(node).judge
-            case tree.Ask():
+            case tree.Ask():  # exhaustive
                 return self._ask(node).judge
 
     def _part(self, node: Node) -> Closure:
@@ -265,7 +265,7 @@ class _Scope:
                 return lambda case: judged.all_of([part(case) for part in parts])
             case tree.AnyOf():
                 return lambda case: judged.any_of([part(case) for part in parts])
-            case tree.AtLeast():
+            case tree.AtLeast():  # exhaustive
                 n = node.n
                 return lambda case: judged.at_least(n, [part(case) for part in parts])
 
@@ -282,7 +282,7 @@ class _Scope:
                 return alive
             case tree.InEpisode():
                 return self._in_episode(node.anchor)
-            case tree.Unsupported():
+            case tree.Unsupported():  # exhaustive
                 return lambda _: judged.unknown(Reason.UNSUPPORTED)
 
     def _in_episode(self, name: str) -> Closure:
@@ -294,7 +294,7 @@ class _Scope:
                     return Judged(Truth.TRUE, evidence)
                 case AnchorState.NONE:
                     return Judged(Truth.FALSE, evidence)
-                case AnchorState.UNKNOWN:
+                case AnchorState.UNKNOWN:  # exhaustive
                     return judged.unknown(value.reason or Reason.NEVER_RECORDED, *evidence)
 
         return judge
@@ -308,7 +308,7 @@ class _Scope:
             case tree.Lasts():
                 length = Duration.parse(node.at_least)
                 return Lasting(retrieve=self._retrieve(node.of), at_least=length).judge
-            case tree.Paired():
+            case tree.Paired():  # exhaustive
                 return Pairing(
                     first=self._retrieve(node.first),
                     second=self._retrieve(node.second),

@@ -59,9 +59,9 @@ def _windows(timed: Timed, case: Case) -> Iterator[int]:
     if not facts:
         return
     for edge in timed.retrieve.window.moving:
-        if edge.offset is not None:
-            for fact in facts:
-                yield from _after(fact, edge.offset, case)
+        assert edge.offset is not None
+        for fact in facts:
+            yield from _after(fact, edge.offset, case)
     if timed.fresh is not None:
         for fact in _newest(facts, timed.newest):
             yield from _after(fact, timed.fresh, case)

@@ -258,7 +258,7 @@ def _verdict(truth: Truth, reason: Reason | None) -> Verdict:
             return Verdict.MET
         case Truth.FALSE:
             return Verdict.NOT_MET
-        case Truth.UNKNOWN:
+        case Truth.UNKNOWN:  # exhaustive
             person = reason in (Reason.NEEDS_HUMAN, Reason.CONFOUNDED)
             return Verdict.PERSON if person else Verdict.UNKNOWN
 

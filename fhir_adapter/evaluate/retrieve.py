@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fhir_adapter.evaluate.case import Case
-from fhir_adapter.evaluate.judged import FALSE, SHOWN, Judged, shown, unknown
+from fhir_adapter.evaluate.judged import FALSE, SHOWN, Judged, any_of, shown, unknown
 from fhir_adapter.evaluate.values import Test
 from fhir_adapter.evaluate.windows import (
     Anchors,
+    AnchorState,
     CompiledWindow,
     Inside,
     Resolved,
@@ -120,8 +121,11 @@ class Retrieve:
     def in_window(self, case: Case, value: Fact | None = None) -> tuple[Resolved, list[Found]]:
         """Facts that lie, or may lie, in the window."""
         window = self.window.resolve(case, value)
-        if window.missing is not None or window.empty:
-            return window, []
+        closed = window.missing is not None or window.empty
+        found = [] if closed else self._own(case, window)
+        return window, found if self.also is None else self._with_also(case, found)
+
+    def _own(self, case: Case, window: Resolved) -> list[Found]:
         found: list[Found] = []
         for fact in self.every(case):
             place = inside(window, fact)
@@ -131,7 +135,7 @@ class Retrieve:
             found = self._on_those_days(case, found)
         if self.events.not_in_earlier is not None:
             found = self._not_earlier(case, found, self.events.not_in_earlier)
-        return window, found if self.also is None else self._with_also(case, found)
+        return found
 
     def _with_also(self, case: Case, found: list[Found]) -> list[Found]:
         assert self.also is not None
@@ -144,7 +148,10 @@ class Retrieve:
 
     def _not_earlier(self, case: Case, found: list[Found], anchor: str) -> list[Found]:
         """Facts of earlier runs are left out; one that only may be of such a run is doubtful."""
-        runs = self._anchors(case, anchor).earlier
+        value = self._anchors(case, anchor)
+        if value.state is AnchorState.UNKNOWN:
+            return [Found(item.fact, sure=False) for item in found]
+        runs = value.earlier
         kept: list[Found] = []
         for item in found:
             lo, hi = item.fact.start_date_lo, item.fact.start_date_hi
@@ -165,18 +172,17 @@ class Retrieve:
             lo, hi = item.fact.start_date_lo, item.fact.start_date_hi
             if lo == hi and lo in sure:
                 kept.append(item)
-            elif any(lo <= end and start <= hi for start, end in spans):
+            elif members.problem is not None or any(lo <= e and s <= hi for s, e in spans):
                 kept.append(Found(item.fact, sure=False))
         return kept
 
     def members(self, case: Case, value: Fact | None = None) -> Members:
         """The facts that certainly pass, may pass, and certainly fail."""
-        if self._kinds <= case.whole and self.nothing(case):
-            return _NOBODY
+        if self.nothing(case):
+            whole = self._kinds <= case.whole and self.also is None
+            return _NOBODY if whole else Members(problem=self.not_whole(case, value))
         window, found = self.in_window(case, value)
-        if window.missing is not None:
-            return Members(problem=window.missing)
-        if window.empty:
+        if window.empty and not found:
             return Members(empty_window=True)
         sure: list[Fact] = []
         maybe: list[tuple[Fact, Reason]] = []
@@ -196,7 +202,7 @@ class Retrieve:
             tuple(maybe),
             tuple(failed),
             tuple(remarks),
-            self.not_retrieved(case, window),
+            self.problem(case, window),
         )
 
     def _passes(self, item: Found) -> tuple[Truth, Reason | None, str]:
@@ -219,6 +225,19 @@ class Retrieve:
             return Truth.UNKNOWN, Reason.DATE_MISSING_OR_TOO_COARSE, ""
         return Truth.TRUE, None, remark
 
+    def problem(self, case: Case, window: Resolved) -> Reason | None:
+        """Why what was found may not be all there is: anchor not known, or not pulled whole."""
+        own = window.missing or self.not_retrieved(case, window)
+        if self.also is None:
+            return own
+        other = self.also.problem(case, self.also.window.resolve(case, None))
+        return min((reason for reason in (own, other) if reason is not None), default=None)
+
+    def not_whole(self, case: Case, value: Fact | None) -> Reason | None:
+        """NOT_RETRIEVED when this, or what counts as well, was not pulled whole."""
+        own = self.not_retrieved(case, self.window.resolve(case, value))
+        return own if own is not None or self.also is None else self.also.not_whole(case, None)
+
     def not_retrieved(self, case: Case, window: Resolved) -> Reason | None:
         """NOT_RETRIEVED when any kind was not pulled whole over the window's dates."""
         if self._kinds <= case.whole:
@@ -232,6 +251,10 @@ class Retrieve:
 
     def absent(self, case: Case, value: Fact | None = None) -> Judged:
         """What it means that the record holds no such fact in the window."""
+        own = self._absent(case, value)
+        return own if self.also is None else any_of((own, self.also.absent(case)))
+
+    def _absent(self, case: Case, value: Fact | None) -> Judged:
         reason = self._silence(case, value)
         if reason is None:
             return FALSE

@@ -44,13 +44,10 @@ def total(calculator: Calculator, items: dict[str, _Range | None]) -> ScoreRange
 
 def points(item: Item, fact: Fact, holds: Holds) -> _Range | None:
     """Points of one fact for one item; None when it cannot be scored."""
-    coded = [
-        (entry.lo, entry.hi)
-        for entry in item.coded
-        if any(holds(entry.codes, key_of(code)) for code in (*fact.value_concepts, *fact.concepts))
-    ]
-    if coded:
-        return min(lo for lo, _ in coded), max(hi for _, hi in coded)
+    keys = [key_of(code) for code in (*fact.value_concepts, *fact.concepts)]
+    for entry in item.coded:  # the first line that fits: the exact ones stand above the wide ones
+        if any(holds(entry.codes, key) for key in keys):
+            return entry.lo, entry.hi
     tables = _tables_for(item, fact)
     if not tables or not is_numeric(fact):
         return None
@@ -97,7 +94,7 @@ class CompiledInput:
         reason: Reason | None = None
         for source in self.sources:
             window, found = source.in_window(case)
-            problem = window.missing or source.not_retrieved(case, window)
+            problem = source.problem(case, window)
             if problem is not None:
                 reason = problem if reason is None else min(reason, problem)
                 continue

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from fhir_adapter.evaluate.case import Case, last_start
-from fhir_adapter.evaluate.judged import Judged, decided, shown, unknown
+from fhir_adapter.evaluate.judged import FALSE, Judged, decided, shown, unknown
 from fhir_adapter.evaluate.retrieve import Found, Retrieve
 from fhir_adapter.evaluate.values import Test, is_numeric
 from fhir_adapter.model.dates import Duration
@@ -63,7 +63,9 @@ class Selection:
         if self.retrieve.nothing(case):
             return self.retrieve.absent(case)
         window, found = self.retrieve.in_window(case)
-        problem = window.missing or self.retrieve.not_retrieved(case, window)
+        if window.empty and not found:
+            return FALSE
+        problem = self.retrieve.problem(case, window)
         if problem is not None:
             return unknown(problem, *shown([item.fact for item in found], "incomplete"))
         picked = self._candidates(found)

@@ -78,7 +78,7 @@ class _Bound:
         answers = [self.compare(canonical_of(fact), bound) for bound in self.canonical]
         truth = answers[0]
         for quantity in self.printed:
-            if quantity.unit == fact.reported_unit and fact.reported_lo is not None:
+            if quantity.unit == fact.reported_unit and _reported_of(fact)[:2] != (None, None):
                 truth = self.compare(_reported_of(fact), quantity.value)
         split = any(answer is not truth for answer in answers)
         return truth, BORDERLINE if split else ""

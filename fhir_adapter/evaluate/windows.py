@@ -299,7 +299,8 @@ def last_inside(window: CompiledWindow, fact: Fact, case: Case) -> int | None:
 
 def last_day(at: int, edge: Edge) -> int | None:
     """The last date d for which d minus the offset is still at or before ``at``."""
-    if at >= DATE_LATEST or edge.offset is None:
+    assert edge.offset is not None
+    if at >= DATE_LATEST:
         return None
     day = edge.offset.shift(at, -edge.sign)
     while edge.offset.shift(day + 1, edge.sign) <= at:

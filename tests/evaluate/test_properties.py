@@ -85,7 +85,9 @@ def _moves_anchor(node: Any, extra: Fact) -> bool:
     """A marker value may move the episode, and with it a window that hangs on it."""
     window = node.of.window
     text = f"{window.from_} {window.to}" if window is not None else ""
-    return extra.kind is Kind.OBSERVATION and "bout" in text
+    text += str(node.of.not_in_earlier)
+    moves = (extra.kind is Kind.OBSERVATION and "bout" in text) or "drug-start" in text
+    return moves or (node.of.same_day_as is not None and extra.kind is not Kind.OBSERVATION)
 
 
 @given(
@@ -145,6 +147,22 @@ def test_what_was_not_retrieved_never_fits_where_an_empty_record_does_not(
     not_there = result(of, record(missing=clinical))
     if not_there.effect is Effect.FITS:
         assert empty.effect is Effect.FITS
+
+
+@given(worlds.nodes(), worlds.records(), POLICIES, st.sampled_from(tuple(worlds.CODES)))
+def test_pulling_a_kind_less_whole_never_decides_more(
+    node: tree.Node, patient: PatientRecord, policy: str, kind: Kind
+) -> None:
+    """Answers apart: newer data that contradict one make a conflict, and without them it stands."""
+    of = worlds.compiled(node, policy=policy)
+    facts = tuple(fact for fact in patient.facts if fact.kind is not Kind.ANSWER)
+    patient = msgspec.structs.replace(patient, facts=facts)
+    rows = tuple(
+        msgspec.structs.replace(row, complete=row.complete and row.kind is not kind)
+        for row in patient.retrieved
+    )
+    less = result(of, msgspec.structs.replace(patient, retrieved=rows)).truth
+    assert less in (Truth.UNKNOWN, result(of, patient).truth)
 
 
 @given(worlds.nodes(), worlds.records(), POLICIES)
