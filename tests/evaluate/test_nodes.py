@@ -288,6 +288,9 @@ def test_a_running_event_lasts_until_now() -> None:
     assert judged(node, condition(worlds.DISEASE, "2026-01-01")) == (T, None)
     assert judged(node, condition(worlds.DISEASE, "2026-10-01")) == (F, None)
     assert judged(node, condition(worlds.DISEASE, "2026")) == (U, Reason.DATE_MISSING_OR_TOO_COARSE)
+    ended = condition(worlds.DISEASE, "2026-01-01", end="2026-08-01")
+    assert judged(node, ended) == (T, None)
+    assert judged(node, condition(worlds.DISEASE, "2026-01-01", end="2026-02-01")) == (F, None)
     hours = tree.Lasts(of=SICK, at_least="48 hours")
     assert judged(hours, condition(worlds.DISEASE, "2026-11-19")) == (T, None)
     assert judged(hours, condition(worlds.DISEASE, "2026-11-21")) == (F, None)
@@ -448,6 +451,67 @@ def test_where_a_reason_is_settled_may_be_said_by_reason_or_by_question() -> Non
         ILL, standing=Standing.MAKES_UNKNOWN, standing_reason=Reason.UNCONFIRMED
     )
     assert judged_study(late, unsure).settled == "record"
+
+
+def test_what_was_not_pulled_whole_keeps_every_node_open() -> None:
+    one = marker("6", "2026-11-20")
+    nodes: tuple[tree.Node, ...] = (
+        RISE,
+        tree.Lasts(of=LABS, at_least="2 days"),
+        tree.Latest(of=LABS, test=HIGH),
+        tree.Any(of=of(LABS, window=tree.Window(to="as-of - 60 days"))),
+    )
+    for node in nodes:
+        assert result(node, record(one, incomplete=(Kind.OBSERVATION,))).reason is (
+            Reason.NOT_RETRIEVED
+        )
+
+
+def test_an_empty_pull_that_was_cut_short_is_not_silence() -> None:
+    nothing = record(incomplete=(Kind.OBSERVATION,))
+    assert result(tree.Latest(of=LABS, test=HIGH), nothing).reason is Reason.NOT_RETRIEVED
+
+
+def test_what_only_may_be_in_the_window_keeps_a_selection_open() -> None:
+    recent = of(LABS, window=tree.Window(from_="as-of - 7 days"))
+    node = tree.Latest(of=recent, test=HIGH)
+    assert judged(node, marker("6", "2026-11")) == (U, Reason.DATE_MISSING_OR_TOO_COARSE)
+    assert judged(node, marker("6", "2026-10")) == (U, Reason.NEVER_RECORDED)
+    unusable = marker(
+        "6", "2026-11", standing=Standing.MAKES_UNKNOWN, standing_reason=Reason.PENDING
+    )
+    assert judged(node, unusable) == (U, Reason.PENDING)
+
+
+def test_something_lasting_that_is_nowhere_recorded_is_silence() -> None:
+    node = tree.Lasts(of=SICK, at_least="2 days")
+    assert judged(node) == (U, Reason.NEVER_RECORDED)
+    assert judged(node, policy="assume-absent") == (F, None)
+    strange = condition(worlds.STRANGE, "2026-01-01")
+    assert judged(node, strange) == (U, Reason.CODE_NOT_MAPPED)
+
+
+def test_where_the_episodes_are_not_known_earlier_ones_may_be_meant() -> None:
+    node = tree.Any(of=of(SICK, not_in_earlier="bout"))
+    patient = record(ILL, incomplete=(Kind.OBSERVATION,))
+    assert result(node, patient).reason is Reason.DATE_MISSING_OR_TOO_COARSE
+
+
+def test_who_is_known_here_for_how_long_ends_with_time() -> None:
+    node = tree.Any(of=of(SICK, window=tree.Window(from_="as-of - 7 days")))
+    visits = (
+        condition(worlds.SISTER, "2026-01-01", encounter="Encounter/a"),
+        condition(worlds.SISTER, "2026-11-10", encounter="Encounter/b"),
+    )
+    of_two = worlds.judged(
+        worlds.compiled(node, policy="assume-absent-if-known-here"), record(*visits)
+    )
+    assert (of_two.results[0].truth, of_two.results[0].assumed) == (F, True)
+    one = worlds.judged(
+        worlds.compiled(node, policy="assume-absent-if-known-here"), record(visits[1])
+    )
+    assert one.results[0].reason is Reason.NEVER_RECORDED
+    assert one.next_date == date(2026, 12, 11).toordinal()
 
 
 def test_stays_that_touch_are_one_admission() -> None:
