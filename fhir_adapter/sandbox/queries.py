@@ -71,20 +71,19 @@ class Searching:
         if "_page" in controls:
             token = controls["_page"]
             kept = self.pages.of(token)
-            return self._bundle(resource_type, kept, count, controls, {}, total=None)
+            return self._bundle(resource_type, kept, count, controls, (), total=None)
         wanted = self._wanted(resource_type, asked)
         if wanted is None:
-            return self._bundle(resource_type, (), count, controls, {}, total=0)
+            return self._bundle(resource_type, (), count, controls, (), total=0)
         found = self._found(resource_type, wanted, controls)
-        used = dict(asked)
         if controls.get("_summary") == "count":
             return {"resourceType": "Bundle", "type": "searchset", "total": len(found)}
-        return self._bundle(resource_type, found, count, controls, used, total=len(found))
+        return self._bundle(resource_type, found, count, controls, asked, total=len(found))
 
     def find(self, resource_type: str, asked: Asked) -> list[Resource]:
         """All matches, for a condition."""
         wanted = self._wanted(resource_type, asked)
-        return list(self._found(resource_type, wanted or (), {}))
+        return [] if wanted is None else list(self._found(resource_type, wanted, {}))
 
     def _wanted(self, resource_type: str, asked: Asked) -> tuple[Wanted, ...] | None:
         """The parameters, understood; None where this server answers nonsense with nothing."""
@@ -100,6 +99,7 @@ class Searching:
                     400, "not-supported", f"the search parameter {name!r} is not known here"
                 )
             found.append(Wanted(parameter, tuple(value.split(","))))
+            found[-1].refuse_nonsense()
         self._refuse_everybody(resource_type, [name for name, _ in asked])
         return tuple(found)
 
@@ -142,7 +142,7 @@ class Searching:
         found: tuple[Resource, ...],
         count: int,
         controls: dict[str, str],
-        used: dict[str, str],
+        used: Asked,
         *,
         total: int | None,
     ) -> Resource:
@@ -155,9 +155,9 @@ class Searching:
         links = [{"relation": "self", "url": self._url(resource_type, used)}]
         if rest:
             token = self.pages.keep(rest)
-            more = {"_page": token, "_count": str(count)}
+            more = [("_page", token), ("_count", str(count))]
             if "_include" in controls:
-                more["_include"] = controls["_include"]
+                more.append(("_include", controls["_include"]))
             links.append({"relation": "next", "url": self._url(resource_type, more)})
         bundle: Resource = {"resourceType": "Bundle", "type": "searchset"}
         if total is not None:
@@ -186,8 +186,8 @@ class Searching:
                     found[f"{kind}/{number}"] = self.store.get(kind, number).resource or {}
         return list(found.values())
 
-    def _url(self, resource_type: str, params: dict[str, str]) -> str:
-        text = f"{resource_type}?{urlencode(params)}" if params else resource_type
+    def _url(self, resource_type: str, params: Asked) -> str:
+        text = f"{resource_type}?{urlencode(list(params))}" if params else resource_type
         return text if self.habits.relative_links else f"{self.base}/{text}"
 
 

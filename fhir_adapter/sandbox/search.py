@@ -8,8 +8,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from fhir_adapter.fhir.dates import DateReader
-from fhir_adapter.fhir.reading import is_array, is_object
-from fhir_adapter.model.dates import EARLIEST, LATEST
+from fhir_adapter.fhir.reading import is_array, is_object, parts
+from fhir_adapter.model.dates import EARLIEST, LATEST, Span
 from fhir_adapter.ports import Resource
 from fhir_adapter.sandbox.refusal import Refusal
 from fhir_adapter.sandbox.search_table import Parameter
@@ -24,6 +24,12 @@ class Wanted:
 
     parameter: Parameter
     values: tuple[str, ...]
+
+    def refuse_nonsense(self) -> None:
+        """A date that is none is refused whether or not anything is there to compare."""
+        if self.parameter.kind == "date":
+            for text in self.values:
+                _asked_date(text)
 
 
 def matches(resource: Resource, wanted: Sequence[Wanted], base: str) -> bool:
@@ -58,7 +64,7 @@ def _holds(resource: Resource, wanted: Wanted, base: str) -> bool:
             return any(_date(value, text) for value in found for text in wanted.values)
         case "uri":
             return any(_plain(value) == text for value in found for text in wanted.values)
-        case "string":
+        case "string":  # exhaustive
             return any(
                 _plain(value).lower().startswith(text.lower())
                 for value in found
@@ -89,7 +95,7 @@ def _codes(value: Any) -> list[tuple[str, str]]:
     if not is_object(value):
         return []
     if "coding" in value:
-        return [(str(c.get("system", "")), str(c.get("code", ""))) for c in value["coding"]]
+        return [(str(c.get("system", "")), str(c.get("code", ""))) for c in parts(value["coding"])]
     return [(str(value.get("system", "")), str(value.get("code", value.get("value", ""))))]
 
 
@@ -100,11 +106,16 @@ def _reference(value: Any, text: str, base: str) -> bool:
     return bool(target) and (target == asked or target.rpartition("/")[2] == asked)
 
 
-def _date(value: Any, text: str) -> bool:
+def _asked_date(text: str) -> tuple[str, Span]:
     prefix, sent = (text[:2], text[2:]) if text[:2] in _PREFIXES else ("eq", text)
     asked, _ = _DATES.read(sent)
     if asked is None:
         raise Refusal(400, "invalid", "a date parameter is not a date")
+    return prefix, asked
+
+
+def _date(value: Any, text: str) -> bool:
+    prefix, asked = _asked_date(text)
     lo, hi = _span(value)
     match prefix:
         case "eq":
