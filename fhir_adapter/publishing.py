@@ -5,18 +5,15 @@ Files and value sets are read by bootstrap and handed in; nothing here touches a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from fhir_adapter.criteria.check import check
 from fhir_adapter.criteria.fhir_form import from_fhir, to_fhir
 from fhir_adapter.criteria.finding import Finding
-from fhir_adapter.criteria.hashes import criterion_hash, study_hash
-from fhir_adapter.criteria.walk import needs_of, reach
-from fhir_adapter.criteria.yaml_form import study_from_yaml
+from fhir_adapter.criteria.package import criterion_hashes, hash_of, needs, package_of
 from fhir_adapter.errors import StudyInvalid, StudyUnsigned
-from fhir_adapter.model.calculator import Calculator
-from fhir_adapter.model.mapping import CodeSet, UnitTable
-from fhir_adapter.ports import Need, Resource, StudyPackage
+from fhir_adapter.model.mapping import UnitTable
+from fhir_adapter.ports import Resource, StudyPackage
 
 __all__ = [
     "build",
@@ -29,23 +26,6 @@ __all__ = [
     "refuse_errors",
     "refuse_unsigned",
 ]
-
-
-def package_of(
-    files: Mapping[str, str], code_sets: Sequence[CodeSet], calculators: Sequence[Calculator]
-) -> StudyPackage:
-    """The study of protocol.md, study.yaml and criteria.yaml with what it names of the rest.
-
-    Names that do not exist are left to ``checked``.
-    """
-    study = study_from_yaml(files)
-    names = reach(study, study.anchors, calculators)
-    wanted = names.value_sets | {study.identity.condition}
-    return StudyPackage(
-        study=study,
-        code_sets=tuple(item for item in code_sets if item.name in wanted),
-        calculators=tuple(item for item in calculators if item.name in names.calculators),
-    )
 
 
 def checked(package: StudyPackage, units: UnitTable) -> tuple[Finding, ...]:
@@ -88,23 +68,3 @@ def build(
         published,
         calculators=package.calculators,
     )
-
-
-def needs(package: StudyPackage) -> tuple[Need, ...]:
-    """What a pull must ask for."""
-    return needs_of(package.study)
-
-
-def hash_of(package: StudyPackage) -> str:
-    """study_hash."""
-    return study_hash(package.study, package.code_sets, package.calculators)
-
-
-def criterion_hashes(package: StudyPackage) -> dict[str, str]:
-    """criterion_hash by criterion id."""
-    return {
-        criterion.id: criterion_hash(
-            criterion, package.study, package.code_sets, package.calculators
-        )
-        for criterion in package.study.criteria
-    }

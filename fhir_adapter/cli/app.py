@@ -1,15 +1,42 @@
-"""The command line as a whole: which command lives where."""
+"""The command line as a whole: which command lives where. A command's file loads when it runs."""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
 from fhir_adapter import __version__
-from fhir_adapter.cli import cohort, demo, judging, server, study
-from fhir_adapter.cli import settings as settings_command
+
+COMMANDS = ("demo", "screen", "explain", "worklist", "study", "cohort", "server", "settings")
+"""Each is a file of that name beside this one, in the order of help."""
+GROUPS = ("study", "cohort", "server")
+"""Those with commands of their own."""
+
+
+class Commands(TyperGroup):
+    """The table above: one question about one patient does not wait for servers and databases."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
+        """Names in the order of help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - likewise
+        """The command of a name, its file loaded now; None where there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        found = import_module(f"fhir_adapter.cli.{cmd_name}").app
+        made = get_group(found) if cmd_name in GROUPS else get_command(found)
+        made.name = cmd_name
+        return made
+
 
 app = typer.Typer(
     name="fhir-adapter",
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -27,7 +54,7 @@ def _version(value: bool) -> None:  # noqa: FBT001 - typer calls it with the fla
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=False)
 def common(
     *,
     version: bool = typer.Option(
@@ -35,16 +62,6 @@ def common(
     ),
 ) -> None:
     """What stands before every command."""
-
-
-app.command("demo")(demo.demo)
-app.command("screen")(judging.screen)
-app.command("explain")(judging.explain)
-app.command("worklist")(judging.worklist)
-app.add_typer(study.app, name="study", help="Check, build, publish and show a study.")
-app.add_typer(cohort.app, name="cohort", help="Reports over many records.")
-app.add_typer(server.app, name="server", help="A small FHIR server, and a look at a real one.")
-app.command("settings")(settings_command.settings)
 
 
 def main() -> None:

@@ -10,12 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from fhir_adapter.cli import options
-from fhir_adapter.cli.judging import Run, run
 from fhir_adapter.cli.running import plainly, print_json, settings, stdout
+from fhir_adapter.cli.runs import Run, run
 from fhir_adapter.cli.tables import counts_table
 from fhir_adapter.present.report import CriterionCounts, report
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Reports over many records.")
 
 
 @app.command("report")

@@ -8,13 +8,20 @@ from typing import Annotated
 import typer
 
 from fhir_adapter import bootstrap
-from fhir_adapter.cli import judging, tables
+from fhir_adapter.bootstrap.sites import demo_site
+from fhir_adapter.bootstrap.writing import writing, written_sentence
+from fhir_adapter.cli import tables
 from fhir_adapter.cli.running import log_to_stderr, plainly, stdout
+from fhir_adapter.cli.runs import run, show
 from fhir_adapter.present.rows import criterion_rows
 
 _SHOWN = "09-no-pregnancy-test"
 
 
+app = typer.Typer()
+
+
+@app.command()
 @plainly
 def demo(
     *,
@@ -33,18 +40,18 @@ def demo(
     """
     log_to_stderr(as_json=log_json, run=bootstrap.run_id())
     console = stdout()
-    with bootstrap.demo_site(keep, fresh=fresh) as site:
+    with demo_site(keep, fresh=fresh) as site:
         console.print(
             f"A FHIR server with {site.resources} resources runs on {site.settings.record_server}"
         )
-        found = judging.run(site.settings, None, as_of=site.as_of, patients=None, quiet=quiet)
-        judging.show(found)
+        found = run(site.settings, None, as_of=site.as_of, patients=None, quiet=quiet)
+        show(found)
         one = next(d for d in found.decisions if d.patient == _SHOWN)
         rows = criterion_rows(one, found.bench.package.study, found.bench.zone)
         tables.print_decision(console, one, rows)
-        with bootstrap.writing(site.settings, found.bench, write=True) as desk:
+        with writing(site.settings, found.bench, write=True) as desk:
             written = [desk.send(item) for item in found.screened if item.decision is not None]
-        console.print(f"[bold]{bootstrap.written_sentence(written, write=True)}[/]")
+        console.print(f"[bold]{written_sentence(written, write=True)}[/]")
         subject = site.first_subject(_SHOWN)
         if subject:
             console.print("The ResearchSubject of the patient above:")

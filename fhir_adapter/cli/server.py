@@ -10,10 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from fhir_adapter import bootstrap, publishing
+from fhir_adapter.bootstrap import sites, studies
 from fhir_adapter.cli import options
 from fhir_adapter.cli.running import plainly, print_json, settings, stdout
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="A small FHIR server, and a look at a real one.")
 
 
 @app.command()
@@ -30,7 +31,7 @@ def sandbox(
 ) -> None:
     """Serve a folder as a FHIR R4 server on 127.0.0.1 until Ctrl-C. For trying things, no more."""
     console = stdout()
-    with bootstrap.sandbox(folder, port=port, keep=keep) as running:
+    with sites.sandbox(folder, port=port, keep=keep) as running:
         console.print(
             f"FHIR R4 on {running.base_url} ({running.loaded} resources). Ctrl-C ends it."
         )
@@ -60,7 +61,7 @@ def doctor(
     """
     in_force = settings(config, record_server=url, study=study).settings
     package = bootstrap.package_from_folder(in_force.study)
-    found = bootstrap.examine(in_force, publishing.needs(package), known_patient=patient)
+    found = studies.examine(in_force, publishing.needs(package), known_patient=patient)
     if as_json:
         print_json(
             [
@@ -83,7 +84,7 @@ def doctor(
 _COLOURS = {"passed": "green", "failed": "red", "unproved": "yellow"}
 
 
-def _table(found: bootstrap.Findings) -> Table:
+def _table(found: studies.Findings) -> Table:
     table = Table("check", "type", "result", "seen", "remedy")
     for finding in found:
         result = finding.ok.value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
@@ -11,7 +12,10 @@ from fhir_adapter.cli import options
 from fhir_adapter.cli.running import plainly, print_json, stdout
 from fhir_adapter.cli.running import settings as load_settings
 
+app = typer.Typer()
 
+
+@app.command()
 @plainly
 def settings(
     *,

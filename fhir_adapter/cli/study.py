@@ -10,12 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from fhir_adapter import bootstrap, publishing
+from fhir_adapter.bootstrap import clients, studies
 from fhir_adapter.cli import options
 from fhir_adapter.cli.running import plainly, print_json, settings, stdout
 from fhir_adapter.ports import StudyPackage
 from fhir_adapter.present.words import SETTLED
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Check, build, publish and show a study.")
 Name = Annotated[
     str, typer.Argument(help="A name in mappings/studies, or a folder with the three files.")
 ]
@@ -59,7 +60,7 @@ def build(
 ) -> None:
     """Write the study's FHIR form (R4) to a folder, one JSON file per resource."""
     package = _sound(name)
-    files = bootstrap.build_to_folder(package, out)
+    files = studies.build_to_folder(package, out)
     if not quiet:
         stdout().print(f"{files} resources in {out}")
 
@@ -82,8 +83,8 @@ def publish(
     package = _sound(name)
     if write and not unsigned:
         publishing.refuse_unsigned(package)
-    report = bootstrap.publish(
-        package, bootstrap.study_client(in_force), bootstrap.SystemClock(), write=write
+    report = studies.publish(
+        package, clients.study_client(in_force), bootstrap.SystemClock(), write=write
     )
     rows = [
         {"type": row.resource_type, "id": row.id, "action": row.action, "verified": row.verified}

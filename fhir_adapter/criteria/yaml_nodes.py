@@ -16,6 +16,8 @@ from fhir_adapter.errors import StudyInvalid
 Plain: TypeAlias = "dict[str, Plain] | list[Plain] | str | None"
 Token: TypeAlias = "str | int"  # noqa: S105 - a step of a path
 
+_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The C composer where PyYAML has it: ten times faster, the same nodes and lines."""
 _NULL = "tag:yaml.org,2002:null"
 
 
@@ -44,7 +46,7 @@ def read_yaml(text: str, file: str) -> Source:
 
 def _composed(text: str, file: str) -> yaml.Node | None:
     try:
-        return yaml.compose(text, Loader=yaml.SafeLoader)
+        return yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1

@@ -15,6 +15,7 @@ import yaml
 from conftest import World
 
 from fhir_adapter import bootstrap, publishing
+from fhir_adapter.bootstrap import studies
 from fhir_adapter.criteria.fhir_form import from_fhir, to_fhir
 from fhir_adapter.criteria.fhir_form.publication import publication
 from fhir_adapter.criteria.hashes import study_hash
@@ -60,7 +61,7 @@ def test_the_sample_comes_back_identical(world: World) -> None:
 
 def test_the_first_study_comes_back_identical() -> None:
     package = bootstrap.package_from_folder("NCT05985863")
-    made = publishing.build(package, bootstrap.value_set_resources(package), published=DAY)
+    made = publishing.build(package, studies.value_set_resources(package), published=DAY)
     read = publishing.from_fhir(made)
     assert read.study == package.study
     assert publishing.hash_of(read) == publishing.hash_of(package)

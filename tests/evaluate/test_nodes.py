@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fhir_adapter import bootstrap
+from fhir_adapter.artifacts import mappings_dir
 from fhir_adapter.evaluate.record import compile_study, judge
 from fhir_adapter.evaluate.score import points, total
 from fhir_adapter.evaluate.values import to_canonical
@@ -35,6 +35,7 @@ from fhir_adapter.model.vocabulary import (
     anchor_code,
     question_code,
 )
+from fhir_adapter.terminology import load_calculators
 
 import worlds
 from facts_for_tests import AS_OF, born, condition, fact, lab, record, sex
@@ -872,8 +873,7 @@ def test_an_item_of_a_kind_that_was_not_pulled_says_so() -> None:
 
 @pytest.mark.parametrize("name", ["child-pugh", "child-pugh-cholestatic"])
 def test_child_pugh_over_all_completions_is_the_sum_of_its_ranges(name: str) -> None:
-    mappings = bootstrap.mappings_dir()
-    found = {c.name: c for c in bootstrap.load_calculators(mappings / "calculators")}[name]
+    found = {c.name: c for c in load_calculators(mappings_dir() / "calculators")}[name]
     names = [item.name for item in found.items]
     assert len(names) == 5
     for mask in itertools.product((None, 1, 2, 3), repeat=5):

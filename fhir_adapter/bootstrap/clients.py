@@ -1,0 +1,35 @@
+"""One FHIR client per server of the settings: records, studies, write-back."""
+
+from __future__ import annotations
+
+from fhir_adapter.client import BearerAuth, FhirClient
+from fhir_adapter.errors import SettingInvalid
+from fhir_adapter.settings import Settings
+
+
+def _client(base: str, token: str, name: str) -> FhirClient:
+    if not base:
+        raise SettingInvalid(
+            f"no {name.replace('_', ' ')} is set",
+            remedy=f"Give a base URL: --{name.replace('_', '-')}, or {name} in fhir-adapter.toml.",
+        )
+    return FhirClient(base, auth=BearerAuth(lambda: token) if token else None)
+
+
+def record_client(settings: Settings) -> FhirClient:
+    """The server that records come from."""
+    return _client(settings.record_server, settings.record_token, "record_server")
+
+
+def study_client(settings: Settings) -> FhirClient:
+    """The server that studies come from; the record server where no other is set."""
+    if not settings.study_server:
+        return record_client(settings)
+    return _client(settings.study_server, settings.study_token, "study_server")
+
+
+def write_client(settings: Settings) -> FhirClient:
+    """The server that proposals go to; the record server where no other is set."""
+    if not settings.write_server:
+        return record_client(settings)
+    return _client(settings.write_server, settings.write_token, "write_server")

@@ -1,0 +1,44 @@
+"""What people have answered and refused, where this installation has a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fhir_adapter.bootstrap.judging import SystemClock
+from fhir_adapter.ports import Answers
+from fhir_adapter.screening import Refusals, nobody_refused
+from fhir_adapter.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class People:
+    """Answers and refusals; without a ledger nobody said anything."""
+
+    answers: Answers | None
+    refusals: Refusals
+
+
+@contextmanager
+def people(settings: Settings) -> Generator[People]:
+    """The ledger's people for as long as the block lasts; a ledger that is not there stays so."""
+    path = Path(settings.ledger)
+    if not path.is_file():
+        yield People(answers=None, refusals=nobody_refused())
+        return
+    # the database libraries are loaded only where there is a database
+    from fhir_adapter.ledger import open_ledger  # noqa: PLC0415
+
+    ledger = open_ledger(path, SystemClock())
+    try:
+        yield People(
+            answers=ledger,
+            refusals=Refusals(
+                declined=lambda study, ids: bool(ledger.declined(study, ids)),
+                opted_out=lambda _ids: False,
+            ),
+        )
+    finally:
+        ledger.close()

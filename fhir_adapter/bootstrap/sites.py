@@ -1,0 +1,102 @@
+"""A sandbox over a folder, and the site of the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fhir_adapter.bootstrap.clients import record_client
+from fhir_adapter.bootstrap.judging import SystemClock, package_from_folder, study_folder
+from fhir_adapter.bootstrap.studies import publish
+from fhir_adapter.client import encode
+from fhir_adapter.ports import Clock
+from fhir_adapter.sandbox import Habits, Interactions, Loaded, RunningSandbox, load, save
+from fhir_adapter.settings import Settings
+
+DEMO_AS_OF = "2026-11-22T07:40"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoSite:
+    """A running sandbox with the teaching cohort in it."""
+
+    settings: Settings
+    resources: int
+    as_of: str
+    server: Interactions
+
+    def first_subject(self, patient: str) -> str:
+        """A patient's ResearchSubject as JSON text; empty where there is none."""
+        for resource in self.server.store.all_of("ResearchSubject"):
+            if resource["individual"]["reference"] == f"Patient/{patient}":
+                return encode(resource).decode()
+        return ""
+
+
+@contextmanager
+def demo_site(keep: Path, *, fresh: bool) -> Generator[DemoSite]:
+    """The sandbox for the demo; what is written to it is kept in a folder for the next run."""
+    clock = SystemClock()
+    if fresh:
+        for path in (*keep.glob("*.ndjson"), *keep.glob("ledger.sqlite*")):
+            path.unlink()
+    server = sandbox_server(clock)
+    first = not any(keep.glob("*.ndjson"))
+    study = package_from_folder(Settings().study)
+    loaded = load(server.store, study_folder(study.study.id) / "cohort" if first else keep)
+    with RunningSandbox(server) as running:
+        settings = Settings(
+            record_server=running.base_url,
+            site_key="the demo's key is no secret",
+            ledger=str(keep / "ledger.sqlite"),
+        )
+        keep.mkdir(parents=True, exist_ok=True)
+        publish(study, record_client(settings), clock, write=True)
+        try:
+            yield DemoSite(
+                settings=settings, resources=loaded.resources, as_of=DEMO_AS_OF, server=server
+            )
+        finally:
+            save(server.store, keep)
+
+
+def sandbox_server(clock: Clock, habits: Habits | None = None) -> Interactions:
+    """An empty sandbox whose lastUpdated comes from the clock."""
+    return Interactions(
+        now=lambda: clock.now().isoformat(timespec="milliseconds"), habits=habits or Habits()
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxRun:
+    """A sandbox that serves until it is stopped."""
+
+    base_url: str
+    loaded: int
+    issues: tuple[str, ...]
+    running: RunningSandbox
+
+    def wait(self) -> None:
+        """Until somebody stops it."""
+        self.running.join()
+
+
+@contextmanager
+def sandbox(folder: Path | None, *, port: int, keep: Path | None) -> Generator[SandboxRun]:
+    """The sandbox over a folder; with ``keep`` everything is saved at the end."""
+    server = sandbox_server(SystemClock())
+    source = keep if keep is not None and any(keep.glob("*.ndjson")) else folder
+    loaded = load(server.store, source) if source is not None else Loaded(resources=0, issues=())
+    with RunningSandbox(server, port=port) as running:
+        try:
+            yield SandboxRun(
+                base_url=running.base_url,
+                loaded=loaded.resources,
+                issues=loaded.issues,
+                running=running,
+            )
+        finally:
+            if keep is not None:
+                save(server.store, keep)

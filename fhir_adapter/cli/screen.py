@@ -1,0 +1,100 @@
+"""`screen`: everybody judged, and proposals written where that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fhir_adapter import bootstrap
+from fhir_adapter.bootstrap.writing import writing, written_json, written_sentence
+from fhir_adapter.cli import options
+from fhir_adapter.cli.running import (
+    log_to_stderr,
+    plainly,
+    print_json,
+    progress,
+    settings,
+    stdout,
+)
+from fhir_adapter.cli.runs import Run, run, show
+from fhir_adapter.errors import SettingInvalid
+from fhir_adapter.ports import Written
+from fhir_adapter.present.json_form import run_json
+from fhir_adapter.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command()
+@plainly
+def screen(  # noqa: PLR0913 - one argument per option
+    folder: options.Folder = None,
+    *,
+    server: options.Server = None,
+    study: options.Study = None,
+    study_server: options.StudyServer = None,
+    write_server: options.WriteServer = None,
+    site: options.Site = None,
+    patient: options.Patients = None,
+    as_of: options.AsOf = None,
+    write: options.Write = False,
+    everyone: Annotated[bool, typer.Option("--all", help="List every patient.")] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    config: options.Config = None,
+    log_json: options.LogJson = False,
+) -> None:
+    """Judge every patient of a folder or a FHIR server: counts, worklist, and why.
+
+    `fhir-adapter screen records/ --as-of 2026-11-22` reads a folder;
+    `fhir-adapter screen --server https://ehr.example/fhir` reads a server.
+    With a server the run says what it would write; `--write` writes it.
+    """
+    in_force = settings(
+        config,
+        record_server=server,
+        study=study,
+        study_server=study_server,
+        write_server=write_server,
+        site=site,
+    ).settings
+    log_to_stderr(as_json=log_json, run=bootstrap.run_id())
+    _refuse_nowhere(in_force, folder, write=write)
+    found = run(in_force, folder, as_of=as_of, patients=patient, quiet=quiet)
+    written = _write(found, in_force, folder, write=write, quiet=quiet)
+    if as_json:
+        body = run_json(found.decisions, found.failed, found.bench.package.study, found.bench.zone)
+        print_json(body | {"written": [written_json(one) for one in written]})
+        return
+    show(found, everyone=everyone)
+    _show_written(written, write=write)
+
+
+def _refuse_nowhere(in_force: Settings, folder: Path | None, *, write: bool) -> None:
+    if write and folder is not None and not in_force.write_server:
+        raise SettingInvalid(
+            "records come from a folder: there is nowhere to write to",
+            remedy="Name a server with --write-server, or leave --write out.",
+        )
+
+
+def _write(
+    found: Run, in_force: Settings, folder: Path | None, *, write: bool, quiet: bool
+) -> tuple[Written, ...]:
+    """Proposals for everybody, sent or only compared with what stands there."""
+    if not in_force.write_server and (folder is not None or not in_force.record_server):
+        return ()
+    with writing(in_force, found.bench, write=write) as desk:
+        judged = [one for one in found.screened if one.decision is not None]
+        sent: Iterable[Written] = (desk.send(one) for one in judged)
+        return tuple(progress(sent, text="writing", total=len(judged), quiet=quiet))
+
+
+def _show_written(written: Sequence[Written], *, write: bool) -> None:
+    if not written:
+        return
+    console = stdout()
+    console.print(written_sentence(written, write=write))
