@@ -126,20 +126,6 @@ def _study_id(client: FhirClient, study: Study) -> str:
     return str(found[0]["id"]) if found else study.id
 
 
-def written_json(one: Written) -> dict[str, object]:
-    """What one proposal came to, for --json."""
-    return {
-        "patient": one.patient,
-        "created": list(one.created),
-        "updated": list(one.updated),
-        "deleted": list(one.deleted),
-        "unchanged": list(one.unchanged),
-        "left-to-person": one.left_to_person,
-        "dry-run": one.dry_run,
-        "notes": list(one.notes),
-    }
-
-
 def written_sentence(written: Sequence[Written], *, write: bool) -> str:
     """How much was, or would be, created, updated, deleted, left alone."""
     created = sum(len(one.created) for one in written)

@@ -108,6 +108,19 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def log(event: str, **counts: object) -> None:
+    """One line for operators: counts, codes, durations; never a name, id, date or value."""
+    logging.getLogger("fhir_adapter").info(event, extra=counts)
+
+
+class _Stderr(logging.Handler):
+    """Writes to whatever stderr is now, not to what it was when logging began."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        sys.stderr.write(self.format(record) + "\n")
+
+
 def log_to_stderr(*, as_json: bool, run: str) -> None:
     """Logs of this package on stderr: as JSON lines with the run id, or warnings as text."""
     import structlog  # noqa: PLC0415 - only runs that log pay for it
@@ -118,9 +131,10 @@ def log_to_stderr(*, as_json: bool, run: str) -> None:
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
     )

@@ -11,10 +11,11 @@ from rich.markup import escape
 from fhir_adapter import bootstrap
 from fhir_adapter.bootstrap.people import people
 from fhir_adapter.cli import tables
-from fhir_adapter.cli.running import progress, stdout
+from fhir_adapter.cli.running import log, progress, stdout
 from fhir_adapter.errors import AdapterError
 from fhir_adapter.model.decision import Decision
 from fhir_adapter.present.words import DISCLAIMER
+from fhir_adapter.present.worklist import outcome_counts
 from fhir_adapter.present.worklist import worklist as worklist_of
 from fhir_adapter.screening import AsOf, Screened, screen_everyone
 from fhir_adapter.settings import Settings
@@ -53,14 +54,31 @@ def run(
     quiet: bool,
 ) -> Run:
     """Judge the patients of a folder or server."""
+    log("run-started", study=in_force.study, site=in_force.site, server=folder is None)
     with people(in_force) as known:
         bench = bootstrap.bench(in_force, answers=known.answers, refusals=known.refusals)
         source = bootstrap.record_source(in_force, folder, bench.mappings)
         moment = bootstrap.parse_as_of(as_of, bench.zone, bench.clock)
+        begun = bench.clock.now()
         wanted = list(patients) if patients else list(source.patients())
         found = screen_everyone(bench.screener, source, moment, wanted)
         seen = tuple(progress(found, text="screening", total=len(wanted), quiet=quiet))
-    return Run(bench=bench, as_of=moment, screened=seen)
+    made = Run(bench=bench, as_of=moment, screened=seen)
+    _log_end(made, seconds=(bench.clock.now() - begun).total_seconds())
+    return made
+
+
+def _log_end(made: Run, *, seconds: float) -> None:
+    for _, error in made.failed:
+        log("patient-failed", code=error.code)
+    log(
+        "run-ended",
+        patients=len(made.screened),
+        failed=len(made.failed),
+        requests=sum(one.requests for one in made.screened),
+        seconds=round(seconds, 3),
+        **{outcome.value: count for outcome, count in outcome_counts(made.decisions)},
+    )
 
 
 def show(found: Run, *, everyone: bool = False) -> None:

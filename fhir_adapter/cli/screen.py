@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fhir_adapter import bootstrap
-from fhir_adapter.bootstrap.writing import writing, written_json, written_sentence
+from fhir_adapter.bootstrap.writing import writing, written_sentence
 from fhir_adapter.cli import options
 from fhir_adapter.cli.running import (
     log_to_stderr,
@@ -66,8 +66,8 @@ def screen(  # noqa: PLR0913 - one argument per option
     found = run(in_force, folder, as_of=as_of, patients=patient, quiet=quiet)
     written = _write(found, in_force, folder, write=write, quiet=quiet)
     if as_json:
-        body = run_json(found.decisions, found.failed, found.bench.package.study, found.bench.zone)
-        print_json(body | {"written": [written_json(one) for one in written]})
+        study_of, zone = found.bench.package.study, found.bench.zone
+        print_json(run_json(found.decisions, found.failed, study_of, zone, written))
         return
     show(found, everyone=everyone)
     _show_written(written, write=write)

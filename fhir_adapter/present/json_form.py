@@ -13,6 +13,7 @@ from fhir_adapter.model.result import Effect, Verdict
 from fhir_adapter.model.study import SETTLED_ORDER, Study
 from fhir_adapter.model.truth import Reason
 from fhir_adapter.model.vocabulary import BASE
+from fhir_adapter.ports import Written
 from fhir_adapter.present.rows import CriterionRow, EvidenceRow, criterion_rows, iso, local_time
 from fhir_adapter.present.sentences import decision_sentence
 from fhir_adapter.present.words import DISCLAIMER
@@ -60,8 +61,9 @@ def run_json(
     failed: Sequence[tuple[str, AdapterError]],
     study: Study,
     zone: ZoneInfo,
+    written: Sequence[Written] = (),
 ) -> Json:
-    """A whole run: the counts add up to everyone pulled."""
+    """A whole run: the counts add up to everyone pulled; what was, or would be, written."""
     return {
         "format": RESULT_FORMAT,
         "study": study.id,
@@ -73,6 +75,21 @@ def run_json(
             for patient, error in failed
         ],
         "decisions": [decision_json(decision, study, zone) for decision in decisions],
+        "written": [_written(one) for one in written],
+    }
+
+
+def _written(one: Written) -> Json:
+    """What one proposal came to on the server."""
+    return {
+        "patient": one.patient,
+        "created": list(one.created),
+        "updated": list(one.updated),
+        "deleted": list(one.deleted),
+        "unchanged": list(one.unchanged),
+        "left-to-person": one.left_to_person,
+        "dry-run": one.dry_run,
+        "notes": list(one.notes),
     }
 
 
@@ -128,7 +145,7 @@ def _list(item: Json) -> Json:
 
 
 def result_schema() -> Json:
-    """JSON Schema 2020-12 of one decision, and of a run under ``$defs/run``."""
+    """JSON Schema 2020-12 of what --json prints: one decision (explain), or a run (screen)."""
     reasons = _enum("", *(reason.code for reason in Reason))
     settled = _enum("", *SETTLED_ORDER)
     evidence = {_key(field.name): _TEXT for field in fields(EvidenceRow)} | {"entered": _FLAG}
@@ -154,9 +171,10 @@ def result_schema() -> Json:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"{BASE}/result.schema.json",
-        "title": "What fhir-adapter concluded for one patient and one study",
-        **_decision(outcomes),
+        "title": "What fhir-adapter concluded: for one patient and one study, or a whole run",
+        "oneOf": [{"$ref": "#/$defs/decision"}, {"$ref": "#/$defs/run"}],
         "$defs": {
+            "decision": _decision(outcomes),
             "evidence": _object(evidence),
             "criterion": _object(row),
             "check": _object(check),
@@ -200,6 +218,11 @@ def _decision(outcomes: Sequence[str]) -> Json:
 
 def _run(outcomes: Sequence[str]) -> Json:
     failed = _object({"patient": _TEXT, "error": _TEXT, "remedy": _TEXT})
+    written: dict[str, Json] = {
+        "patient": _TEXT,
+        **dict.fromkeys(("created", "updated", "deleted", "unchanged", "notes"), _TEXTS),
+        **dict.fromkeys(("left-to-person", "dry-run"), _FLAG),
+    }
     return _object(
         {
             "format": {"const": RESULT_FORMAT},
@@ -208,6 +231,7 @@ def _run(outcomes: Sequence[str]) -> Json:
             "patients": _COUNT,
             "counts": _object(dict.fromkeys(outcomes, _COUNT)),
             "failed": _list(failed),
-            "decisions": _list({"$ref": "#"}),
+            "decisions": _list({"$ref": "#/$defs/decision"}),
+            "written": _list(_object(written)),
         }
     )

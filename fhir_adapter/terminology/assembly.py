@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, cast
 from zoneinfo import ZoneInfo
 
+from fhir_adapter.criteria.hashes import expansion
 from fhir_adapter.errors import SiteInvalid, TerminologyInvalid
 from fhir_adapter.model.code import ICD_SYSTEMS, Code, key_of
 from fhir_adapter.model.hashing import digest
@@ -50,7 +51,8 @@ def load_mappings(
     standard = load_code_sets(terminology / "value-sets") if code_sets is None else code_sets
     localised = tuple(_for_site(code_set, site, partial) for code_set in standard)
     units = _units_for_site(load_units(terminology / "units.toml"), site)
-    version = digest(_plain(site), _plain(localised), _plain(units))
+    members = [expansion(code_set) for code_set in sorted(localised, key=lambda item: item.name)]
+    version = digest(_plain(site), members, _plain(units))
     return Mappings(site=site, code_sets=localised, units=units, version=version)
 
 
