@@ -17,6 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fhir_adapter.errors import AdapterError
 from fhir_adapter.settings import Loaded, load
 
+_LOG = logging.getLogger("fhir_adapter")
+_LOG.addHandler(logging.NullHandler())
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -52,7 +54,7 @@ def plainly(command: Callable[P, T]) -> Callable[P, T]:
             raise
         except Exception as fault:  # noqa: BLE001 - the last line of defence before a user
             # no traceback in the log: the message of a foreign error may quote a value
-            logging.getLogger("fhir_adapter").error("internal-fault %s", type(fault).__name__)  # noqa: TRY400
+            _LOG.error("internal-fault %s", type(fault).__name__)  # noqa: TRY400
             stderr_console().print(
                 f"[bold red]internal-fault[/]: {type(fault).__name__} at {_place(fault)}. "
                 "This is our mistake: please report it with the command you ran.",
@@ -76,7 +78,7 @@ def _place(fault: BaseException) -> str:
 
 def fail(error: AdapterError, *, as_json: bool = False) -> NoReturn:
     """Say what happened, where, and what to do next; leave with the error's exit status."""
-    logging.getLogger("fhir_adapter").error("%s", error.code)
+    _LOG.error("%s", error.code)
     if as_json:
         body = {
             "error": error.code,
@@ -110,7 +112,7 @@ def print_json(value: Any) -> None:
 
 def log(event: str, **counts: object) -> None:
     """One line for operators: counts, codes, durations; never a name, id, date or value."""
-    logging.getLogger("fhir_adapter").info(event, extra=counts)
+    _LOG.info(event, extra=counts)
 
 
 class _Stderr(logging.Handler):
@@ -122,12 +124,11 @@ class _Stderr(logging.Handler):
 
 
 def log_to_stderr(*, as_json: bool, run: str) -> None:
-    """Logs of this package on stderr: as JSON lines with the run id, or warnings as text."""
+    """Logs of this package as JSON lines on stderr, each with the run id; people get sentences."""
+    if not as_json:
+        return
     import structlog  # noqa: PLC0415 - only runs that log pay for it
 
-    renderer: Any = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
-    )
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -136,11 +137,12 @@ def log_to_stderr(*, as_json: bool, run: str) -> None:
     ]
     handler = _Stderr()
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
+        structlog.stdlib.ProcessorFormatter(
+            processor=structlog.processors.JSONRenderer(), foreign_pre_chain=shared
+        )
     )
-    root = logging.getLogger("fhir_adapter")
-    root.handlers[:] = [handler]
-    root.propagate = False
-    root.setLevel(logging.INFO if as_json else logging.ERROR)
+    _LOG.handlers[:] = [handler]
+    _LOG.propagate = False
+    _LOG.setLevel(logging.INFO)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(run=run)

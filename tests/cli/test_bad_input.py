@@ -1,0 +1,309 @@
+"""What users meet: each fault one sentence with its place and remedy, the right exit status."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import pytest
+from cli_for_tests import AS_OF, ONE, run, sandbox
+
+from fhir_adapter.artifacts import mappings_dir
+
+from story.cohort_for_tests import COHORT
+
+FOLDER = str(COHORT)
+SETTLED = ("candidate", "needs-data", "not-now", "not-eligible", "not-proposed", "not-screened")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@contextmanager
+def answering(status: int, body: bytes, kind: str = "application/fhir+json") -> Iterator[str]:
+    """A server that answers everything alike."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Retry-After", "0")
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 - the library's name
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+def outcome(code: str) -> bytes:
+    return json.dumps(
+        {
+            "resourceType": "OperationOutcome",
+            "issue": [{"severity": "error", "code": code, "diagnostics": "Nobody Canary 1980"}],
+        }
+    ).encode()
+
+
+SERVERS: dict[str, tuple[int, bytes, str]] = {
+    "401": (401, outcome("login"), "unauthorized"),
+    "403": (403, outcome("forbidden"), "forbidden"),
+    "404": (404, outcome("not-found"), "not-found"),
+    "429": (429, outcome("throttled"), "throttled"),
+    "500": (500, outcome("exception"), ""),
+    "503": (503, b"", ""),
+    "HTML": (200, b"<html>please log in</html>", ""),
+    "an empty body": (200, b"", ""),
+    "not FHIR": (200, b'{"hello": "world"}', ""),
+    "a list": (200, b"[]", ""),
+}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_server_that_fails_is_named_with_a_remedy_and_without_its_words(name: str) -> None:
+    status, body, _ = SERVERS[name]
+    with answering(status, body) as url:
+        ran = run("screen", "--server", url, "--as-of", AS_OF)
+        assert ran.status == 3, ran.flat
+        assert "Canary" not in ran.flat
+        assert len(ran.err.split()) > 5
+        as_json = run("screen", "--server", url, "--as-of", AS_OF, "--json")
+        assert as_json.json["remedy"]
+        doctor = run("server", "doctor", url)
+        assert doctor.status in (1, 3)
+
+
+def test_a_server_that_is_not_there_is_said_so() -> None:
+    with answering(200, b"") as url:
+        gone = url
+    for command in (("screen", "--server", gone), ("explain", ONE, "--server", gone),
+                    ("server", "doctor", gone)):  # fmt: skip
+        ran = run(*command)
+        assert ran.status in (1, 3)
+        assert "unreachable" in ran.flat
+
+
+def test_a_server_that_forbids_a_type_leaves_it_open_and_drops_nobody() -> None:
+    with sandbox(patients=("42-all-answered", ONE), forbids_types=frozenset(("Condition",))) as s:
+        found = run("screen", "--server", s.base_url, "--as-of", AS_OF, "--json").json
+    assert found["patients"] == 2
+    assert sum(found["counts"].values()) + len(found["failed"]) == 2
+    reasons = {c["reason-code"] for d in found["decisions"] for c in d["criteria"]}
+    assert "not-retrieved" in reasons
+    assert {d["outcome"] for d in found["decisions"]} <= {"needs-data", "not-proposed"}
+
+
+def test_an_empty_server_is_no_mistake() -> None:
+    with sandbox(patients=("nobody",)) as server:
+        ran = run("screen", "--server", server.base_url, "--as-of", AS_OF)
+        assert ran.status == 0
+        assert "everyone pulled │        0" in ran.out
+        unknown = run("explain", "nobody", "--server", server.base_url, "--as-of", AS_OF)
+        assert unknown.status == 3
+        assert "patient-not-found" in unknown.flat
+
+
+@pytest.mark.parametrize(
+    "habits",
+    [
+        {"relative_links": True, "max_page": 5},
+        {"empty_for_unknown_parameter": True},
+        {"needs_patient": True, "no_last_updated": True},
+        {"strips_versions": True, "no_versions": True},
+        {"refuses_types": frozenset(("Consent", "Immunization", "MedicationDispense"))},
+    ],
+    ids=["links", "unknown parameters", "wants a patient", "no versions", "missing types"],
+)
+def test_the_habits_of_a_server_do_not_change_an_answer(habits: dict[str, Any]) -> None:
+    plain = run("explain", ONE, FOLDER, "--as-of", AS_OF, "--json").json
+    with sandbox(patients=(ONE,), **habits) as server:
+        found = run("explain", ONE, "--server", server.base_url, "--as-of", AS_OF, "--json").json
+    assert found["outcome"] == plain["outcome"]
+    effects = {c["number"]: (c["effect"], c["reason-code"]) for c in found["criteria"]}
+    expected = {c["number"]: (c["effect"], c["reason-code"]) for c in plain["criteria"]}
+    if "refuses_types" not in habits:
+        assert effects == expected
+
+
+USAGE: dict[str, tuple[tuple[str, ...], int, str]] = {
+    "no source": (("screen",), 2, "--record-server"),
+    "no such folder": (("screen", "nowhere"), 3, "Give"),
+    "no such study": (("screen", FOLDER, "--study", "NCT0"), 4, "NCT05985863"),
+    "no such site": (("screen", FOLDER, "--site", "dema"), 4, "Did you mean 'demo'?"),
+    "no such patient": (("explain", "nobody", FOLDER), 3, "patient-not-found"),
+    "a date that is none": (("screen", FOLDER, "--as-of", "soon"), 2, "last-fact"),
+    "nowhere to write": (("screen", FOLDER, "--write"), 2, "--write-server"),
+    "an unknown option": (("screen", FOLDER, "--colour"), 2, "--colour"),
+    "a missing config": (("settings", "--config", "none.toml"), 2, "existing TOML file"),
+}
+
+
+@pytest.mark.parametrize("name", USAGE)
+def test_a_mistake_at_the_keyboard_gets_a_way_out(name: str) -> None:
+    command, status, said = USAGE[name]
+    ran = run(*command)
+    assert ran.status == status, ran.flat
+    assert said in ran.flat
+
+
+TOMLS: dict[str, tuple[str, str]] = {
+    "an unknown key": ('sitee = "demo"', "Did you mean 'site'?"),
+    "no TOML": ("site = ", "not valid TOML"),
+    "a number": ("site = 3", "quotes"),
+    "a secret": ('site_key = "x"', "FHIR_ADAPTER_SITE_KEY"),
+    "a secret in no file": ('site_key = "@none"', "cannot be read"),
+    "a word of nothing": ('zzzzzz = "x"', "fhir-adapter settings"),
+}
+
+
+@pytest.mark.parametrize("name", TOMLS)
+def test_a_wrong_settings_file_names_its_key(name: str, tmp_path: Path) -> None:
+    text, said = TOMLS[name]
+    (tmp_path / "fhir-adapter.toml").write_text(text)
+    ran = run("settings")
+    assert ran.status == 2
+    assert said in ran.flat
+
+
+def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("k\n")
+    (tmp_path / "fhir-adapter.toml").write_text('site-key = "@key"')
+    assert any(row["value"] == "(set)" for row in run("settings", "--json").json)
+
+
+def test_writing_needs_a_key_and_a_basis(tmp_path: Path) -> None:
+    with sandbox(patients=(ONE,)) as server:
+        base = ("screen", "--server", server.base_url, "--as-of", AS_OF, "--write")
+        ran = run(*base)
+        assert (ran.status, "FHIR_ADAPTER_SITE_KEY" in ran.flat) == (2, True)
+        site = tmp_path / "bare.toml"
+        site.write_text('format = 1\ntitle = "Bare"\nzone = "UTC"\n')
+        ran = run(*base, "--site", str(site), FHIR_ADAPTER_SITE_KEY="k")
+        assert ran.status in (2, 4)
+        assert "basis" in ran.flat
+        nobody = run("screen", FOLDER, "--as-of", AS_OF, "--site", str(site))
+        assert "nobody is screened" in nobody.flat
+
+
+# ----------------------------------------------------------------------- studies and records
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    source = mappings_dir() / "studies" / "NCT05985863"
+    made = tmp_path / "study"
+    made.mkdir()
+    for name in ("protocol.md", "study.yaml", "criteria.yaml"):
+        (made / name).write_text((source / name).read_text("utf-8"), "utf-8")
+    return made
+
+
+def test_a_broken_study_names_file_line_criterion_and_remedy(study: Path) -> None:
+    path = study / "criteria.yaml"
+    path.write_text(path.read_text("utf-8").replace("if-absent: unknown", "if-absnt: unknown", 1))
+    for command in (("study", "check", str(study)), ("screen", FOLDER, "--study", str(study))):
+        ran = run(*command)
+        assert ran.status == 4
+        assert "criteria.yaml line" in ran.flat
+        assert "Did you mean `if-absent`?" in ran.flat
+
+
+def test_a_study_with_errors_is_checked_and_not_published(study: Path) -> None:
+    path = study / "criteria.yaml"
+    path.write_text(path.read_text("utf-8").replace("codes: inr", "codes: inrr"))
+    checked = run("study", "check", str(study))
+    assert checked.status == 1
+    assert "value-set-unknown" in checked.flat
+    with sandbox(patients=("nobody",)) as server:
+        ran = run("study", "publish", str(study), "--server", server.base_url)
+        assert ran.status == 4
+        assert "study check" in ran.flat
+
+
+def test_a_plan_of_others_is_open_for_everybody_and_says_so() -> None:
+    plan = {
+        "resourceType": "PlanDefinition", "id": "theirs", "status": "active", "title": "Theirs",
+        "identifier": [{"system": "urn:r", "value": "T1"}], "url": "urn:theirs",
+        "action": [{"title": "Adult", "code": [{"text": "inclusion"}], "condition": [{
+            "kind": "applicability",
+            "expression": {"language": "text/cql", "expression": "Adult"}}]}],
+    }  # fmt: skip
+    trial = {
+        "resourceType": "ResearchStudy",
+        "id": "T1",
+        "status": "active",
+        "title": "Theirs",
+        "identifier": [{"system": "urn:r", "value": "T1"}],
+        "protocol": [{"reference": "PlanDefinition/theirs"}],
+    }
+    with sandbox(patients=("nobody",)) as server:
+        server._interactions.store.load(plan)
+        server._interactions.store.load(trial)
+        ran = run("study", "show", "T1", "--study-server", server.base_url)
+        assert ran.status == 0, ran.flat
+        assert "Adult" in ran.out
+
+
+def test_records_that_are_rubbish_are_open_or_named_and_nobody_is_lost(tmp_path: Path) -> None:
+    records = tmp_path / "records"
+    copytree(COHORT, records, ignore=lambda _, names: [n for n in names if ONE not in n])
+    (records / "odd.json").write_text(
+        json.dumps(
+            {
+                "resourceType": "Bundle",
+                "entry": [
+                    {"resource": {"resourceType": "Patient", "id": "odd", "birthDate": 7}},
+                    {
+                        "resource": {
+                            "resourceType": "Observation", "id": "o", "status": "final",
+                            "subject": {"reference": "Patient/odd"},
+                            "code": {"coding": [{"system": "http://loinc.org", "code": "1975-2"}]},
+                            "effectiveDateTime": "2026-11-21",
+                            "valueQuantity": {"value": 9, "unit": "furlong"},
+                        }
+                    },
+                ],
+            }
+        )
+    )  # fmt: skip
+    found = run("screen", str(records), "--as-of", AS_OF, "--json").json
+    assert found["patients"] == 2
+    odd = next(d for d in found["decisions"] if d["patient"] == "odd")
+    reasons = {c["number"]: c["reason-code"] for c in odd["criteria"]}
+    assert reasons["I2c"] == "unit-not-convertible"
+    assert reasons["I1"] == "date-missing-or-too-coarse"
+    (records / "broken.ndjson").write_text('{"resourceType": "Patient", "id": "x"\n[]\n7\n')
+    again = run("screen", str(records), "--as-of", AS_OF, "--json").json
+    odd = next(d for d in again["decisions"] if d["patient"] == "odd")
+    assert {c["reason-code"] for c in odd["criteria"]} >= {"not-retrieved"}
+    assert again["patients"] == 2
+
+
+def test_a_mistake_of_ours_is_five_and_quotes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("Canary 1980-05-01")
+
+    monkeypatch.setattr("fhir_adapter.bootstrap.bench", fail)
+    ran = run("explain", ONE, FOLDER)
+    assert ran.status == 5
+    assert "Canary" not in ran.flat
+    assert "report" in ran.flat
