@@ -34,6 +34,7 @@ check: $(STAMP) ## format, lint, types, imports, words
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/basedpyright --level error
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) PATH=$(CURDIR)/$(BIN):$$PATH PYTHONPATH=. basedpyright --verifytypes fhir_adapter --ignoreexternal
 	$(BIN)/lint-imports
 	$(BIN)/codespell fhir_adapter tests docs mappings README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md
 

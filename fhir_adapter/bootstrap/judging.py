@@ -9,7 +9,6 @@ from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from fhir_adapter import __version__
 from fhir_adapter.artifacts import mappings_dir
 from fhir_adapter.bootstrap.clients import record_client, study_client
 from fhir_adapter.criteria.package import criterion_hashes, hash_of, needs, package_of
@@ -27,6 +26,7 @@ from fhir_adapter.pull.record import ServerRecords
 from fhir_adapter.screening import LAST_FACT, AsOf, Refusals, Screener, nobody_refused
 from fhir_adapter.settings import Settings
 from fhir_adapter.terminology import load_calculators, load_code_sets, load_mappings, load_units
+from fhir_adapter.version import __version__
 
 STUDY_FILES = ("protocol.md", "study.yaml", "criteria.yaml")
 

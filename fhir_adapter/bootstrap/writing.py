@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fhir_adapter import __version__
 from fhir_adapter.bootstrap.clients import write_client
 from fhir_adapter.bootstrap.judging import Bench, run_id
 from fhir_adapter.client import Capability, FhirClient, escaped
@@ -21,6 +20,7 @@ from fhir_adapter.present.resources import device
 from fhir_adapter.present.worklist import is_listed
 from fhir_adapter.screening import Screened
 from fhir_adapter.settings import Settings
+from fhir_adapter.version import __version__
 from fhir_adapter.writeback import ServerSink, choose
 
 

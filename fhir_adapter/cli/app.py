@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
-from fhir_adapter import __version__
+from fhir_adapter.version import __version__
 
 COMMANDS = ("demo", "screen", "explain", "worklist", "study", "cohort", "server", "settings")
 """Each is a file of that name beside this one, in the order of help."""
@@ -34,7 +34,7 @@ class Commands(TyperGroup):
         return made
 
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="fhir-adapter",
     cls=Commands,
     no_args_is_help=True,

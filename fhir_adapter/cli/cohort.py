@@ -15,7 +15,7 @@ from fhir_adapter.cli.runs import Run, run
 from fhir_adapter.cli.tables import counts_table
 from fhir_adapter.present.report import CriterionCounts, report
 
-app = typer.Typer(no_args_is_help=True, help="Reports over many records.")
+app: typer.Typer = typer.Typer(no_args_is_help=True, help="Reports over many records.")
 
 
 @app.command("report")

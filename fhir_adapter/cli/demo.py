@@ -18,7 +18,7 @@ from fhir_adapter.present.rows import criterion_rows
 _SHOWN = "09-no-pregnancy-test"
 
 
-app = typer.Typer()
+app: typer.Typer = typer.Typer()
 
 
 @app.command()

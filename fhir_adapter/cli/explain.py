@@ -14,7 +14,7 @@ from fhir_adapter.present.json_form import decision_json
 from fhir_adapter.present.rows import criterion_rows
 from fhir_adapter.screening import screen_one
 
-app = typer.Typer()
+app: typer.Typer = typer.Typer()
 
 
 @app.command()

@@ -25,7 +25,7 @@ from fhir_adapter.ports import Written
 from fhir_adapter.present.json_form import run_json
 from fhir_adapter.settings import Settings
 
-app = typer.Typer()
+app: typer.Typer = typer.Typer()
 
 
 @app.command()

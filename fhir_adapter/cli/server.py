@@ -14,7 +14,9 @@ from fhir_adapter.bootstrap import sites, studies
 from fhir_adapter.cli import options
 from fhir_adapter.cli.running import plainly, print_json, settings, stdout
 
-app = typer.Typer(no_args_is_help=True, help="A small FHIR server, and a look at a real one.")
+app: typer.Typer = typer.Typer(
+    no_args_is_help=True, help="A small FHIR server, and a look at a real one."
+)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from fhir_adapter.cli import options
 from fhir_adapter.cli.running import plainly, print_json, stdout
 from fhir_adapter.cli.running import settings as load_settings
 
-app = typer.Typer()
+app: typer.Typer = typer.Typer()
 
 
 @app.command()

@@ -16,7 +16,7 @@ from fhir_adapter.cli.running import plainly, print_json, settings, stdout
 from fhir_adapter.ports import StudyPackage
 from fhir_adapter.present.words import SETTLED
 
-app = typer.Typer(no_args_is_help=True, help="Check, build, publish and show a study.")
+app: typer.Typer = typer.Typer(no_args_is_help=True, help="Check, build, publish and show a study.")
 Name = Annotated[
     str, typer.Argument(help="A name in mappings/studies, or a folder with the three files.")
 ]

@@ -13,7 +13,7 @@ from fhir_adapter.present.json_form import run_json
 from fhir_adapter.present.tables import worklist_csv
 from fhir_adapter.present.worklist import worklist as worklist_of
 
-app = typer.Typer()
+app: typer.Typer = typer.Typer()
 
 
 @app.command()

@@ -64,7 +64,7 @@ class FhirClient:
         ca_file: str | None = None,
         client_cert: str | tuple[str, str] | None = None,
     ) -> None:
-        self.base_url = base_of(base_url)
+        self.base_url: str = base_of(base_url)
         self._prefer_post = prefer_post
         self._max_pages = max_pages
         self._transport = Transport(

@@ -117,7 +117,7 @@ class Transport:
         client_cert: str | tuple[str, str] | None,
     ) -> None:
         self.base = base
-        self.sent = 0
+        self.sent: int = 0
         self._auth = auth
         self._timeouts = (timeouts.connect, timeouts.read)
         self._budget = budget

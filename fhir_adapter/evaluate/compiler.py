@@ -83,7 +83,7 @@ class Compiler:
         calculators: dict[str, Calculator],
     ) -> None:
         self.study = study
-        self.membership = Membership(code_sets)
+        self.membership: Membership = Membership(code_sets)
         self.timed: list[Timed] = []
         self.ages: list[tree.Age] = []
         self.known_here: set[Kind] = set()

@@ -123,13 +123,13 @@ class CompiledWindow:
 
     def __init__(self, window: Window | None, anchors: Anchors) -> None:
         self.window = window
-        self.low = Edge.parse(window.from_) if window and window.from_ else None
-        self.or_low = Edge.parse(window.or_from) if window and window.or_from else None
-        self.high = Edge.parse(window.to) if window and window.to else None
-        self.or_high = Edge.parse(window.or_to) if window and window.or_to else None
+        self.low: Edge | None = Edge.parse(window.from_) if window and window.from_ else None
+        self.or_low: Edge | None = Edge.parse(window.or_from) if window and window.or_from else None
+        self.high: Edge | None = Edge.parse(window.to) if window and window.to else None
+        self.or_high: Edge | None = Edge.parse(window.or_to) if window and window.or_to else None
         self._anchors = anchors
         self._on_value = any(e is not None and e.anchor == VALUE for e in (self.low, self.high))
-        self.never_ends = self.window is None or (self.low is None and self.high is None)
+        self.never_ends: bool = self.window is None or (self.low is None and self.high is None)
 
     @property
     def moving(self) -> tuple[Edge, ...]:

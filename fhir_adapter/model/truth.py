@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum, IntEnum
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 
 class Truth(Enum):
@@ -22,7 +22,8 @@ class Truth(Enum):
     FALSE = "false"
     UNKNOWN = "unknown"
 
-    __hash__ = object.__hash__  # members are singletons; Enum's own hash runs in Python
+    if not TYPE_CHECKING:
+        __hash__ = object.__hash__  # members are singletons; Enum's own hash runs in Python
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a Truth has three values: compare with `is Truth.TRUE`")

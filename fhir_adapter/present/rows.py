@@ -136,7 +136,7 @@ def _effect_first(
             return f"Against: {criterion.title}{shown}{_lasts(result)}"
         case Effect.NOT_APPLICABLE:
             return f"Does not apply: {criterion.title}"
-        case Effect.OPEN:
+        case Effect.OPEN:  # exhaustive
             why = "" if result.reason is None else REASONS[result.reason]
             ask = f". {question.text}" if question is not None else ""
             return f"Open: {criterion.title}; {why}{ask}"

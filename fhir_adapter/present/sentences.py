@@ -27,7 +27,7 @@ def _because(decision: Decision) -> str:
             return _counted(checks_before_contact(decision))
         case Outcome.CANDIDATE:
             return f"{len(decision.checks)} questions left for people"
-        case Outcome.NOT_NOW:
+        case Outcome.NOT_NOW:  # exhaustive
             return _returns(decision)
 
 

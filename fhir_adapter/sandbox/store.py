@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
 from threading import RLock
@@ -33,7 +34,7 @@ class Store:
         self._now = now
         self._versions: dict[str, dict[str, list[Version]]] = {}
         self._next = 0
-        self.lock = RLock()
+        self.lock: AbstractContextManager[bool] = RLock()
 
     def all_of(self, resource_type: str) -> Iterator[Resource]:
         """Current versions of one type, in order of arrival."""

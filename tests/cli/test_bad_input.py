@@ -12,10 +12,10 @@ from shutil import copytree
 from typing import Any
 
 import pytest
-from cli_for_tests import AS_OF, ONE, run, sandbox
 
 from fhir_adapter.artifacts import mappings_dir
 
+from cli.cli_for_tests import AS_OF, ONE, run, sandbox
 from story.cohort_for_tests import COHORT
 
 FOLDER = str(COHORT)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from cli_for_tests import AS_OF, ONE, run, sandbox
 
 from fhir_adapter.bootstrap import SystemClock
 from fhir_adapter.ledger import open_ledger
 from fhir_adapter.present.json_form import result_schema
 
+from cli.cli_for_tests import AS_OF, ONE, run, sandbox
 from story.cohort_for_tests import COHORT
 
 FOLDER = str(COHORT)
