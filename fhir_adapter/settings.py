@@ -33,11 +33,9 @@ class Settings:
     record_server: str = _setting("", "Base URL of the FHIR server that patient records come from.")
     study_server: str = _setting("", "Base URL of the FHIR server that studies come from.")
     write_server: str = _setting("", "Base URL of the FHIR server that proposals are written to.")
-    record_token: str = _setting("", "Bearer token for the record server (environment or @file).")
-    study_token: str = _setting("", "Bearer token for the study server (environment or @file).")
-    write_token: str = _setting(
-        "", "Bearer token for the write-back server (environment or @file)."
-    )
+    record_token: str = _setting("", "Token, or basic:USER:PASSWORD, for the record server.")
+    study_token: str = _setting("", "Token, or basic:USER:PASSWORD, for the study server.")
+    write_token: str = _setting("", "Token, or basic:USER:PASSWORD, for the write-back server.")
     site_key: str = _setting(
         "", "Secret that keys ResearchSubject identifiers (environment or @file)."
     )

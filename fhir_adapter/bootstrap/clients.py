@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fhir_adapter.client import BearerAuth, FhirClient
+from fhir_adapter.client import BasicAuth, BearerAuth, FhirClient
+from fhir_adapter.client.auth import Auth
 from fhir_adapter.errors import SettingInvalid
 from fhir_adapter.settings import Settings
 
@@ -13,7 +14,22 @@ def _client(base: str, token: str, name: str) -> FhirClient:
             f"no {name.replace('_', ' ')} is set",
             remedy=f"Give a base URL: --{name.replace('_', '-')}, or {name} in fhir-adapter.toml.",
         )
-    return FhirClient(base, auth=BearerAuth(lambda: token) if token else None)
+    return FhirClient(base, auth=_auth(token, name))
+
+
+def _auth(secret: str, name: str) -> Auth | None:
+    """A bearer token, ``basic:USER:PASSWORD``, or nothing."""
+    if not secret:
+        return None
+    if not secret.startswith("basic:"):
+        return BearerAuth(lambda: secret)
+    user, colon, password = secret.removeprefix("basic:").partition(":")
+    if not colon:
+        raise SettingInvalid(
+            f"the credentials of the {name.replace('_', ' ')} have no password",
+            remedy="Write them as basic:USER:PASSWORD.",
+        )
+    return BasicAuth(user, password)
 
 
 def record_client(settings: Settings) -> FhirClient:

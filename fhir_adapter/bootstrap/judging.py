@@ -10,7 +10,6 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from fhir_adapter.artifacts import mappings_dir
-from fhir_adapter.bootstrap.clients import record_client, study_client
 from fhir_adapter.criteria.package import criterion_hashes, hash_of, needs, package_of
 from fhir_adapter.errors import SettingInvalid, StudyNotFound
 from fhir_adapter.evaluate.record import compile_study
@@ -22,7 +21,6 @@ from fhir_adapter.model.mapping import Mappings, UnitTable
 from fhir_adapter.model.study import Study
 from fhir_adapter.ports import Answers, Clock, RecordSource, StudyPackage
 from fhir_adapter.pull.folder import FolderRecords
-from fhir_adapter.pull.record import ServerRecords
 from fhir_adapter.screening import LAST_FACT, AsOf, Refusals, Screener, nobody_refused
 from fhir_adapter.settings import Settings
 from fhir_adapter.terminology import load_calculators, load_code_sets, load_mappings, load_units
@@ -76,6 +74,7 @@ def study_package(settings: Settings) -> StudyPackage:
     if not settings.study_server:
         return package_from_folder(settings.study)
     # reading FHIR studies loads the FHIR models: nobody else waits for them
+    from fhir_adapter.bootstrap.clients import study_client  # noqa: PLC0415
     from fhir_adapter.bootstrap.studies import package_from_server  # noqa: PLC0415
 
     return package_from_server(study_client(settings), settings.study)
@@ -102,6 +101,10 @@ def record_source(settings: Settings, path: Path | None, mappings: Mappings) -> 
     """Records from a folder where one is given, else from the record server."""
     if path is not None:
         return folder_records(path, mappings)
+    # who reads a folder does not wait for the network's libraries
+    from fhir_adapter.bootstrap.clients import record_client  # noqa: PLC0415
+    from fhir_adapter.pull.record import ServerRecords  # noqa: PLC0415
+
     return ServerRecords(record_client(settings))
 
 
@@ -129,12 +132,13 @@ def make_screener(
     refusals: Refusals | None = None,
 ) -> Screener:
     """A study ready to judge patients of one site."""
-    study_hash = hash_of(package)
+    hashes = criterion_hashes(package)
+    study_hash = hash_of(package, hashes)
     compiled = compile_study(
         package.study,
         mappings,
         calculators={item.name: item for item in package.calculators},
-        hashes=criterion_hashes(package),
+        hashes=hashes,
     )
     return Screener(
         compiled=compiled,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +10,10 @@ from pathlib import Path
 from fhir_adapter.bootstrap.clients import record_client
 from fhir_adapter.bootstrap.judging import SystemClock, package_from_folder, study_folder
 from fhir_adapter.bootstrap.studies import publish
-from fhir_adapter.client import encode
+from fhir_adapter.errors import SettingInvalid
+from fhir_adapter.fhir.wire import encode
 from fhir_adapter.ports import Clock
-from fhir_adapter.sandbox import Habits, Interactions, Loaded, RunningSandbox, load, save
+from fhir_adapter.sandbox import Habits, Interactions, Loaded, RunningSandbox, generator, load, save
 from fhir_adapter.settings import Settings
 
 DEMO_AS_OF = "2026-11-22T07:40"
@@ -100,3 +101,12 @@ def sandbox(folder: Path | None, *, port: int, keep: Path | None) -> Generator[S
         finally:
             if keep is not None:
                 save(server.store, keep)
+
+
+def generate(n: int, folder: Path, *, seed: int) -> Iterator[int]:
+    """Synthetic patients as NDJSON; the number written so far after each."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise SettingInvalid(
+            "the folder for generated patients is not empty", remedy="Name a new one with --out."
+        )
+    return generator.write(n, folder, seed=seed)

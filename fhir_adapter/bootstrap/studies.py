@@ -11,7 +11,8 @@ from fhir_adapter import publishing
 from fhir_adapter.artifacts import mappings_dir
 from fhir_adapter.bootstrap.clients import record_client
 from fhir_adapter.bootstrap.judging import SystemClock
-from fhir_adapter.client import FhirClient, decode, encode
+from fhir_adapter.client import FhirClient
+from fhir_adapter.fhir.wire import decode, encode
 from fhir_adapter.ports import Clock, Need, Resource, StudyPackage
 from fhir_adapter.pull.doctor import Finding, ServerDoctor
 from fhir_adapter.pull.study import PublishReport, ServerStudies

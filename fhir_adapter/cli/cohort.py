@@ -1,4 +1,4 @@
-"""`cohort report`: completeness and data quality before a study goes live."""
+"""`cohort report`, before a study goes live; `cohort generate`, patients to try things out on."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from fhir_adapter.bootstrap import sites
 from fhir_adapter.cli import options
-from fhir_adapter.cli.running import plainly, print_json, settings, stdout
+from fhir_adapter.cli.running import plainly, print_json, progress, settings, stdout
 from fhir_adapter.cli.runs import Run, run
 from fhir_adapter.cli.tables import counts_table
 from fhir_adapter.present.report import CriterionCounts, report
 
-app: typer.Typer = typer.Typer(no_args_is_help=True, help="Reports over many records.")
+app: typer.Typer = typer.Typer(
+    no_args_is_help=True, help="Reports over many records, and synthetic ones."
+)
 
 
 @app.command("report")
@@ -77,3 +80,21 @@ def _print(
     if issues:
         quality = ", ".join(f"{code} {count}" for code, count in issues)
         console.print(f"Data quality (records that have it): {quality}")
+
+
+@app.command("generate")
+@plainly
+def generate_command(
+    patients: Annotated[int, typer.Argument(help="How many patients.", min=1)],
+    *,
+    out: Annotated[Path, typer.Option(help="New folder for the NDJSON files.")] = Path("generated"),
+    seed: Annotated[int, typer.Option(help="The same seed gives the same patients.")] = 1,
+    quiet: options.Quiet = False,
+) -> None:
+    """Write plausible synthetic patients: healthy, chronic liver disease, ACLF, COVID-like."""
+    written = sites.generate(patients, out, seed=seed)
+    for _ in progress(written, text="writing", total=patients, quiet=quiet):
+        pass
+    console = stdout()
+    console.print(f"{patients} patients in {escape(str(out))}")
+    console.print(f"Try: fhir-adapter screen {escape(str(out))} --as-of {sites.DEMO_AS_OF}")

@@ -8,12 +8,10 @@ from fhir_adapter.client.fhir_client import FhirClient, Saved
 from fhir_adapter.client.outcomes import Issue, status_of, why_not_of
 from fhir_adapter.client.paging import Found, Page
 from fhir_adapter.client.retry import RetryBudget
-from fhir_adapter.client.transport import LEAKY_LOGGERS, Timeouts
+from fhir_adapter.client.transport import Timeouts
 from fhir_adapter.client.urls import Params, escaped
-from fhir_adapter.client.wire import as_array, as_object, decode, encode
 
 __all__ = [
-    "LEAKY_LOGGERS",
     "Auth",
     "BasicAuth",
     "BearerAuth",
@@ -27,10 +25,6 @@ __all__ = [
     "Saved",
     "Timeouts",
     "TypeCapability",
-    "as_array",
-    "as_object",
-    "decode",
-    "encode",
     "escaped",
     "status_of",
     "why_not_of",

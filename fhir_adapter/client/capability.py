@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_adapter.client.wire import as_array, as_object
 from fhir_adapter.errors import NotFhir
+from fhir_adapter.fhir.wire import as_array, as_object
 from fhir_adapter.ports import Resource
 
 _R4 = re.compile(r"4\.[0-3]\.\d+")

@@ -15,8 +15,8 @@ from fhir_adapter.client.paging import Found, Page, Walk, found_of
 from fhir_adapter.client.retry import RetryBudget
 from fhir_adapter.client.transport import Answer, Asked, Repeat, Timeouts, Transport
 from fhir_adapter.client.urls import Params, base_of, query, segment
-from fhir_adapter.client.wire import as_object, decode, encode
 from fhir_adapter.errors import InternalFault, NotFhir
+from fhir_adapter.fhir.wire import as_object, decode, encode
 from fhir_adapter.ports import Resource
 
 _JSON = "application/fhir+json"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from fhir_adapter.client.wire import as_array, as_object
 from fhir_adapter.errors import (
     AdapterError,
     NotFhir,
@@ -17,6 +16,7 @@ from fhir_adapter.errors import (
     ServerUnreachable,
     WriteConflict,
 )
+from fhir_adapter.fhir.wire import as_array, as_object
 from fhir_adapter.ports import Resource
 
 _SEVERITIES = frozenset({"fatal", "error", "warning", "information"})

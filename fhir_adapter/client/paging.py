@@ -8,8 +8,8 @@ from typing import Any
 
 from fhir_adapter.client.outcomes import Issue, issues_of, status_of, why_not_of
 from fhir_adapter.client.urls import Params, names_in, plain, resolved, same_origin
-from fhir_adapter.client.wire import as_array, as_object
 from fhir_adapter.errors import ServerFault
+from fhir_adapter.fhir.wire import as_array, as_object
 from fhir_adapter.ports import Resource
 
 RESULT_PARAMS = frozenset(

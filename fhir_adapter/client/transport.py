@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -16,8 +17,9 @@ from fhir_adapter.client.retry import RetryBudget, retry_after
 from fhir_adapter.client.urls import same_origin
 from fhir_adapter.errors import AdapterError, NotFhir, ServerBroken, ServerUnreachable
 
-LEAKY_LOGGERS = ("urllib3", "requests")
-"""Loggers of other packages that print whole URLs: bootstrap keeps them at ERROR."""
+_LEAKY_LOGGERS = ("urllib3.connectionpool", "urllib3.connection", "requests")
+for _name in _LEAKY_LOGGERS:  # they print whole URLs, patients' ids included, below ERROR
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

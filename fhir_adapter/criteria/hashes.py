@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -30,13 +30,21 @@ def criterion_hash(
 
 
 def study_hash(
-    study: Study, code_sets: Sequence[CodeSet], calculators: Sequence[Calculator]
+    study: Study,
+    code_sets: Sequence[CodeSet],
+    calculators: Sequence[Calculator],
+    *,
+    known: Mapping[str, str] | None = None,
 ) -> str:
     """Hash of all that decides an outcome: criteria in order, gates, settings, pairs, pointers.
 
     Of the questions only the ids and how long an answer holds; titles and texts do not count.
+    ``known`` are the criterion hashes by id, where they have been worked out already.
     """
-    criteria = [(c.id, criterion_hash(c, study, code_sets, calculators)) for c in study.criteria]
+    hashes = known or {
+        c.id: criterion_hash(c, study, code_sets, calculators) for c in study.criteria
+    }
+    criteria = [(c.id, hashes[c.id]) for c in study.criteria]
     gates = [(c.id, c.gate) for c in study.criteria]
     questions = [(question.id, question.valid_for) for question in study.questions]
     rest = (study.pointers, study.pairs)

@@ -34,9 +34,9 @@ def needs(package: StudyPackage) -> tuple[Need, ...]:
     return needs_of(package.study)
 
 
-def hash_of(package: StudyPackage) -> str:
-    """study_hash."""
-    return study_hash(package.study, package.code_sets, package.calculators)
+def hash_of(package: StudyPackage, known: Mapping[str, str] | None = None) -> str:
+    """study_hash; ``known`` are the criterion hashes, where somebody has them."""
+    return study_hash(package.study, package.code_sets, package.calculators, known=known)
 
 
 def criterion_hashes(package: StudyPackage) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 import msgspec
@@ -168,11 +169,16 @@ def reach(node: object, anchors: Sequence[Anchor], calculators: Sequence[Calcula
 def _grown(found: Names, anchors: Sequence[Anchor], calculators: Sequence[Calculator]) -> Names:
     for anchor in anchors:
         if anchor.name in found.anchors:
-            found = found.with_(used_names(anchor))
+            found = found.with_(_anchor_names(anchor))
     for calculator in calculators:
         if calculator.name in found.calculators:
             found = found.with_(Names(value_sets=coded_sets(calculator)))
     return found
+
+
+@lru_cache(maxsize=64)
+def _anchor_names(anchor: Anchor) -> Names:
+    return used_names(anchor)
 
 
 def coded_sets(calculator: Calculator) -> frozenset[str]:

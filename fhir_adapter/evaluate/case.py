@@ -16,6 +16,7 @@ Membership = Callable[[str], tuple[str, ...]]
 
 _PRECISE = 60_000_000
 _NONE: list[Fact] = []
+_SPEAKS = frozenset((Kind.SERVICE_REQUEST, Kind.DOCUMENT))
 _TYPED_IN = (
     Kind.OBSERVATION,
     Kind.REPORT,
@@ -70,6 +71,8 @@ class Case:
     """Kinds of which the record states that there is nothing at all."""
     aside: dict[tuple[Kind, str], list[Fact]] = field(default_factory=dict)
     """Ignored facts and facts about another person: they decide nothing, and are listed."""
+    plain: bool = False
+    """Nothing here speaks about silence: no orders, documents, denials or facts laid aside."""
     memo: dict[object, object] = field(default_factory=dict)
     """Anchors, windows and policies already worked out for this case."""
 
@@ -119,6 +122,7 @@ def build(
     for fact in record.facts:
         if _is_aside(fact) and _began(fact, as_of):
             _lay_aside(case, fact)
+    case.plain = not (case.denied or case.aside or _SPEAKS.intersection(case.by_kind))
     return case
 
 

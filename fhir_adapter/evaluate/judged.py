@@ -44,6 +44,8 @@ def unknown(reason: Reason, *evidence: Evidence) -> Judged:
 
 def shown(facts: Sequence[Fact], why: str = "") -> tuple[Evidence, ...]:
     """At most three facts, newest first; the order is for display and never decides."""
+    if len(facts) == 1:
+        return (Evidence(facts[0], why),)
     ordered = sorted(facts, key=lambda fact: (-fact.start_lo, fact.source))
     return tuple(Evidence(fact, why) for fact in ordered[:SHOWN])
 
@@ -75,7 +77,7 @@ def at_least(n: int, parts: Sequence[Judged]) -> Judged:
     firm = sum(1 for part in keep if not part.assumed)
     needed = n if truth is Truth.TRUE else len(parts) - n + 1
     assumed = truth is not Truth.UNKNOWN and firm < needed
-    return msgspec.structs.replace(_merged(truth, keep), assumed=assumed)
+    return _merged(truth, keep, assumed=assumed)
 
 
 def negated(part: Judged) -> Judged:
@@ -85,20 +87,22 @@ def negated(part: Judged) -> Judged:
 
 def _combined(truth: Truth, parts: Sequence[Judged], *, decisive: Truth) -> Judged:
     keep = [part for part in parts if part.truth is truth]
-    merged = _merged(truth, keep)
     if truth is Truth.UNKNOWN:
-        return merged
+        return _merged(truth, keep, assumed=False)
     rests = all if truth is decisive else any
-    return msgspec.structs.replace(merged, assumed=rests([part.assumed for part in keep]))
+    return _merged(truth, keep, assumed=rests([part.assumed for part in keep]))
 
 
-def _merged(truth: Truth, keep: Sequence[Judged]) -> Judged:
+def _merged(truth: Truth, keep: Sequence[Judged], *, assumed: bool) -> Judged:
+    if len(keep) == 1 and keep[0].assumed is assumed and truth is not Truth.FALSE:
+        return keep[0]
     opens = tuple(dict.fromkeys(item for part in keep for item in part.opens))
     ends = [part.until for part in keep]
     return Judged(
         truth,
         evidence=tuple(item for part in keep for item in part.evidence),
         opens=opens,
+        assumed=assumed,
         until=_last_end(ends) if truth is Truth.TRUE else None,
         left_out=sum(part.left_out for part in keep),
     )

@@ -7,11 +7,12 @@ no disk: as_of is an argument.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
 import msgspec
+from msgspec.structs import replace
 
 from fhir_adapter.evaluate import case as cases
 from fhir_adapter.evaluate import judged

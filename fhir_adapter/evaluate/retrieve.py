@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from fhir_adapter.evaluate.case import Case
 from fhir_adapter.evaluate.judged import FALSE, SHOWN, Judged, any_of, shown, unknown
 from fhir_adapter.evaluate.values import Test
@@ -38,16 +40,14 @@ KNOWN_DAYS = 30
 _PERSONS_WORD = (Kind.ANSWER, Kind.ENTERED)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, gc=False):
     """One fact of a retrieve and how surely it lies in the window."""
 
     fact: Fact
     sure: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Members:
+class Members(msgspec.Struct, frozen=True, gc=False):
     """The facts of a retrieve after its tests."""
 
     sure: tuple[Fact, ...] = ()
@@ -66,6 +66,8 @@ class Members:
 
 
 _NOBODY = Members()
+_NOT_MAPPED = unknown(Reason.CODE_NOT_MAPPED)
+_NEVER = unknown(Reason.NEVER_RECORDED)
 _NO_SYSTEMS: frozenset[str] = frozenset()
 
 
@@ -105,6 +107,7 @@ class Retrieve:
         self._keys = tuple((kind, events.codes) for kind in events.kind)
         self._kinds = frozenset(events.kind) - frozenset(_PERSONS_WORD)
         self._tests = (*_status_tests(events), *tests)
+        self._assumption = Judged(Truth.FALSE, assumed=events.if_absent is None)
 
     def every(self, case: Case) -> list[Fact]:
         """Facts of the kinds and codes, whatever the window."""
@@ -249,6 +252,25 @@ class Retrieve:
                 return Reason.NOT_RETRIEVED
         return None
 
+    def silent(self, case: Case) -> Judged | None:
+        """``absent``, where there is no such fact at all and nothing speaks about silence.
+
+        The usual answer, by the shortest way; None where the long way must be gone.
+        """
+        if not case.plain or self.also is not None or not self._kinds <= case.whole:
+            return None
+        for key in self._keys:
+            if case.facts(*key):
+                return None
+        if self._not_mapped(case):
+            return _NOT_MAPPED
+        return self._assumption if self._is_assumed(case) else _NEVER
+
+    def _is_assumed(self, case: Case) -> bool:
+        return self.policy == "assume-absent" or (
+            self.policy == "assume-absent-if-known-here" and known_here(case, self.absence)
+        )
+
     def absent(self, case: Case, value: Fact | None = None) -> Judged:
         """What it means that the record holds no such fact in the window."""
         own = self._absent(case, value)
@@ -261,9 +283,7 @@ class Retrieve:
         if reason is not Reason.NEVER_RECORDED:
             return unknown(reason)
         aside = self._aside(case)
-        if self.policy == "assume-absent" or (
-            self.policy == "assume-absent-if-known-here" and known_here(case, self.absence)
-        ):
+        if self._is_assumed(case):
             return Judged(Truth.FALSE, evidence=aside, assumed=self.events.if_absent is None)
         return unknown(reason, *aside)
 
@@ -362,6 +382,9 @@ def any_member(retrieve: Retrieve) -> Callable[[Case], Judged]:
     """Node ``any``."""
 
     def judge(case: Case) -> Judged:
+        silent = retrieve.silent(case)
+        if silent is not None:
+            return silent
         members = retrieve.members(case)
         if members.sure:
             return _true(retrieve, case, members)

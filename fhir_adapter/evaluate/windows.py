@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+import msgspec
+
 from fhir_adapter.evaluate.case import Case, last_end, last_start
 from fhir_adapter.model.criterion import ADMISSION, AS_OF, VALUE, Window
 from fhir_adapter.model.dates import (
@@ -93,8 +95,7 @@ class Edge:
         return self.offset is not None and not self.offset.is_hours
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(msgspec.Struct, frozen=True, gc=False):
     """Where an edge lies: between lo and hi, as instants or as local dates."""
 
     lo: int
@@ -102,8 +103,7 @@ class Position:
     by_date: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(msgspec.Struct, frozen=True, gc=False):
     """A window for one case: two positions, or the reason why it has none."""
 
     match: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from fhir_adapter.facts.quantities import Quantities
 from fhir_adapter.fhir.dates import DateReader
 from fhir_adapter.fhir.reading import part, parts, reference, text
@@ -37,8 +39,7 @@ class Context:
     birth: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class When:
+class When(msgspec.Struct, frozen=True, gc=False):
     """When a fact starts and ends, from which element, and since when it can have been known."""
 
     start: Span = ANY_TIME
@@ -163,7 +164,7 @@ def make(
         known_from=when.known,
         standing=judged.standing,
         standing_reason=judged.reason,
-        issues=tuple(dict.fromkeys(issues)),
+        issues=tuple(dict.fromkeys(issues)) if issues else (),
         **{**fields, **more},
     )
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from fhir_adapter.fhir.reading import part, parts, text
 from fhir_adapter.model.code import Code, key_of
@@ -33,8 +35,7 @@ _WORDS = {
 _IN_TEXT = re.compile(r"^(<=|>=|<|>)?\s*(\d+(?:\.\d+)?)(?:\s*-\s*(\d+(?:\.\d+)?))?\s*(\S.*)?$")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class Measured(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One value: canonical and reported interval, the text as sent, and what is wrong with it."""
 
     lo: Decimal | None = None

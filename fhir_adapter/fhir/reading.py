@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeGuard
 
 from fhir_adapter.model.code import Code
 from fhir_adapter.ports import Resource
 
 _NOTHING: Resource = {}
+_PLAIN = re.compile(r"[A-Za-z]+/[A-Za-z0-9.-]+").fullmatch
 
 
 def is_object(value: object) -> TypeGuard[Resource]:
@@ -79,6 +81,8 @@ def reference(value: Any) -> str:
     references and conditional ones stay as sent.
     """
     sent = text(part(value).get("reference"))
+    if _PLAIN(sent):
+        return sent
     if not sent or sent[0] == "#" or sent.startswith("urn:") or "?" in sent:
         return sent
     steps = sent.split("/_history/", 1)[0].rstrip("/").split("/")

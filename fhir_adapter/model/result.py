@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 import msgspec
@@ -46,8 +45,7 @@ class Open(msgspec.Struct, frozen=True, gc=False):
     """The question that would settle it, where the tree names one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CriterionResult:
+class CriterionResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One criterion for one patient at one as_of."""
 
     criterion: str

@@ -22,7 +22,7 @@ class Truth(Enum):
     FALSE = "false"
     UNKNOWN = "unknown"
 
-    if not TYPE_CHECKING:
+    if not TYPE_CHECKING:  # pragma: no branch
         __hash__ = object.__hash__  # members are singletons; Enum's own hash runs in Python
 
     def __bool__(self) -> NoReturn:

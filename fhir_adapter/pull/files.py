@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from fhir_adapter.client import decode
 from fhir_adapter.errors import RecordFault
+from fhir_adapter.fhir.wire import decode
 from fhir_adapter.ports import Resource
 
 _LINES = (".ndjson", ".jsonl")

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fhir_adapter.client import as_array, as_object
 from fhir_adapter.errors import PatientNotFound
+from fhir_adapter.fhir.wire import as_array, as_object
 from fhir_adapter.ports import Need, Pulled, PulledType, Resource
 from fhir_adapter.pull.merges import Edge, Merge, edges_of, follow
 from fhir_adapter.pull.references import (

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_adapter.client import as_array, as_object
+from fhir_adapter.fhir.wire import as_array, as_object
 from fhir_adapter.ports import Resource
 
 _LITERAL = re.compile(

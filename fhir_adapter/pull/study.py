@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_adapter.client import FhirClient, Found, Saved, as_array, as_object, escaped
+from fhir_adapter.client import FhirClient, Found, Saved, escaped
 from fhir_adapter.errors import ServerBroken, ServerFault, StudyInvalid, StudyNotFound
+from fhir_adapter.fhir.wire import as_array, as_object
 from fhir_adapter.ports import Resource
 from fhir_adapter.pull.references import dicts, key_of, rewritten, target_of
 

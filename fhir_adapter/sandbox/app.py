@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from fastapi import Depends, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from fhir_adapter.client import encode
+from fhir_adapter.fhir.wire import encode
 from fhir_adapter.ports import Resource
 from fhir_adapter.sandbox.interactions import Answer, Interactions
 from fhir_adapter.sandbox.refusal import Refusal

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from fhir_adapter.client import decode
 from fhir_adapter.fhir.reading import is_array, is_object
+from fhir_adapter.fhir.wire import decode
 from fhir_adapter.ports import Resource
 from fhir_adapter.sandbox.capability import capability
 from fhir_adapter.sandbox.habits import TIDY, Habits

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fhir_adapter.client import decode, encode
 from fhir_adapter.errors import RecordFault
 from fhir_adapter.fhir.reading import is_object
+from fhir_adapter.fhir.wire import decode, encode
 from fhir_adapter.ports import Resource
 from fhir_adapter.sandbox.store import Store
 

@@ -307,3 +307,11 @@ def test_a_mistake_of_ours_is_five_and_quotes_nothing(monkeypatch: pytest.Monkey
     assert ran.status == 5
     assert "Canary" not in ran.flat
     assert "report" in ran.flat
+
+
+def test_basic_credentials_need_a_password() -> None:
+    secret = {"FHIR_ADAPTER_RECORD_TOKEN": "basic:only-a-user"}
+    ran = run("screen", "--server", "http://127.0.0.1:9", **secret)
+    assert ran.status == 2
+    assert "basic:USER:PASSWORD" in ran.flat
+    assert "only-a-user" not in ran.flat

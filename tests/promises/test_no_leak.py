@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from fhir_adapter.sandbox import load
+
 from cli.cli_for_tests import AS_OF, run, sandbox
 from story.cohort_for_tests import COHORT
 
-NAME, ID, DATE, VALUE = "Zanzibarius", "canary-4711", "1961-03-17", "731.25"
-CANARIES = (NAME, ID, DATE, VALUE, "19610317")
+NAME, ID, DATE, VALUE = "Zanzibarius", "canary-4711", "1981-03-17", "731.25"
+CANARIES = (NAME, ID, DATE, VALUE, "19810317")
 
 
 def canary() -> str:
@@ -29,7 +31,7 @@ def canary() -> str:
             "resource": {
                 "resourceType": "Observation", "id": f"{ID}.x", "status": "final",
                 "subject": {"reference": f"Patient/{ID}"},
-                "code": {"coding": [{"system": "http://loinc.org", "code": "1975-2"}]},
+                "code": {"coding": [{"system": "http://loinc.org", "code": "1988-5"}]},
                 "effectiveDateTime": "2026-11-21T06:00:00+08:00",
                 "valueQuantity": {"value": VALUE, "unit": NAME},
             }
@@ -56,8 +58,6 @@ def test_no_canary_comes_out_of_logs_errors_or_file_names(
     key = {"FHIR_ADAPTER_SITE_KEY": "k"}
     said: list[str] = []
     with sandbox(patients=("nobody",)) as server:
-        from fhir_adapter.sandbox import load
-
         load(server._interactions.store, tmp_path / "records.json")
         base = ("--server", server.base_url, "--as-of", AS_OF, "--log-json")
         written = run("screen", *base, "--write", "--json", **key)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from fhir_adapter.errors import PatientNotFound
+from fhir_adapter.errors import InternalFault, PatientNotFound
 from fhir_adapter.evaluate import record as evaluated
 from fhir_adapter.model.decision import Outcome
 from fhir_adapter.model.fact import Fact, Kind
@@ -19,6 +19,7 @@ from fhir_adapter.screening import (
     moment_of,
     screen_everyone,
     screen_facts,
+    with_answers,
 )
 
 from facts_for_tests import AS_OF, bilirubin, born, fact, record
@@ -69,8 +70,6 @@ def test_an_answer_given_to_us_counts_like_one_of_the_record() -> None:
     hearing = replace(own, answers=Told(told))
     source_record = record(born("1980-05-01"))
     deaf = screen_facts(own, source_record, AS_OF)
-    from fhir_adapter.screening import with_answers
-
     heard = screen_facts(hearing, with_answers(hearing, source_record), AS_OF)
     assert deaf.decision is not None
     assert heard.decision is not None
@@ -109,8 +108,6 @@ def test_a_mistake_of_ours_is_named_without_a_value(monkeypatch: pytest.MonkeyPa
         raise ValueError("Canary")
 
     monkeypatch.setattr("fhir_adapter.screening.judge", fail)
-    from fhir_adapter.errors import InternalFault
-
     with pytest.raises(InternalFault) as caught:
         screen_facts(own, record(born("1980-05-01")), AS_OF)
     assert "Canary" not in str(caught.value)

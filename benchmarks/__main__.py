@@ -1,0 +1,22 @@
+"""`python -m benchmarks [name ...]`: all benchmarks, or the named ones."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import record_lane
+from benchmarks.measure import machine
+
+ALL = {"record-lane": record_lane.main}
+
+
+def main() -> None:
+    """Print one table after another."""
+    names = sys.argv[1:] or list(ALL)
+    print(machine(), end="\n\n")
+    for name in names:
+        print(ALL[name](), end="\n\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
