@@ -36,7 +36,7 @@ check: $(STAMP) ## format, lint, types, imports, words
 	$(BIN)/basedpyright --level error
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) PATH=$(CURDIR)/$(BIN):$$PATH PYTHONPATH=. basedpyright --verifytypes fhir_adapter --ignoreexternal
 	$(BIN)/lint-imports
-	$(BIN)/codespell fhir_adapter tests docs mappings README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md
+	$(BIN)/codespell --skip "*.min.js" fhir_adapter tests docs mappings README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md
 
 format: $(STAMP) ## format and mend what can be mended
 	$(BIN)/ruff format .

@@ -11,8 +11,8 @@ from typing import Any
 
 from benchmarks.measure import Figure, table, timed
 from fhir_adapter import load_study
-from fhir_adapter.client import decode, encode
 from fhir_adapter.evaluate.record import judge
+from fhir_adapter.fhir.wire import decode, encode
 from fhir_adapter.pull.folder import BundleRecord
 from fhir_adapter.sandbox import generator
 from fhir_adapter.screening import screen_facts, screen_pulled

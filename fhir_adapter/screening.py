@@ -6,11 +6,12 @@ written here and nothing is fetched: the record comes through a port, as_of is a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from fhir_adapter.decide import decide, standing_of, stops_of
 from fhir_adapter.errors import AdapterError, InternalFault
+from fhir_adapter.evaluate.many import ManyStudies
 from fhir_adapter.evaluate.record import CompiledStudy, JudgedStudy, judge
 from fhir_adapter.model.code import key_of
 from fhir_adapter.model.dates import DATE_LATEST, EARLIEST, start_of
@@ -136,6 +137,17 @@ def screen_facts(screener: Screener, record: PatientRecord, as_of: AsOf) -> Scre
         judged=judged,
         worked_on=bool(standing.statuses),
     )
+
+
+def alertable(
+    many: ManyStudies, screeners: Sequence[Screener], record: PatientRecord, as_of: AsOf
+) -> list[bool]:
+    """Study by study, whether judging the rest could lead to an alert: every gate fits.
+
+    Stops are not looked at. ``many`` are the compiled studies of the screeners, in their order.
+    """
+    moment = moment_of(screeners[0], record, as_of)
+    return many.gates_fit(record, moment, [one.own_studies for one in screeners])
 
 
 def _judge(screener: Screener, record: PatientRecord, as_of: int) -> JudgedStudy:

@@ -40,6 +40,9 @@ class Settings:
         "", "Secret that keys ResearchSubject identifiers (environment or @file)."
     )
     ledger: str = _setting(".fhir-adapter/ledger.sqlite", "SQLite file of decisions and writes.")
+    tokens: str = _setting("", "TOML file of the service's people and programs and their roles.")
+    clients: str = _setting("", "TOML file of the EHRs that may call the service's CDS hook.")
+    public_url: str = _setting("", "Address at which others reach the service, without path.")
     device: str = _setting("fhir-adapter", "Identifier of this installation (Device.identifier).")
 
 

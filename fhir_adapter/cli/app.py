@@ -11,7 +11,17 @@ from typer.main import get_command, get_group
 
 from fhir_adapter.version import __version__
 
-COMMANDS = ("demo", "screen", "explain", "worklist", "study", "cohort", "server", "settings")
+COMMANDS = (
+    "demo",
+    "screen",
+    "explain",
+    "worklist",
+    "serve",
+    "study",
+    "cohort",
+    "server",
+    "settings",
+)
 """Each is a file of that name beside this one, in the order of help."""
 GROUPS = ("study", "cohort", "server")
 """Those with commands of their own."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fhir_adapter import bootstrap
-from fhir_adapter.bootstrap.sites import demo_site
+from fhir_adapter.bootstrap.sites import DemoSite, demo_site
 from fhir_adapter.bootstrap.writing import writing, written_sentence
 from fhir_adapter.cli import tables
 from fhir_adapter.cli.running import log_to_stderr, plainly, stdout
@@ -29,6 +29,10 @@ def demo(
         Path, typer.Option(help="Folder in which the demo's server keeps its resources.")
     ] = Path(".fhir-adapter/demo"),
     fresh: Annotated[bool, typer.Option(help="Forget what earlier demos wrote.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Then serve the pages, the hook and a mock chart.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Port for --serve; 0 takes a free one.")] = 8080,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
     log_json: Annotated[bool, typer.Option("--log-json", help="Logs as JSON lines.")] = False,
 ) -> None:
@@ -56,9 +60,37 @@ def demo(
         if subject:
             console.print("The ResearchSubject of the patient above:")
             console.print_json(subject)
+        if serve:
+            _serve(site, port)
+            return
     console.print(
         "Next: `fhir-adapter explain 03-encephalopathy-without-grade "
         "mappings/studies/NCT05985863/cohort --as-of 2026-11-22T07:40`, or your own records: "
-        "`fhir-adapter screen FOLDER`, `fhir-adapter server doctor URL`.",
+        "`fhir-adapter screen FOLDER`, `fhir-adapter server doctor URL`.\n"
+        "To look at it in a browser: make demo SERVE=1 (or fhir-adapter demo --serve).",
         markup=False,
     )
+
+
+def _serve(site: DemoSite, port: int) -> None:
+    # only this way of running the demo waits for the service's libraries
+    from fhir_adapter.bootstrap.service import open_service  # noqa: PLC0415
+    from fhir_adapter.web import create_app  # noqa: PLC0415
+    from fhir_adapter.web.running import run_until_stopped  # noqa: PLC0415
+
+    console = stdout()
+    service = open_service(site.settings, as_of=site.as_of, unsigned_alerts=True)
+    study = service.benches[0].package.study.id
+    try:
+        run_until_stopped(
+            create_app(service, demo=True),
+            host="127.0.0.1",
+            port=port,
+            said=lambda url: console.print(
+                f"The worklist: {url}/worklist/{study}\nA mock chart that calls the hook: "
+                f"{url}/try-out\nThe API: {url}/openapi.json\nCtrl-C stops it.",
+                markup=False,
+            ),
+        )
+    finally:
+        service.close()

@@ -158,6 +158,9 @@ class Pairing:
         return None
 
     def _apart(self, case: Case, one: Members, two: Members) -> Judged:
+        for members in (one, two):
+            if not (members.is_silent or members.sure or members.maybe):
+                return decided(Truth.FALSE, members.failed)  # recorded, and none of it a member
         silent = [
             retrieve.absent(case)
             for members, retrieve in ((one, self.first), (two, self.second))
@@ -167,7 +170,7 @@ class Pairing:
             # what is certainly not there cannot be paired, whatever the other one is
             return min(silent, key=lambda absent: (absent.truth is not Truth.FALSE, absent.assumed))
         facts = [fact for members in (one, two) for fact in (*members.sure, *members.failed)]
-        return decided(Truth.FALSE, facts, "too far apart" if one.sure and two.sure else "")
+        return decided(Truth.FALSE, facts, "too far apart")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

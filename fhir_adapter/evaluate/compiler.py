@@ -48,14 +48,14 @@ class Membership:
     """Which code sets hold a key; worked out once per distinct key, whatever the set's size."""
 
     def __init__(self, code_sets: dict[str, CodeSet]) -> None:
-        self._sets = code_sets
+        self.code_sets: dict[str, CodeSet] = code_sets
         self._known: dict[str, tuple[str, ...]] = {}
 
     def __call__(self, key: str) -> tuple[str, ...]:
         """Names of the sets that hold a key, in their order."""
         found = self._known.get(key)
         if found is None:
-            found = tuple(name for name, code_set in self._sets.items() if code_set.holds(key))
+            found = tuple(name for name, code_set in self.code_sets.items() if code_set.holds(key))
             self._known[key] = found
         return found
 

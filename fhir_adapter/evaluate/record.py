@@ -161,6 +161,13 @@ def judge(compiled: CompiledStudy, case: Case) -> JudgedStudy:
     )
 
 
+def gates_fit(compiled: CompiledStudy, case: Case) -> bool:
+    """Whether every gate fits or does not apply: all that an alert needs of most studies."""
+    fitting = (Effect.FITS, Effect.NOT_APPLICABLE)
+    gates = (line for line in compiled.lines if line.criterion.gate != "none")
+    return all(_result(line, case).effect in fitting for line in gates)
+
+
 def _wanted(pair: Pair, results: Mapping[str, CriterionResult]) -> bool:
     unsettled = (Effect.OPEN, Effect.AGAINST)
     return not pair.needs_open or any(results[c].effect in unsettled for c in pair.needs_open)

@@ -142,13 +142,11 @@ def make(
     meta = part(resource.get("meta"))
     judged, doubts = doubted(resource, worth)
     issues = (*when.issues, *doubts, *more.pop("issues", ()))
-    fields: dict[str, Any] = {
-        "source": source_of(resource),
-        "version": text(meta.get("versionId")),
-        "last_updated": text(meta.get("lastUpdated")),
-        "encounter": reference(resource.get("encounter")),
-        "status": text(resource.get("status")),
-    }
+    if "source" not in more:
+        more["source"] = source_of(resource)
+    if "encounter" not in more:
+        more["encounter"] = reference(resource.get("encounter"))
+    more.setdefault("status", text(resource.get("status")))
     return Fact(
         patient=patient,
         kind=kind,
@@ -165,7 +163,9 @@ def make(
         standing=judged.standing,
         standing_reason=judged.reason,
         issues=tuple(dict.fromkeys(issues)) if issues else (),
-        **{**fields, **more},
+        version=text(meta.get("versionId")),
+        last_updated=text(meta.get("lastUpdated")),
+        **more,
     )
 
 

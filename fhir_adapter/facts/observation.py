@@ -6,8 +6,9 @@ Sources: FHIR R4 Observation (status, value[x], component, focus, dataAbsentReas
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from fhir_adapter.facts.context import (
     COUNTS,
@@ -50,8 +51,7 @@ STATUS: dict[str, Worth] = {
 DATA_ABSENT = "data-absent"
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
+class _Sent(msgspec.Struct, frozen=True, gc=False):
     """What the root and its components share."""
 
     resource: Resource
@@ -97,6 +97,8 @@ def when_of(context: Context, resource: Resource) -> When:
 
 def _about_other(resource: Resource) -> bool:
     """focus on somebody or something else than the subject, or another's specimen (R4: focus)."""
+    if "focus" not in resource and "specimen" not in resource:
+        return False
     subject = reference(resource.get("subject"))
     focus = [reference(item) for item in parts(resource.get("focus"))]
     if any(target and target != subject for target in focus):

@@ -21,12 +21,16 @@ def decode(data: bytes) -> Resource | None:
     >>> decode(b'{"resourceType": "Basic", "value": 1.50}')
     {'resourceType': 'Basic', 'value': Decimal('1.50')}
     """
+    resource = as_object(decode_any(data))
+    return resource if isinstance(resource.get("resourceType"), str) else None
+
+
+def decode_any(data: bytes) -> object:
+    """Any JSON value with exact decimals; None for null and for bytes that are not JSON."""
     try:
-        found = _DECODER.decode(data.removeprefix(_BYTE_ORDER_MARK))
+        return _DECODER.decode(data.removeprefix(_BYTE_ORDER_MARK))
     except (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError, RecursionError):
         return None
-    resource = as_object(found)
-    return resource if isinstance(resource.get("resourceType"), str) else None
 
 
 def encode(resource: Resource) -> bytes:

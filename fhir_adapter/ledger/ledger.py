@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Table, func, select
 from sqlalchemy.dialects.sqlite import insert
 
+from fhir_adapter.ledger.alerts import AlertLedger
 from fhir_adapter.ledger.database import open_engine, transaction
 from fhir_adapter.ledger.given import answer_fact, fact_of, row_of
 from fhir_adapter.ledger.rows import LedgerCounts, StoredDecision, StoredSubject, SubjectState
@@ -44,6 +45,7 @@ class Ledger:
     def __init__(self, url: str, clock: Clock) -> None:
         self._clock = clock
         self._engine = open_engine(url)
+        self.alerts: AlertLedger = AlertLedger(self._engine, clock)
 
     def close(self) -> None:
         """Close the file."""
@@ -159,6 +161,16 @@ class Ledger:
         """
         row = row_of(fact, study=study, who=who, role=role, document=document, given_at=self._now())
         return self._add(ANSWERS, row)
+
+    def studies_answered(self, patients: Iterable[str]) -> frozenset[str]:
+        """Studies in which anybody answered anything about these ids of one patient."""
+        wanted = select(ANSWERS.c.study).distinct()
+        with self._transaction() as connection:
+            return frozenset(
+                found
+                for some in _chunks(patients)
+                for found in connection.scalars(wanted.where(ANSWERS.c.patient.in_(some)))
+            )
 
     def answers_of(self, study: str, patients: Iterable[str]) -> tuple[Fact, ...]:
         """All facts given by people about these ids of one patient, oldest first."""

@@ -47,6 +47,33 @@ class StoredSubject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCard:
+    """An alert that a person was shown."""
+
+    card: str
+    study: str
+    patient: str
+    encounter: str
+    who: str
+    fingerprint: str
+    """alert_fingerprint of the decision behind it."""
+    shown_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDismissal:
+    """A card that somebody put away, and why."""
+
+    card: str
+    study: str
+    patient: str
+    who: str
+    fingerprint: str
+    reason: str
+    dismissed_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerCounts:
     """How much is in the ledger; counts only."""
 

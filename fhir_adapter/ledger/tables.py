@@ -18,7 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-LEDGER_SCHEMA = 1
+LEDGER_SCHEMA = 2
 """Number of the newest migration; a ledger with a higher one is refused by name."""
 
 METADATA = MetaData()
@@ -110,3 +110,40 @@ AUDIT = Table(
     Column("purpose", String, nullable=False),
     Index("audit_of_patient", "patient"),
 )
+
+CARDS = Table(
+    "cards",
+    METADATA,
+    Column("card", String, primary_key=True),
+    Column("study", String, nullable=False),
+    Column("patient", String, nullable=False),
+    Column("encounter", String, nullable=False),
+    Column("who", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("shown_at", BigInteger, nullable=False),
+    Index("cards_of_patient", "study", "patient"),
+)
+"""Alerts that a person was shown; ``card`` is the id by which feedback names one."""
+
+DISMISSALS = Table(
+    "dismissals",
+    METADATA,
+    Column("card", String, primary_key=True),
+    Column("study", String, nullable=False),
+    Column("patient", String, nullable=False),
+    Column("who", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("dismissed_at", BigInteger, nullable=False),
+    Index("dismissals_of_patient", "study", "patient"),
+)
+"""One per card: feedback that comes twice changes nothing."""
+
+USED_TOKENS = Table(
+    "used_tokens",
+    METADATA,
+    Column("issuer", String, primary_key=True),
+    Column("token", String, primary_key=True),
+    Column("expires_at", BigInteger, nullable=False),
+)
+"""Tokens that were presented once, kept until they expire: workers share it, restarts too."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
 from zoneinfo import ZoneInfo
@@ -74,6 +75,28 @@ def criterion_rows(decision: Decision, study: Study, zone: ZoneInfo) -> tuple[Cr
     questions = {question.id: question for question in study.questions}
     return tuple(
         _row(result, criteria[result.criterion], questions, zone) for result in decision.results
+    )
+
+
+def without_identifiers(rows: Sequence[CriterionRow]) -> tuple[CriterionRow, ...]:
+    """The same rows for somebody who may not know who it is: no ids, no birth date.
+
+    A reference keeps its resource type; the sentence that may hold a birth date is left out.
+    """
+    return tuple(
+        replace(row, say="", evidence=tuple(_hidden(item) for item in row.evidence)) for row in rows
+    )
+
+
+def _hidden(item: EvidenceRow) -> EvidenceRow:
+    kind = item.reference.split("/", 1)[0]
+    is_person = kind == "Patient"
+    return replace(
+        item,
+        reference=kind,
+        label=item.label or kind,
+        date="" if is_person else item.date,
+        value="" if is_person else item.value,
     )
 
 

@@ -26,7 +26,7 @@ def _because(decision: Decision) -> str:
         case Outcome.NEEDS_DATA:
             return _counted(checks_before_contact(decision))
         case Outcome.CANDIDATE:
-            return f"{len(decision.checks)} questions left for people"
+            return _left_for_people(len(decision.checks))
         case Outcome.NOT_NOW:  # exhaustive
             return _returns(decision)
 
@@ -35,6 +35,12 @@ def _returns(decision: Decision) -> str:
     if decision.until is not None:
         return f"until {iso(decision.until)}"
     return f"watching {', '.join(decision.watching)}"
+
+
+def _left_for_people(checks: int) -> str:
+    if checks == 0:
+        return "nothing left to ask"
+    return "1 question left for people" if checks == 1 else f"{checks} questions left for people"
 
 
 def _counted(checks: int) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_adapter.errors import PatientNotFound
+from fhir_adapter.fhir.reading import text
 from fhir_adapter.fhir.wire import as_array, as_object
 from fhir_adapter.ports import Need, Pulled, PulledType, Resource
 from fhir_adapter.pull.merges import Edge, Merge, edges_of, follow
@@ -75,6 +76,9 @@ class Index:
 
     def add(self, resource: Resource) -> frozenset[str]:
         """Take one resource, or all of a Bundle; gives the resource types seen."""
+        if not _is_typed(resource):
+            self.issues["no-type"] += 1
+            return frozenset()
         if resource["resourceType"] == "Bundle":
             return self._add_bundle(resource)
         self._types.add(resource["resourceType"])
@@ -155,7 +159,7 @@ class Index:
         return (*sorted(self.issues), *merge.issues, *sorted(lost))
 
     def _add_bundle(self, bundle: Resource) -> frozenset[str]:
-        kind = bundle.get("type")
+        kind = text(bundle.get("type"))
         resources = self._entries(bundle)
         owners = {one for r in resources for one in self._place(r)}
         if kind in _WHOLE_BUNDLES:

@@ -45,6 +45,7 @@ class ServerRecords:
         *,
         categories: Mapping[str, tuple[str, ...]] | None = None,
         page_size: int = 500,
+        capability_of: ServerRecords | None = None,
     ) -> None:
         self.client = client
         self.page_size = page_size
@@ -52,6 +53,9 @@ class ServerRecords:
         self._categories = dict(categories or {})
         self._capability: Capability | None = None
         self._capability_asked = False
+        if capability_of is not None:  # another run over the same server asked already
+            self._capability = capability_of.capability()
+            self._capability_asked = True
 
     def patients(self) -> Iterator[str]:
         """Ids of all patients, sorted; ServerBroken when the list is not whole."""

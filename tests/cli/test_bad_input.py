@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from fhir_adapter.artifacts import mappings_dir
+from fhir_adapter.client import FhirClient
 
 from cli.cli_for_tests import AS_OF, ONE, run, sandbox
 from story.cohort_for_tests import COHORT
@@ -92,7 +93,9 @@ def test_a_server_that_fails_is_named_with_a_remedy_and_without_its_words(name: 
         assert doctor.status in (1, 3)
 
 
-def test_a_server_that_is_not_there_is_said_so() -> None:
+def test_a_server_that_is_not_there_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = FhirClient.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "sleep", lambda _: None)  # type: ignore[arg-type]
     with answering(200, b"") as url:
         gone = url
     for command in (("screen", "--server", gone), ("explain", ONE, "--server", gone),

@@ -110,15 +110,6 @@ def test_settings_say_where_each_value_comes_from(tmp_path: Path) -> None:
     assert "(not set)" in run("settings").out
 
 
-def test_the_demo_writes_once() -> None:
-    first = run("demo", "--quiet")
-    assert first.status == 0
-    assert "28 created" in first.flat
-    assert '"status": "candidate"' in first.out
-    second = run("demo", "--quiet", "--log-json")
-    assert "Written: nothing; all stands already" in second.flat
-
-
 def test_a_server_is_screened_dry_then_written_then_left_alone() -> None:
     few = ("42-all-answered", "09-no-pregnancy-test", ONE)
     with sandbox(patients=few) as server:

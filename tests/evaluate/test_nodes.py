@@ -884,3 +884,10 @@ def test_child_pugh_over_all_completions_is_the_sum_of_its_ranges(name: str) -> 
         ]
         made = total(found, given)
         assert (made.lo, made.hi) == (min(completions), max(completions))
+
+
+def test_a_pair_is_false_where_one_side_is_recorded_and_none_of_it_a_member() -> None:
+    """Found by a property: the other side's silence made it unknown, less data made it false."""
+    low = of(LABS, value=tree.ValueTest(less_than=("5 mg/dL",)))
+    node = tree.Paired(first=SICK, second=low, within="7 days")
+    assert judged(node, marker("6", "2026-11-20")) == (F, None)

@@ -210,3 +210,10 @@ def test_an_answer_may_carry_the_time_at_which_it_was_given(ledger: Ledger) -> N
     )
     (fact,) = ledger.answers_of("aclf", ["p1"])
     assert fact.start_lo == instant(at)
+
+
+def test_the_studies_in_which_anybody_answered_are_known_by_any_id(ledger: Ledger) -> None:
+    assert ledger.studies_answered(["p1"]) == frozenset()
+    assert _answer(ledger)
+    assert ledger.studies_answered(["p1", "old"]) == {"aclf"}
+    assert ledger.studies_answered(["p2"]) == frozenset()

@@ -30,7 +30,11 @@ def sessions() -> list[tuple[str, str, list[str]]]:
     return found
 
 
-@pytest.mark.parametrize(("page", "command", "output"), sessions(), ids=lambda part: str(part)[:60])
+DEMO = "fhir-adapter demo --fresh"
+OTHERS = [one for one in sessions() if one[1] != DEMO]
+
+
+@pytest.mark.parametrize(("page", "command", "output"), OTHERS, ids=lambda part: str(part)[:60])
 def test_a_console_block_is_what_the_command_prints(
     page: str, command: str, output: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,7 +43,11 @@ def test_a_console_block_is_what_the_command_prints(
     assert program == "fhir-adapter", page
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mappings").symlink_to(ROOT / "mappings")
-    printed = " ".join(run(*arguments).out.split())
+    hold(page, command, output, run(*arguments).out)
+
+
+def hold(page: str, command: str, output: list[str], out: str) -> None:
+    printed = " ".join(out.split())
     at = 0
     for line in output:
         wanted = " ".join(line.split()).removesuffix("...").strip()
@@ -47,6 +55,18 @@ def test_a_console_block_is_what_the_command_prints(
             place = printed.find(wanted, at)
             assert place >= 0, f"{page}: {wanted!r} is not printed by {command}"
             at = place + len(wanted)
+
+
+def test_the_demo_prints_what_the_readme_shows_and_writes_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((page, command, output),) = [one for one in sessions() if one[1] == DEMO]
+    monkeypatch.chdir(tmp_path)
+    first = run("demo", "--fresh")
+    assert first.status == 0
+    hold(page, command, output, first.out)
+    second = run("demo", "--quiet", "--log-json")
+    assert "Written: nothing; all stands already" in second.flat
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

@@ -1,0 +1,356 @@
+"""Wiring of the service: studies, the record server, the ledger, and a worklist kept in memory."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TooLate
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from fhir_adapter.alerting import Dismissal, Shown
+from fhir_adapter.bootstrap.clients import record_client
+from fhir_adapter.bootstrap.judging import Bench, SystemClock, bench, parse_as_of
+from fhir_adapter.client import FhirClient
+from fhir_adapter.criteria.names import canonical
+from fhir_adapter.errors import AdapterError, ServerUnreachable, StudyNotFound
+from fhir_adapter.evaluate.many import ManyStudies
+from fhir_adapter.fhir.reading import is_array, parts, text
+from fhir_adapter.ledger import Ledger, open_ledger
+from fhir_adapter.model.dates import instant
+from fhir_adapter.model.fact import PatientRecord
+from fhir_adapter.ports import Clock, Need, Pulled, Resource
+from fhir_adapter.present.worklist import Worklist
+from fhir_adapter.present.worklist import worklist as worklist_of
+from fhir_adapter.pull.folder import BundleRecord
+from fhir_adapter.pull.prefetch import PrefetchRecord, read, templates
+from fhir_adapter.pull.record import ServerRecords
+from fhir_adapter.screening import (
+    AsOf,
+    Refusals,
+    Screened,
+    alertable,
+    screen_facts,
+    screen_pulled,
+    with_answers,
+)
+from fhir_adapter.settings import Settings
+
+HOOK_DEADLINE = 0.4
+"""Seconds that completing a prefetch may take: an EHR waits about half a second."""
+_HANDLE = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One study's list as it was made last."""
+
+    worklist: Worklist
+    screened: dict[str, Screened]
+    """By handle."""
+    made_at: int = 0
+    failed: tuple[str, ...] = ()
+    """Error codes of patients who could not be judged."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the run over everybody is."""
+
+    done: int = 0
+    total: int = 0
+    running: bool = False
+    error: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Service:
+    """Everything that the routes need; made once, used by many threads."""
+
+    benches: tuple[Bench, ...]
+    many: ManyStudies
+    records: Callable[[], ServerRecords]
+    record_base: str
+    ledger: Ledger
+    clock: Clock
+    settings: Settings
+    as_of: str | None = None
+    unsigned_alerts: bool = False
+    progress: Progress = field(default_factory=Progress)
+    _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    _lists: dict[str, Listed] = field(default_factory=dict[str, Listed])
+    _patients: dict[str, str] = field(default_factory=dict[str, str])
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4))
+
+    def bench_of(self, study: str) -> Bench:
+        """A study by id or registry number; StudyNotFound otherwise."""
+        for one in self.benches:
+            identity = one.package.study.identity
+            if study in (one.package.study.id, f"{identity.registry}|{identity.number}"):
+                return one
+        known = ", ".join(one.package.study.id for one in self.benches)
+        raise StudyNotFound("this service does not screen for that study", remedy=f"It has {known}")
+
+    def moment(self, one: Bench, as_of: str | None = None) -> AsOf:
+        """The moment of the question: asked for, or the service's own, or now."""
+        return parse_as_of(as_of or self.as_of, one.zone, self.clock)
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What all studies together ask of a record."""
+        return tuple(dict.fromkeys(need for one in self.benches for need in one.screener.needs))
+
+    def templates(self) -> dict[str, str]:
+        """Prefetch templates of the hook."""
+        return templates(self.needs)
+
+    def new_id(self) -> str:
+        """A new UUID, for a card or a request."""
+        return str(uuid4())
+
+    # -- patients by handle --------------------------------------------------------------------
+
+    def handle(self, patient: str) -> str:
+        """An opaque name for a patient in addresses: changes with every start of the service."""
+        made = hmac.new(self._key, patient.encode(), sha256).hexdigest()[:_HANDLE]
+        self._patients[made] = patient
+        return made
+
+    def patient_of(self, handle: str) -> str | None:
+        """The patient behind a handle; None where there is none."""
+        return self._patients.get(handle)
+
+    # -- judging -------------------------------------------------------------------------------
+
+    def screen(self, patient: str, benches: Sequence[Bench], as_of: str | None) -> list[Screened]:
+        """One patient from the record server for some studies, pulled once."""
+        needs = tuple(dict.fromkeys(need for one in benches for need in one.screener.needs))
+        pulled = self.records().pull(patient, needs)
+        return [
+            screen_facts(one.screener, record, self.moment(one, as_of))
+            for one, record in self._normalised(pulled, benches)
+        ]
+
+    def _normalised(
+        self, pulled: Pulled, benches: Sequence[Bench]
+    ) -> Iterator[tuple[Bench, PatientRecord]]:
+        """The record once for all studies of the site; people's answers are each study's own."""
+        record = benches[0].screener.normalise(pulled)
+        for one in benches:
+            yield one, with_answers(one.screener, record)
+
+    def screen_with_record(self, patient: str, one: Bench) -> tuple[Pulled, Screened]:
+        """One patient for one study, with what was pulled."""
+        pulled = self.records().pull(patient, one.screener.needs)
+        return pulled, screen_pulled(one.screener, pulled, self.moment(one))
+
+    def screen_bundle(
+        self, record: Resource, patient: str, benches: Sequence[Bench], as_of: str | None
+    ) -> list[Screened]:
+        """One patient from a Bundle that was handed over; nothing is fetched."""
+        source = BundleRecord(record)
+        return [
+            screen_pulled(
+                one.screener, source.pull(patient, one.screener.needs), self.moment(one, as_of)
+            )
+            for one in benches
+        ]
+
+    def screen_prefetched(
+        self, patient: str, prefetch: dict[str, Any], *, may_fetch: bool
+    ) -> list[Screened]:
+        """One patient from a client's prefetch, the rest from the registered server in time.
+
+        Only studies all of whose gates fit are judged in full: the others make no card.
+        """
+        names = ("Patient", *dict.fromkeys(need.resource_type for need in self.needs))
+        source = PrefetchRecord(read(prefetch, names), self._in_time if may_fetch else None)
+        pulled = source.pull(patient, self.needs)
+        record = self.benches[0].screener.normalise(pulled)
+        moment = self.moment(self.benches[0])
+        likely = alertable(self.many, [one.screener for one in self.benches], record, moment)
+        # a person's answers can open a gate that data keep shut: such studies are judged whole
+        answered = self.ledger.studies_answered((patient, *record.aliases))
+        return [
+            screen_facts(one.screener, with_answers(one.screener, record), moment)
+            for one, fits in zip(self.benches, likely, strict=True)
+            if fits or one.package.study.id in answered
+        ]
+
+    def _in_time(self, patient: str, needs: Sequence[Need]) -> Pulled:
+        work = self._pool.submit(self.records().pull, patient, needs)
+        try:
+            return work.result(timeout=HOOK_DEADLINE)
+        except TooLate:
+            work.cancel()
+            raise ServerUnreachable(
+                "the record server did not answer within the deadline of the hook",
+                where="prefetch",
+                remedy="Let the client prefetch more.",
+            ) from None
+
+    # -- the worklist --------------------------------------------------------------------------
+
+    def listed(self, study: str) -> Listed | None:
+        """The list of a study as it was made last; None before the first one."""
+        return self._lists.get(study)
+
+    def refresh_soon(self) -> None:
+        """Screen everybody in a thread, unless that is under way."""
+        with self._lock:
+            if self.progress.running:
+                return
+            self.progress = Progress(running=True)
+        threading.Thread(target=self.refresh, daemon=True).start()
+
+    def refresh(self) -> None:
+        """Screen everybody for every study and put the new lists in place."""
+        progress = self.progress
+        try:
+            found = self._screen_all(progress)
+        except AdapterError as error:
+            progress.error = error.code
+        else:
+            self._lists = found
+        finally:
+            progress.running = False
+
+    def _screen_all(self, progress: Progress) -> dict[str, Listed]:
+        patients = list(self.records().patients())
+        progress.total = len(patients)
+        made: dict[str, list[Screened]] = {one.package.study.id: [] for one in self.benches}
+        for patient in patients:
+            for one, screened in zip(self.benches, self._tried(patient), strict=True):
+                # the record itself is not kept: pages pull it again
+                made[one.package.study.id].append(replace(screened, record=None, judged=None))
+            progress.done += 1
+        return {study: self._list(found) for study, found in made.items()}
+
+    def _tried(self, patient: str) -> list[Screened]:
+        try:
+            return self.screen(patient, self.benches, None)
+        except AdapterError as error:
+            return [Screened(patient=patient, error=error) for _ in self.benches]
+
+    def _list(self, found: Iterable[Screened]) -> Listed:
+        everyone = list(found)
+        failed = tuple(one.error.code for one in everyone if one.error is not None)
+        return Listed(
+            worklist=worklist_of(
+                [one.decision for one in everyone if one.decision is not None],
+                failed=len(failed),
+                worked_on=[one.patient for one in everyone if one.worked_on],
+            ),
+            screened={self.handle(one.patient): one for one in everyone},
+            made_at=instant(self.clock.now()),
+            failed=failed,
+        )
+
+    # -- alerts --------------------------------------------------------------------------------
+
+    def dismissals(self, study: str, ids: Sequence[str]) -> tuple[Dismissal, ...]:
+        """Cards that were put away."""
+        return tuple(
+            Dismissal(
+                who=row.who, reason=row.reason, fingerprint=row.fingerprint, at=row.dismissed_at
+            )
+            for row in self.ledger.alerts.dismissals_of(study, ids)
+        )
+
+    def shown(self, study: str, ids: Sequence[str]) -> tuple[Shown, ...]:
+        """Cards that were shown."""
+        return tuple(
+            Shown(encounter=row.encounter, fingerprint=row.fingerprint)
+            for row in self.ledger.alerts.cards_of(study, ids)
+        )
+
+    def close(self) -> None:
+        """Stop workers and close the ledger."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.ledger.close()
+
+
+def open_service(
+    settings: Settings, *, as_of: str | None = None, unsigned_alerts: bool = False
+) -> Service:
+    """The service of some settings; every study, the site and the ledger are checked now."""
+    clock = SystemClock()
+    path = Path(settings.ledger)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ledger = open_ledger(path, clock)
+    try:
+        client = record_client(settings)
+        names = [name.strip() for name in settings.study.split(",") if name.strip()]
+        benches = tuple(
+            bench(replace(settings, study=name), answers=ledger, refusals=_refusals(ledger))
+            for name in names
+        )
+        if as_of is not None:
+            parse_as_of(as_of, benches[0].zone, clock)
+    except BaseException:
+        ledger.close()
+        raise
+    return Service(
+        benches=benches,
+        many=ManyStudies([one.screener.compiled for one in benches]),
+        records=_records(client),
+        record_base=client.base_url,
+        ledger=ledger,
+        clock=clock,
+        settings=settings,
+        as_of=as_of,
+        unsigned_alerts=unsigned_alerts,
+    )
+
+
+def _refusals(ledger: Ledger) -> Refusals:
+    return Refusals(
+        declined=lambda study, ids: bool(ledger.declined(study, ids)), opted_out=lambda _ids: False
+    )
+
+
+def _records(client: FhirClient) -> Callable[[], ServerRecords]:
+    """A fresh source for each run over one client; what the server offers is asked once."""
+    first = ServerRecords(client)
+
+    def fresh() -> ServerRecords:
+        return ServerRecords(client, capability_of=first)
+
+    return fresh
+
+
+def plan_of(one: Bench) -> str:
+    """The canonical of a study's PlanDefinition, with its version."""
+    study = one.package.study
+    return f"{canonical('PlanDefinition', study.id)}|{study.version}"
+
+
+def identity_of(pulled: Iterable[Resource], patient: str) -> dict[str, str]:
+    """Name, birth date and numbers of a Patient, for a page on which they were revealed."""
+    for one in pulled:
+        if one.get("resourceType") == "Patient" and one.get("id") == patient:
+            numbers = [text(item.get("value")) for item in parts(one.get("identifier"))]
+            names = [_name(item) for item in parts(one.get("name"))]
+            found = {
+                "id": patient,
+                "name": next((name for name in names if name), ""),
+                "birth date": text(one.get("birthDate")),
+                "numbers": ", ".join(number for number in numbers if number),
+            }
+            return {label: value for label, value in found.items() if value}
+    return {"id": patient}
+
+
+def _name(name: Resource) -> str:
+    if text(name.get("text")):
+        return text(name["text"])
+    given = name.get("given")
+    first = " ".join(text(part) for part in given) if is_array(given) else ""
+    return f"{text(name.get('family'))}, {first}".strip(", ")

@@ -1,0 +1,81 @@
+"""`serve`: the service for EHRs, coordinators and integrators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fhir_adapter.bootstrap import run_id
+from fhir_adapter.bootstrap.service import open_service
+from fhir_adapter.cli import options
+from fhir_adapter.cli.running import log, log_to_stderr, plainly, settings, stdout
+from fhir_adapter.errors import SettingInvalid
+from fhir_adapter.settings import Settings
+from fhir_adapter.web import create_app
+from fhir_adapter.web.running import run_until_stopped
+
+app: typer.Typer = typer.Typer()
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@app.command()
+@plainly
+def serve(  # noqa: PLR0913 - one argument per option
+    *,
+    server: options.Server = None,
+    study: options.Study = None,
+    study_server: options.StudyServer = None,
+    site: options.Site = None,
+    as_of: options.AsOf = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8080,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Logs as JSON lines.")] = False,
+    config: options.Config = None,
+) -> None:
+    """Serve the worklist, the CDS hook and the FHIR operations over one record server.
+
+    People and programs need a token (setting tokens), EHRs a client entry (setting clients).
+    Studies are a list with commas. TLS is the business of the proxy in front of it.
+    """
+    log_to_stderr(as_json=log_json, run=run_id())
+    in_force = settings(
+        config, record_server=server, study=study, study_server=study_server, site=site
+    ).settings
+    _check(in_force, host)
+    service = open_service(in_force, as_of=as_of)
+    console = stdout()
+    try:
+        log("serve-started", studies=len(service.benches))
+        run_until_stopped(
+            create_app(service),
+            host=host,
+            port=port,
+            said=lambda url: console.print(f"Serving on {url}. Ctrl-C stops it.", markup=False),
+        )
+    finally:
+        service.close()
+        log("serve-ended")
+
+
+def _check(in_force: Settings, host: str) -> None:
+    if not (in_force.tokens or in_force.clients):
+        raise SettingInvalid(
+            "nobody could use this service: neither tokens nor clients are set",
+            remedy="See docs/operate.md, or look around with `fhir-adapter demo --serve`.",
+        )
+    if in_force.clients and not in_force.public_url:
+        raise SettingInvalid(
+            "clients need public_url: it is the audience of their tokens",
+            remedy="Set it to the address that EHRs use, for example https://trials.example.",
+        )
+    for name in ("tokens", "clients"):
+        path = getattr(in_force, name)
+        if path and not Path(path).is_file():
+            raise SettingInvalid(
+                f"the {name} file does not exist", where=Path(path).name, remedy="Check the path."
+            )
+    if host not in _LOOPBACK:
+        log("serve-on-network")

@@ -1,0 +1,108 @@
+"""A small plot per deciding laboratory value: results over time, the bound, the onset.
+
+Drawn as SVG by the page's template from these numbers; nothing runs in the browser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from zoneinfo import ZoneInfo
+
+from fhir_adapter.present.rows import local_time, number
+
+WIDTH, HEIGHT = 320, 110
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 10, 18
+_MOST = 60
+_DIGITS = Context(prec=3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """Results of one analyte in its canonical unit, and the bounds that criteria test."""
+
+    title: str
+    unit: str
+    values: Sequence[tuple[int, Decimal, str]]
+    """Instant, canonical value, value as sent."""
+    bounds: Sequence[tuple[Decimal, str]]
+    """Canonical bound, and the criterion that tests it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One result in the drawing."""
+
+    x: float
+    y: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One bound in the drawing."""
+
+    y: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot:
+    """Everything that the template draws."""
+
+    title: str
+    unit: str
+    points: tuple[Point, ...]
+    lines: tuple[Line, ...]
+    onset: tuple[float, float] | None
+    """From and to where an onset may lie."""
+    low: str
+    high: str
+    first: str
+    last: str
+    summary: str
+    """The same in words, for who cannot see it."""
+
+
+def plot(
+    series: Series, *, as_of: int, onset: tuple[int, int] | None, zone: ZoneInfo
+) -> Plot | None:
+    """A drawing of the newest results up to as_of; None where there are none."""
+    values = sorted(series.values)[-_MOST:]
+    if not values:
+        return None
+    first, last = values[0][0], max(as_of, values[-1][0])
+    scale = _Scale(first, last, [v for _, v, _ in values] + [v for v, _ in series.bounds])
+    return Plot(
+        title=series.title,
+        unit=series.unit,
+        points=tuple(
+            Point(x=scale.x(at), y=scale.y(value), label=f"{sent} on {local_time(at, zone)}")
+            for at, value, sent in values
+        ),
+        lines=tuple(Line(y=scale.y(value), label=label) for value, label in series.bounds),
+        onset=None if onset is None else (scale.x(onset[0]), scale.x(onset[1])),
+        low=number(_DIGITS.plus(scale.low)),
+        high=number(_DIGITS.plus(scale.high)),
+        first=local_time(first, zone)[:10],
+        last=local_time(last, zone)[:10],
+        summary=f"{series.title}: {len(values)} results, newest {values[-1][2]}",
+    )
+
+
+class _Scale:
+    def __init__(self, first: int, last: int, values: Sequence[Decimal]) -> None:
+        self._first, self._span = first, max(1, last - first)
+        self.low, top = min(Decimal(0), *values), max(values)
+        self.high = top if top > self.low else self.low + 1
+
+    def x(self, at: int) -> float:
+        """Position of an instant, kept inside the frame."""
+        share = min(1.0, max(0.0, (at - self._first) / self._span))
+        return round(_LEFT + share * (WIDTH - _LEFT - _RIGHT), 1)
+
+    def y(self, value: Decimal) -> float:
+        """Position of a value, from the top."""
+        share = float((value - self.low) / (self.high - self.low))
+        return round(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), 1)

@@ -1,0 +1,172 @@
+"""A record from what a CDS Hooks client prefetched, completed from the registered server.
+
+CDS Hooks 2.0.1, prefetch template. Four cases of a key: a Bundle or resource (whole, unless the
+Bundle has further pages), null (asked, nothing there), an OperationOutcome (asked and failed: not
+asked again), left out (not asked: the registered server is asked, else it is not retrieved).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fhir_adapter.errors import PatientNotFound, ServerFault
+from fhir_adapter.fhir.reading import is_object, parts, text
+from fhir_adapter.ports import Need, Pulled, Resource
+from fhir_adapter.pull.index import Index
+
+PATIENT_KEY = "patient"
+MOST_KEYS = 8
+"""Searches that one opened chart may cost the EHR; the rest is asked of the registered server."""
+
+_FIRST = (
+    "Observation",
+    "Condition",
+    "MedicationRequest",
+    "Procedure",
+    "Encounter",
+    "AllergyIntolerance",
+    "ResearchSubject",
+)
+"""What most criteria read, and what every EHR can search by patient."""
+
+Complete = Callable[[str, Sequence[Need]], Pulled]
+"""Pulls types of one patient from the registered server, within what is left of the deadline."""
+
+
+def templates(needs: Sequence[Need]) -> dict[str, str]:
+    """Prefetch templates for the types that criteria read most; never narrowed by code or status.
+
+    >>> from fhir_adapter.model.fact import Kind
+    >>> templates((Need(kind=Kind.CONDITION, resource_type="Condition"),))["condition"]
+    'Condition?patient={{context.patientId}}'
+    """
+    wanted = {need.resource_type for need in needs}
+    first = [name for name in _FIRST if name in wanted][: MOST_KEYS - 1]
+    found = {PATIENT_KEY: "Patient/{{context.patientId}}"}
+    return found | {key_of(name): f"{name}?patient={{{{context.patientId}}}}" for name in first}
+
+
+def key_of(resource_type: str) -> str:
+    """The prefetch key of a type: its name with a small first letter."""
+    return resource_type[:1].lower() + resource_type[1:]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefetched:
+    """What a client sent: resources, and how whole each type is."""
+
+    resources: tuple[Resource, ...]
+    whole: frozenset[str]
+    failed: Mapping[str, str]
+    """Type -> why it is not whole and is not asked for again."""
+
+
+def read(prefetch: Mapping[str, Any], names: Sequence[str]) -> Prefetched:
+    """The keys of ``names`` (resource types); others are ignored, for we did not ask for them."""
+    resources: list[Resource] = []
+    whole: set[str] = set()
+    failed: dict[str, str] = {}
+    for name in names:
+        if key_of(name) not in prefetch:
+            continue
+        value = prefetch[key_of(name)]
+        if value is None:
+            whole.add(name)
+        elif not is_object(value) or text(value.get("resourceType")) == "OperationOutcome":
+            failed[name] = "prefetch-failed"
+        else:
+            resources.extend(_unpacked(value))
+            if not _has_more(value):
+                whole.add(name)
+    return Prefetched(resources=tuple(resources), whole=frozenset(whole), failed=failed)
+
+
+def _unpacked(value: Resource) -> list[Resource]:
+    if value.get("resourceType") != "Bundle":
+        return [value]
+    found = [entry.get("resource") for entry in parts(value.get("entry"))]
+    return [one for one in found if is_object(one)]
+
+
+def _has_more(value: Resource) -> bool:
+    """A further page, or matches that are said to exist and were not sent."""
+    links = (text(link.get("relation")) for link in parts(value.get("link")))
+    if "next" in links:
+        return True
+    total = value.get("total")
+    matches = [e for e in parts(value.get("entry")) if _mode(e) != "outcome"]
+    return isinstance(total, int) and not isinstance(total, bool) and total > len(matches)
+
+
+def _mode(entry: Resource) -> str:
+    search = entry.get("search")
+    return text(search.get("mode")) if is_object(search) else ""
+
+
+class PrefetchRecord:
+    """RecordSource of one call: what was prefetched, and the rest from the registered server."""
+
+    def __init__(self, found: Prefetched, complete: Complete | None = None) -> None:
+        self._found = found
+        self._complete = complete
+
+    def patients(self) -> Sequence[str]:
+        """Ids of the Patients that were sent."""
+        sent = (one for one in self._found.resources if one.get("resourceType") == "Patient")
+        return tuple(text(one.get("id")) for one in sent)
+
+    def pull(self, patient: str, needs: Sequence[Need]) -> Pulled:
+        """One patient's record; PatientNotFound where neither the client nor the server has it."""
+        index = self._indexed(needs)
+        if patient not in self.patients():
+            if self._complete is None:
+                raise _no_patient()
+            return self._completed(index, patient, needs, needs)
+        pulled = index.pull(patient, needs)
+        missing = self._missing(pulled, needs)
+        if self._complete is None or not missing:
+            return pulled
+        try:
+            return self._completed(index, patient, needs, missing)
+        except ServerFault:
+            return pulled
+
+    def _indexed(self, needs: Sequence[Need]) -> Index:
+        index = Index(complete_types=self._found.whole)
+        for name in dict.fromkeys(("Patient", *(need.resource_type for need in needs))):
+            if name not in self._found.whole:
+                index.break_types([name], self._found.failed.get(name, "not-prefetched"))
+        for resource in self._found.resources:
+            index.add(resource)
+        return index
+
+    def _missing(self, pulled: Pulled, needs: Sequence[Need]) -> list[Need]:
+        """What is not whole and was not refused to the client already."""
+        open_types = {one.resource_type for one in pulled.types if not one.complete}
+        asked = open_types - set(self._found.failed)
+        return [need for need in needs if need.resource_type in asked]
+
+    def _completed(
+        self, index: Index, patient: str, needs: Sequence[Need], missing: Sequence[Need]
+    ) -> Pulled:
+        assert self._complete is not None
+        more = self._complete(patient, missing)
+        for resource in more.resources:
+            index.add(resource)
+        pulled = index.pull(patient, needs)
+        asked = {one.resource_type: one for one in more.types}
+        types = tuple(
+            one if one.complete else asked.get(one.resource_type, one) for one in pulled.types
+        )
+        aliases = tuple(dict.fromkeys((*pulled.aliases, *more.aliases)))
+        return replace(pulled, types=types, requests=more.requests, aliases=aliases)
+
+
+def _no_patient() -> PatientNotFound:
+    return PatientNotFound(
+        "the Patient was not prefetched and cannot be asked for",
+        where="prefetch",
+        remedy="Send the prefetch key patient, or register the client's FHIR server.",
+    )

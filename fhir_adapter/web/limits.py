@@ -1,0 +1,84 @@
+"""What one request may cost: size and depth of its body, and how many may come."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from itertools import accumulate
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from fhir_adapter.fhir.reading import is_object
+from fhir_adapter.fhir.wire import decode_any
+from fhir_adapter.web.outcomes import Refusal
+
+LARGEST = 4 * 1024 * 1024
+"""Bytes of a body: 500 prefetched Observations are about a quarter of a megabyte."""
+DEEPEST = 64
+_CALLERS = 10_000
+
+
+async def read_body(request: Request) -> bytes:
+    """The body; 413 where it is too large, whether it said so or not."""
+    found = bytearray()
+    async for part in request.stream():
+        found += part
+        if len(found) > LARGEST:
+            raise Refusal(413, f"the body is larger than {LARGEST} bytes")
+    return bytes(found)
+
+
+Body = Annotated[bytes, Depends(read_body)]
+
+
+def takes(*required: str, media: str = "application/json") -> dict[str, Any]:
+    """For OpenAPI: the body is one JSON object with these members."""
+    schema = {"type": "object", "required": list(required)}
+    return {"requestBody": {"required": True, "content": {media: {"schema": schema}}}}
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The body as one JSON object with exact decimals; 400 where it is anything else."""
+    if _depth(body) > DEEPEST:
+        raise Refusal(400, f"the body is nested deeper than {DEEPEST} levels")
+    found = decode_any(body)
+    if not is_object(found):
+        raise Refusal(400, "the body is not a JSON object")
+    return found
+
+
+_OTHERS = bytes(set(range(256)) - set(b"{}[]"))
+_STEP = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
+
+
+def _depth(body: bytes) -> int:
+    """Levels of nesting of a JSON text, before anything is parsed; texts do not count."""
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # then every quote opens or closes
+    brackets = b"".join(plain.split(b'"')[::2]).translate(None, _OTHERS)
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+
+
+class RateLimit:
+    """A bucket of tokens per caller: ``per_second`` in the long run, ``burst`` at once."""
+
+    def __init__(self, per_second: float = 50, burst: int = 200) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, caller: str) -> None:
+        """One request; 429 with Retry-After where the bucket is empty."""
+        now = time.monotonic()
+        with self._lock:
+            left, last = self._buckets.pop(caller, (float(self._burst), now))
+            left = min(self._burst, left + (now - last) * self._per_second)
+            allowed = left >= 1
+            self._buckets[caller] = (left - 1 if allowed else left, now)
+            while len(self._buckets) > _CALLERS:
+                self._buckets.popitem(last=False)
+        if not allowed:
+            wait = max(1, round((1 - left) / self._per_second))
+            raise Refusal(429, "too many requests", (("Retry-After", str(wait)),))

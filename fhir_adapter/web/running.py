@@ -1,0 +1,60 @@
+"""Running the service until somebody stops it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from fhir_adapter.errors import ServerUnreachable
+
+_GRACE = 10
+"""Seconds that running requests are given at the end."""
+
+
+def run_until_stopped(app: FastAPI, *, host: str, port: int, said: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM, finish what runs, then return. No access log.
+
+    ``said`` is given the address once the port is ours; ServerUnreachable where it is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+        bound.listen(128)  # callers wait from now on until the application is up
+    except OSError:
+        bound.close()
+        raise ServerUnreachable(
+            f"port {port} cannot be used", where="serve", remedy="Choose another --port or --host."
+        ) from None
+    with bound:
+        said(f"http://{host}:{bound.getsockname()[1]}")
+        config = uvicorn.Config(
+            app,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE,
+        )
+        with _signals_end_here():
+            uvicorn.Server(config).run(sockets=[bound])
+
+
+def _nothing(_number: int, _frame: object) -> None:
+    """A signal that has been heard."""
+
+
+@contextmanager
+def _signals_end_here() -> Generator[None]:
+    """uvicorn raises the signal that stopped it once more; it has done its work by then."""
+    kept = {one: signal.signal(one, _nothing) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in kept.items():
+            signal.signal(one, handler)

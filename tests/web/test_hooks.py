@@ -1,0 +1,322 @@
+"""The hook: discovery, cards, the four cases of a prefetch key, feedback, dismissals."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import fhirpathpy
+import pytest
+from fastapi.testclient import TestClient
+from web.web_for_tests import (
+    CANDIDATE,
+    HOOK,
+    NEEDS,
+    OUT,
+    STUDY,
+    call,
+    cards,
+    client,
+    offline,
+    prefetch,
+    service,
+)
+
+from fhir_adapter.bootstrap import service as wiring
+from fhir_adapter.bootstrap.service import Service
+from fhir_adapter.present.cards import SUMMARY_LIMIT
+
+INVARIANTS = Path(__file__).parents[3] / "shared/suites/cds-hooks/invariants.json"
+
+
+def test_discovery_lists_one_service_with_templates(web: TestClient) -> None:
+    answer = web.get("/cds-services")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    (found,) = answer.json()["services"]
+    assert found["hook"] == "patient-view"
+    assert {"title", "description", "id", "prefetch"} <= set(found)
+    assert HOOK.endswith(found["id"])
+    assert found["prefetch"]["patient"] == "Patient/{{context.patientId}}"
+    assert found["prefetch"]["observation"] == "Observation?patient={{context.patientId}}"
+    assert len(found["prefetch"]) <= 8
+
+
+def test_a_candidate_gets_one_card_with_fixed_sentences(web: TestClient) -> None:
+    (card,) = cards(web, CANDIDATE)
+    assert card["indicator"] == "info"
+    assert len(card["summary"]) <= SUMMARY_LIMIT
+    assert STUDY in card["summary"]
+    assert card["source"]["label"]
+    assert "suggestions" not in card
+    assert "11 criteria fit" in card["detail"]
+    assert card["overrideReasons"][0]["code"] == "not-suitable"
+    assert all(reason["display"] and reason["system"] for reason in card["overrideReasons"])
+
+
+def test_no_response_carries_a_system_action_a_null_or_an_empty_part(web: TestClient) -> None:
+    def walk(value: Any, path: str) -> list[str]:
+        if isinstance(value, dict):
+            return [bad for k, v in value.items() for bad in walk(v, f"{path}.{k}")]
+        if isinstance(value, list):
+            return [bad for v in value for bad in walk(v, path)] or ([] if value else [path])
+        return [path] if value in (None, "", {}) else []
+
+    for patient in (CANDIDATE, NEEDS):
+        found = web.post(HOOK, json=call(patient)).json()
+        assert set(found) == {"cards"}
+        assert walk(found, "") == []
+    assert walk(web.get("/cds-services").json(), "") == []
+
+
+@pytest.mark.parametrize("patient", [OUT, "12-expired"])
+def test_others_get_no_card(web: TestClient, patient: str) -> None:
+    assert cards(web, patient) == []
+
+
+@pytest.mark.parametrize("user", ["Patient/9", "RelatedPerson/3", "nonsense"])
+def test_patients_and_relatives_are_not_alerted(web: TestClient, user: str) -> None:
+    assert cards(web, CANDIDATE, context={"userId": user}) == []
+
+
+def test_an_unsigned_study_stays_silent_unless_allowed(tmp_path: Path) -> None:
+    with service(tmp_path, unsigned=False) as made, client(made) as web:
+        assert cards(web, CANDIDATE) == []
+        said = web.get("/metrics").text
+    assert 'fhir_adapter_quiet_total{reason="unsigned"} 1.0' in said
+
+
+def test_a_patient_whom_a_person_works_on_is_not_alerted_again(web: TestClient) -> None:
+    assert cards(web, "42-all-answered") != []
+    # the expired patient has a person's status and is stopped; see test_alerting for worked-on
+
+
+# -------------------------------------------------------------------- prefetch, case by case
+
+
+def test_everything_prefetched_needs_no_server(made: Service) -> None:
+    with client(offline(made)) as web:
+        (card,) = cards(web, CANDIDATE, prefetch=prefetch(CANDIDATE, made))
+    assert "11 criteria fit" in card["detail"]
+
+
+def detail(web: TestClient, made: Service, **changes: Any) -> list[dict[str, Any]]:
+    sent = prefetch(CANDIDATE, made)
+    for key, value in changes.items():
+        if value is ...:
+            del sent[key]
+        else:
+            sent[key] = value
+    return cards(web, CANDIDATE, prefetch=sent)
+
+
+def test_a_key_left_out_is_fetched_from_the_registered_server(
+    web: TestClient, made: Service
+) -> None:
+    whole = detail(web, made)
+    again = detail(web, made, observation=..., condition=...)
+    assert again[0]["detail"] == whole[0]["detail"]
+
+
+def test_a_null_key_means_asked_and_nothing_there(web: TestClient, made: Service) -> None:
+    # no Observation at all: the bilirubin gate is open and holds, so there is no card
+    assert detail(web, made, observation=None) == []
+
+
+def test_a_failed_key_is_not_asked_again_and_opens_what_needs_it(
+    web: TestClient, made: Service
+) -> None:
+    outcome = {"resourceType": "OperationOutcome", "issue": [{"severity": "error"}]}
+    assert detail(web, made, observation=outcome) == []
+
+
+def test_a_paged_key_is_completed_from_the_registered_server(
+    web: TestClient, made: Service
+) -> None:
+    sent = prefetch(CANDIDATE, made)["observation"]
+    cut = {**sent, "entry": sent["entry"][:1], "link": [{"relation": "next", "url": "x?page=2"}]}
+    assert detail(web, made, observation=cut)[0]["detail"] == detail(web, made)[0]["detail"]
+
+
+def test_a_total_beyond_what_was_sent_is_a_page_too(web: TestClient, made: Service) -> None:
+    sent = prefetch(CANDIDATE, made)["observation"]
+    cut = {**sent, "entry": sent["entry"][:1]}
+    assert detail(web, made, observation=cut)[0]["detail"] == detail(web, made)[0]["detail"]
+
+
+def test_without_patient_and_without_server_it_is_412(made: Service) -> None:
+    sent = {k: v for k, v in prefetch(CANDIDATE, made).items() if k != "patient"}
+    with client(made) as web:
+        answer = web.post(HOOK, json=call("nobody-here", prefetch=sent))
+    assert answer.status_code == 412
+    assert answer.json()["resourceType"] == "OperationOutcome"
+
+
+def test_a_slow_server_is_not_waited_for(made: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wiring, "HOOK_DEADLINE", 0.05)
+
+    class Slow:
+        def pull(self, *_: Any) -> Any:
+            time.sleep(1)
+
+    made.records = Slow  # type: ignore[assignment]
+    sent = {k: v for k, v in prefetch(CANDIDATE, made).items() if k != "allergyIntolerance"}
+    with client(made) as web:
+        begun = time.perf_counter()
+        answer = web.post(HOOK, json=call(CANDIDATE, prefetch=sent))
+        assert time.perf_counter() - begun < 0.9
+    assert answer.status_code == 200
+
+
+# -------------------------------------------------------------------------------- bad calls
+
+
+BAD = {
+    "not json": b"{",
+    "a list": b"[]",
+    "no hook": b'{"context": {}}',
+    "another hook": json.dumps({**call(CANDIDATE), "hook": "order-sign"}).encode(),
+    "no instance": json.dumps({**call(CANDIDATE), "hookInstance": "1"}).encode(),
+    "no patient": json.dumps(call("", context={"userId": "Practitioner/1"})).encode(),
+    "odd patient": json.dumps(call("a/../b?c")).encode(),
+    "token without server": json.dumps({**call("p"), "fhirAuthorization": {"a": 1}}).encode(),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_malformed_call_is_400_with_an_outcome_and_no_echo(web: TestClient, name: str) -> None:
+    answer = web.post(HOOK, content=BAD[name])
+    assert answer.status_code == 400
+    assert answer.json()["resourceType"] == "OperationOutcome"
+    assert "order-sign" not in answer.text
+    assert "../b" not in answer.text
+
+
+# ------------------------------------------------------------------------------- feedback
+
+
+def feedback(card: str, **more: Any) -> dict[str, Any]:
+    entry = {"card": card, "outcome": "overridden", "outcomeTimestamp": "2026-11-22T08:00:00Z"}
+    return {"feedback": [{**entry, **more}]}
+
+
+def reason(code: str) -> dict[str, Any]:
+    return {"overrideReason": {"reason": {"code": code, "system": "x"}}}
+
+
+def test_a_final_dismissal_silences_everybody(web: TestClient) -> None:
+    (card,) = cards(web, CANDIDATE)
+    sent = feedback(card["uuid"], **reason("not-suitable"))
+    assert web.post(f"{HOOK}/feedback", json=sent).status_code == 200
+    assert web.post(f"{HOOK}/feedback", json=sent).status_code == 200, "sent twice"
+    assert cards(web, CANDIDATE) == []
+    assert cards(web, CANDIDATE, context={"userId": "Practitioner/2"}) == []
+    assert 'fhir_adapter_dismissals_total{reason="not-suitable"} 1.0' in web.get("/metrics").text
+
+
+def test_not_now_silences_one_user_only(web: TestClient) -> None:
+    (card,) = cards(web, CANDIDATE)
+    web.post(f"{HOOK}/feedback", json=feedback(card["uuid"], **reason("not-now")))
+    assert cards(web, CANDIDATE) == []
+    assert len(cards(web, CANDIDATE, context={"userId": "Practitioner/2"})) == 1
+
+
+def test_one_card_per_encounter(web: TestClient) -> None:
+    here = {"encounterId": "e1"}
+    assert len(cards(web, CANDIDATE, context=here)) == 1
+    assert cards(web, CANDIDATE, context=here) == []
+    assert len(cards(web, CANDIDATE, context={"encounterId": "e2"})) == 1
+
+
+def test_accepted_and_unknown_cards_change_nothing(web: TestClient) -> None:
+    (card,) = cards(web, CANDIDATE)
+    accepted = feedback(card["uuid"], outcome="accepted", acceptedSuggestions=[{"id": "s"}])
+    assert web.post(f"{HOOK}/feedback", json=accepted).status_code == 200
+    assert web.post(f"{HOOK}/feedback", json=feedback(str(uuid4()))).status_code == 200
+    assert len(cards(web, CANDIDATE)) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"feedback": []}, {"feedback": [{"card": "%", "outcome": "overridden"}]},
+     {"feedback": [{"card": str(uuid4()), "outcome": "liked"}]}],
+    ids=["nothing", "empty", "no uuid", "odd outcome"],
+)  # fmt: skip
+def test_malformed_feedback_is_400(web: TestClient, body: dict[str, Any]) -> None:
+    assert web.post(f"{HOOK}/feedback", json=body).status_code == 400
+
+
+# ------------------------------------------------------------- the specification's invariants
+
+
+def holds(expression: str, element: dict[str, Any]) -> bool:
+    found = fhirpathpy.evaluate(element, expression, {})
+    return found in ([True], [])
+
+
+@pytest.mark.skipif(not INVARIANTS.is_file(), reason="needs ../shared: the HL7 invariants")
+def test_the_invariants_of_the_specification_hold(web: TestClient, made: Service) -> None:
+    """Evaluated by an outside FHIRPath engine on every answer and on the requests we make."""
+    rules = {rule["id"]: rule for rule in json.loads(INVARIANTS.read_text("utf-8"))}
+    assert len(rules) == 12
+    request = call(CANDIDATE, prefetch=prefetch(CANDIDATE, made))
+    sent = feedback(str(uuid4()), **reason("declined"))["feedback"]
+    checked: dict[str, list[dict[str, Any]]] = {
+        "cds-fb-1": sent, "cds-fb-2": sent, "cds-fb-3": [one["overrideReason"] for one in sent],
+        "cds-r-1": [request], "cds-r-2": [],
+    }  # fmt: skip
+    for patient in (CANDIDATE, NEEDS, "42-all-answered"):
+        for card in cards(web, patient):
+            checked.setdefault("cds-resp-1", []).append(card)
+            checked.setdefault("cds-resp-3", []).extend(card.get("links", []))
+            checked.setdefault("cds-resp-4", []).append(card)
+            checked.setdefault("cds-resp-6", []).append(card)
+    assert len(checked["cds-resp-1"]) >= 2
+    failing = [
+        (name, element)
+        for name, elements in checked.items()
+        for element in elements
+        if not holds(_on(rules[name]), element)
+    ]
+    assert failing == []
+    bad = {"overrideReasons": [{"code": "x"}], "suggestions": [{"label": "s"}]}
+    assert not holds(_on(rules["cds-resp-4"]), bad), "the engine sees a bad card"
+    assert not holds(_on(rules["cds-resp-6"]), bad)
+
+
+def _on(rule: dict[str, str]) -> str:
+    within = "overrideReasons." if "overrideReasons" in rule["on"] else ""
+    return f"{within}{rule['expression']}"
+
+
+def test_templates_use_first_level_context_tokens_and_plain_searches(web: TestClient) -> None:
+    templates = web.get("/cds-services").json()["services"][0]["prefetch"]
+    for template in templates.values():
+        assert re.findall(r"\{\{(.*?)\}\}", template) == ["context.patientId"]
+        assert re.fullmatch(
+            r"(Patient/|[A-Z][A-Za-z]+\?patient=)\{\{context\.patientId\}\}", template
+        )
+
+
+def test_a_link_is_absolute_and_names_nobody(tmp_path: Path) -> None:
+    with service(tmp_path, public_url="https://trials.example/") as made, client(made) as web:
+        (card,) = cards(web, CANDIDATE)
+    (link,) = card["links"]
+    assert set(link) == {"label", "url", "type"}
+    assert link["type"] == "absolute"
+    assert link["url"].startswith(f"https://trials.example/worklist/{STUDY}/")
+    assert CANDIDATE not in link["url"]
+
+
+def test_the_matrix_in_the_docs_names_tests_that_exist() -> None:
+    root = Path(__file__).parents[2]
+    named = re.findall(r"`(tests/\S+?)::(\w+)`", (root / "docs/cds-hooks.md").read_text("utf-8"))
+    assert len(named) > 50
+    missing = [
+        name for path, name in named if f"def {name}(" not in (root / path).read_text("utf-8")
+    ]
+    assert missing == []

@@ -1,0 +1,81 @@
+"""`serve` as a process, and what it refuses to start with."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from cli.cli_for_tests import AS_OF, run, sandbox
+
+
+def tokens(folder: Path) -> Path:
+    digest = hashlib.sha256(b"secret").hexdigest()
+    path = folder / "tokens.toml"
+    path.write_text(
+        f'format = 1\n[[token]]\nname = "c"\nsha256 = "{digest}"\nroles = ["coordinator"]\n'
+    )
+    return path
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_and_stops_gracefully(tmp_path: Path, stop: signal.Signals) -> None:
+    config = tmp_path / "fhir-adapter.toml"
+    ledger = tmp_path / "ledger.sqlite"
+    config.write_text(f'tokens = "{tokens(tmp_path)}"\nledger = "{ledger}"\n')
+    with sandbox(patients=("09-no-pregnancy-test",)) as server:
+        options = ["--server", server.base_url, "--config", str(config), "--as-of", AS_OF]
+        command = [sys.executable, "-m", "fhir_adapter", "serve", "--port", "0", "--log-json"]
+        with subprocess.Popen(
+            [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+            assert found is not None
+            answer = requests.get(
+                f"{found[0]}/worklist/NCT05985863",
+                headers={"Authorization": "Bearer secret"},
+                timeout=20,
+            )
+            assert answer.status_code == 200
+            process.send_signal(stop)
+            assert process.wait(timeout=30) == 0
+            logs = process.stderr.read()
+    assert '"serve-started"' in logs
+    assert '"serve-ended"' in logs
+    assert "Traceback" not in logs
+    assert "09-no-pregnancy" not in logs
+
+
+WRONG = {
+    "nothing set": ("", "neither tokens nor clients"),
+    "clients without address": ('clients = "c.toml"\n', "public_url"),
+    "no such file": ('tokens = "gone.toml"\n', "does not exist"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_it_does_not_start_where_it_could_not_work(tmp_path: Path, name: str) -> None:
+    text, said = WRONG[name]
+    config = tmp_path / "fhir-adapter.toml"
+    config.write_text(text)
+    ran = run("serve", "--server", "http://127.0.0.1:9", "--config", str(config))
+    assert ran.status == 2
+    assert said in ran.flat
+
+
+def test_a_taken_port_is_said(tmp_path: Path) -> None:
+    config = tmp_path / "fhir-adapter.toml"
+    config.write_text(f'tokens = "{tokens(tmp_path)}"\nledger = "{tmp_path / "l.sqlite"}"\n')
+    with sandbox(patients=("nobody",)) as server:
+        port = server.base_url.rpartition(":")[2]
+        ran = run("serve", "--server", server.base_url, "--config", str(config), "--port", port)
+    assert ran.status == 3
+    assert "--port" in ran.flat
