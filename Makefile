@@ -50,7 +50,8 @@ wheel: $(STAMP) ## build the wheel and run its demo outside this checkout
 	$(BIN)/python -m build --no-isolation --wheel --outdir dist
 	$(BIN)/python tests/wheel/try_wheel.py dist
 
-lock: ## pin requirements with hashes again
+lock: $(STAMP) ## pin requirements with hashes again
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group dev pyproject.toml -o requirements/dev.txt
 
