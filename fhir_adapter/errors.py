@@ -7,6 +7,8 @@ AdapterError
 │   ├── StudyInvalid, StudyNotFound, StudyUnsigned, TerminologyInvalid
 ├── ServerFault          a FHIR server did not do what was asked
 │   ├── ServerUnreachable, ServerRefused, ServerThrottled, ServerBroken, NotFhir, PatientNotFound
+├── StoreFault           a store of fact tables is not there, not ours, in use, or cannot be written
+│   ├── StoreMissing, StoreOutdated, StoreBusy, StoreUnwritable
 ├── RecordFault          a record that was handed to us cannot be read at all
 ├── WriteFault           a write could not be made or did not read back as sent
 │   ├── WriteConflict, WriteUnverified, BasisMissing
@@ -161,6 +163,37 @@ class PatientNotFound(ServerFault):
 
     code = "patient-not-found"
     http_status = 404
+
+
+class StoreFault(AdapterError):
+    """A store of fact tables cannot be used as asked; what was in it stays readable."""
+
+    code = "store-fault"
+    exit_status = 2
+
+
+class StoreMissing(StoreFault):
+    """There is no store in the folder, or files of it are gone."""
+
+    code = "store-missing"
+
+
+class StoreOutdated(StoreFault):
+    """The tables were written with other schemas, another site, or another unit table."""
+
+    code = "store-outdated"
+
+
+class StoreBusy(StoreFault):
+    """Another load is writing to the store."""
+
+    code = "store-busy"
+
+
+class StoreUnwritable(StoreFault):
+    """The disk is full or the folder cannot be written; nothing was switched."""
+
+    code = "store-unwritable"
 
 
 class RecordFault(AdapterError):

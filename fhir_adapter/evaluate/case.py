@@ -9,12 +9,13 @@ from zoneinfo import ZoneInfo
 from fhir_adapter.model.code import Code, key_of
 from fhir_adapter.model.dates import DATE_LATEST, LATEST, local_date
 from fhir_adapter.model.fact import Fact, Kind, PatientRecord, Retrieved, Standing
+from fhir_adapter.model.fact import last_end as last_end  # noqa: PLC0414 - readers here know it by this room
+from fhir_adapter.model.fact import last_start as last_start  # noqa: PLC0414 - likewise
 from fhir_adapter.model.vocabulary import ACT_CODE, ADMISSION_CLASSES
 
 Membership = Callable[[str], tuple[str, ...]]
 """Comparison key of a code -> names of the code sets that hold it."""
 
-_PRECISE = 60_000_000
 _NONE: list[Fact] = []
 _SPEAKS = frozenset((Kind.SERVICE_REQUEST, Kind.DOCUMENT))
 _TYPED_IN = (
@@ -27,18 +28,6 @@ _TYPED_IN = (
     Kind.ENCOUNTER,
 )
 """What an outside value that a person typed in may stand for: it counts like any other."""
-
-
-def last_start(fact: Fact) -> int:
-    """The latest instant at which a fact may start; a time stamp counts at its printed digit."""
-    precise = fact.start_hi - fact.start_lo <= _PRECISE
-    return fact.start_lo if precise else fact.start_hi - 1
-
-
-def last_end(fact: Fact) -> int:
-    """The latest instant at which a fact may end; likewise."""
-    precise = fact.end_hi - fact.end_lo <= _PRECISE
-    return fact.end_lo if precise else fact.end_hi - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,8 @@ class Standing(StrEnum):
 FACTS_SCHEMA = 1
 """Version of the column list; a stored table of another number is refused by name."""
 
+_PRECISE = 60_000_000
+
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One statement of the record.
@@ -119,6 +121,18 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Display text for people; never matched."""
     issues: tuple[str, ...] = ()
     """Data-quality codes found while reading."""
+
+
+def last_start(fact: Fact) -> int:
+    """The latest instant at which a fact may start; a time stamp counts at its printed digit."""
+    precise = fact.start_hi - fact.start_lo <= _PRECISE
+    return fact.start_lo if precise else fact.start_hi - 1
+
+
+def last_end(fact: Fact) -> int:
+    """The latest instant at which a fact may end; likewise."""
+    precise = fact.end_hi - fact.end_lo <= _PRECISE
+    return fact.end_lo if precise else fact.end_hi - 1
 
 
 class Retrieved(msgspec.Struct, frozen=True, kw_only=True, gc=False):
