@@ -196,6 +196,13 @@ class StoreUnwritable(StoreFault):
     code = "store-unwritable"
 
 
+class WarehouseFault(AdapterError):
+    """The SQL engine could not run a statement; its own words quote values and are not passed on."""
+
+    code = "warehouse-failed"
+    exit_status = 5
+
+
 class RecordFault(AdapterError):
     """A record that was handed to us cannot be read at all."""
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from fhir_adapter.model.calculator import Calculator
+from fhir_adapter.model.code import Code
 from fhir_adapter.model.fact import Fact, Kind
 from fhir_adapter.model.mapping import CodeSet
 from fhir_adapter.model.study import Study
@@ -136,6 +137,30 @@ class Written:
     """A person's status stands there: nothing of it was touched."""
     dry_run: bool = True
     notes: tuple[str, ...] = field(default=())
+
+
+class Statement(Protocol):
+    """A study as one SQL statement over the fact tables (model/tables.py), as a sqlglot tree."""
+
+    @property
+    def tree(self) -> object:
+        """The whole statement; a warehouse prints it in its own dialect."""
+        ...
+
+    @property
+    def masks(self) -> int:
+        """How many mask columns ``system_masks`` gives."""
+        ...
+
+    def concept_sets(self, concepts: Iterable[tuple[int, Code]]) -> Iterator[tuple[int, int]]:
+        """(concept, set number) for table ``concept_set``, from a store's dictionary."""
+        ...
+
+    def system_masks(
+        self, combinations: Iterable[tuple[int, frozenset[str]]]
+    ) -> Iterator[tuple[int, ...]]:
+        """(combination, mask, ...) for table ``system_mask``."""
+        ...
 
 
 class DecisionSink(Protocol):

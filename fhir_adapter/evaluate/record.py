@@ -110,7 +110,7 @@ def _line(criterion: Criterion, compiler: Compiler, hash_: str) -> _Line:
     absence = Absence(
         criterion.if_absent,
         reopen_outside=criterion.outside_documents == "reopen",
-        known_kinds=_kinds(criterion),
+        known_kinds=kinds_of(criterion),
     )
     closure = partial(compiler.closure, absence=absence, fresh=duration(criterion.fresh))
     return _Line(
@@ -123,7 +123,7 @@ def _line(criterion: Criterion, compiler: Compiler, hash_: str) -> _Line:
     )
 
 
-def _kinds(criterion: Criterion) -> tuple[Kind, ...]:
+def kinds_of(criterion: Criterion) -> tuple[Kind, ...]:
     """The resource types of the row: the kinds that its test reads, people's words left out."""
     found: dict[Kind, None] = {}
     _walk_kinds(criterion.test, found)

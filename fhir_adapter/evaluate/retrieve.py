@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from fhir_adapter.evaluate.case import Case
+from fhir_adapter.evaluate.case import Case, in_order
 from fhir_adapter.evaluate.judged import FALSE, SHOWN, Judged, any_of, shown, unknown
 from fhir_adapter.evaluate.values import Test
 from fhir_adapter.evaluate.windows import (
@@ -103,18 +103,18 @@ class Retrieve:
         self.same_day = same_day
         self.also = also
         self._anchors = anchors
-        self._systems = _systems(code_set)
+        self._systems = systems_of(code_set)
         self._keys = tuple((kind, events.codes) for kind in events.kind)
         self._kinds = frozenset(events.kind) - frozenset(_PERSONS_WORD)
         self._tests = (*_status_tests(events), *tests)
         self._assumption = Judged(Truth.FALSE, assumed=events.if_absent is None)
 
     def every(self, case: Case) -> list[Fact]:
-        """Facts of the kinds and codes, whatever the window."""
+        """Facts of the kinds and codes in order of time, whatever the window."""
         if len(self._keys) == 1:
             return case.facts(*self._keys[0])
         found = {id(fact): fact for key in self._keys for fact in case.facts(*key)}
-        return list(found.values())
+        return sorted(found.values(), key=in_order)
 
     def nothing(self, case: Case) -> bool:
         """No such fact at all, in or out of the window: absent, whatever the window is."""
@@ -147,7 +147,7 @@ class Retrieve:
         for item in more:
             if item.sure or id(item.fact) not in kept:
                 kept[id(item.fact)] = item
-        return list(kept.values())
+        return sorted(kept.values(), key=lambda item: in_order(item.fact))
 
     def _not_earlier(self, case: Case, found: list[Found], anchor: str) -> list[Found]:
         """Facts of earlier runs are left out; one that only may be of such a run is doubtful."""
@@ -350,7 +350,7 @@ def _why_aside(fact: Fact) -> str:
     return "about another" if fact.about_other else "ignored"
 
 
-def _systems(code_set: CodeSet | None) -> frozenset[str] | None:
+def systems_of(code_set: CodeSet | None) -> frozenset[str] | None:
     """Systems in which silence about a set means absence; None where it always does."""
     if code_set is None or code_set.is_mapped_here:
         return None
