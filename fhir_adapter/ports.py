@@ -136,6 +136,8 @@ class Written:
     """A person's status stands there: nothing of it was touched."""
     dry_run: bool = True
     notes: tuple[str, ...] = field(default=())
+    error: str = ""
+    """Code of the fault that stopped it; the next run takes it up again."""
 
 
 class DecisionSink(Protocol):

@@ -90,6 +90,7 @@ def _written(one: Written) -> Json:
         "left-to-person": one.left_to_person,
         "dry-run": one.dry_run,
         "notes": list(one.notes),
+        "error": one.error,
     }
 
 
@@ -219,7 +220,7 @@ def _decision(outcomes: Sequence[str]) -> Json:
 def _run(outcomes: Sequence[str]) -> Json:
     failed = _object({"patient": _TEXT, "error": _TEXT, "remedy": _TEXT})
     written: dict[str, Json] = {
-        "patient": _TEXT,
+        **dict.fromkeys(("patient", "error"), _TEXT),
         **dict.fromkeys(("created", "updated", "deleted", "unchanged", "notes"), _TEXTS),
         **dict.fromkeys(("left-to-person", "dry-run"), _FLAG),
     }

@@ -11,10 +11,16 @@ from pathlib import Path
 from shutil import copytree
 from typing import Any
 
+import jsonschema
 import pytest
 
 from fhir_adapter.artifacts import mappings_dir
+from fhir_adapter.bootstrap.writing import WritingDesk
 from fhir_adapter.client import FhirClient
+from fhir_adapter.errors import ServerUnreachable
+from fhir_adapter.ports import Written
+from fhir_adapter.present.json_form import result_schema
+from fhir_adapter.screening import Screened
 
 from cli.cli_for_tests import AS_OF, ONE, run, sandbox
 from story.cohort_for_tests import COHORT
@@ -113,6 +119,36 @@ def test_a_server_that_forbids_a_type_leaves_it_open_and_drops_nobody() -> None:
     reasons = {c["reason-code"] for d in found["decisions"] for c in d["criteria"]}
     assert "not-retrieved" in reasons
     assert {d["outcome"] for d in found["decisions"]} <= {"needs-data", "not-proposed"}
+
+
+def test_a_fault_while_writing_stops_one_patient_and_loses_no_result() -> None:
+    forbids = frozenset(("ResearchSubject",))
+    with sandbox(patients=("42-all-answered", ONE), forbids_types=forbids) as server:
+        base = ("screen", "--server", server.base_url, "--as-of", AS_OF)
+        ran, told = run(*base, "--json"), run(*base)
+    assert (ran.status, told.status) == (3, 3)
+    jsonschema.validate(ran.json, result_schema())
+    assert len(ran.json["decisions"]) == 2
+    assert {one["error"] for one in ran.json["written"]} == {"server-refused"}
+    assert "everyone pulled" in told.flat
+    assert "scopes" in told.flat
+
+
+def test_a_server_that_goes_away_while_writing_is_asked_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def gone(_: WritingDesk, one: Screened) -> Written:
+        asked.append(one.patient)
+        raise ServerUnreachable("no answer", remedy="Try again.")
+
+    monkeypatch.setattr(WritingDesk, "send", gone)
+    with sandbox(patients=("42-all-answered", ONE)) as server:
+        ran = run("screen", "--server", server.base_url, "--as-of", AS_OF, "--json")
+    assert ran.status == 3
+    assert [one["error"] for one in ran.json["written"]] == ["server-unreachable"] * 2
+    assert len(asked) == 1
 
 
 def test_an_empty_server_is_no_mistake() -> None:
