@@ -27,7 +27,7 @@ from fhir_adapter.present.words import DISCLAIMER, OUTCOMES, UNCONFIRMED
 from fhir_adapter.present.worklist import WorklistEntry
 from fhir_adapter.version import __version__
 from fhir_adapter.web.access import COOKIE, SESSION_SECONDS, Access, Caller, same_site
-from fhir_adapter.web.limits import Body
+from fhir_adapter.web.limits import Form
 from fhir_adapter.web.outcomes import Refusal
 
 READERS = ("coordinator", "investigator")
@@ -232,7 +232,7 @@ def _session_routes(made: APIRouter, pages: Pages, access: Access) -> None:
         return pages.render("login.html", failed=False)
 
     @made.post("/login")
-    def login(request: Request, body: Body) -> Response:
+    def login(request: Request, body: Form) -> Response:
         same_site(request)
         token = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
         holder = access.holder(token)
@@ -260,7 +260,7 @@ def _list_routes(made: APIRouter, pages: Pages, service: Service, access: Access
         return pages.csv(request, access.need(request, *READERS, study=study), study)
 
     @made.post("/worklist/{study}/reveal")
-    def reveal(request: Request, study: str, body: Body) -> Response:
+    def reveal(request: Request, study: str, body: Form) -> Response:
         same_site(request)
         return pages.reveal(request, access.need(request, *READERS, study=study), study, body)
 

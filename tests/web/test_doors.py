@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from web.web_for_tests import CANDIDATE, NEEDS, OUT, PATIENTS, STUDY, client, record, service
+from web.web_for_tests import CANDIDATE, HOOK, NEEDS, OUT, PATIENTS, STUDY, client, record, service
 
 from fhir_adapter.bootstrap.service import Service
 from fhir_adapter.errors import SettingInvalid
@@ -77,6 +77,37 @@ def test_every_route_denies_by_default(
     assert answer.status_code == status
     if status >= 400:
         assert answer.json()["resourceType"] == "OperationOutcome"
+
+
+OPEN = {"/health", "/ready", "/login", "/openapi.json"}
+"""Routes that tell nobody anything about studies or patients."""
+
+
+def every_route(app: Any) -> list[tuple[str, str]]:
+    routers = [getattr(route, "original_router", None) for route in app.routes]
+    included = [route for one in routers if one is not None for route in one.routes]
+    return [
+        (method, route.path.format(study=STUDY, handle="abc"))
+        for route in (*app.routes, *included)
+        for method in sorted(getattr(route, "methods", None) or ())
+        if method != "HEAD"
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "wrong", "monitor"])
+def test_no_route_is_open_unless_it_is_named_here(closed: TestClient, name: str) -> None:
+    found = every_route(closed.app)
+    assert len(found) >= 17
+    answers = {
+        (method, path): closed.request(method, path, headers=bearer(name) if name else {})
+        for method, path in found
+        if path not in OPEN and path != "/logout"
+    }
+    expected = {401, 403} if name == "monitor" else {401}
+    for route, answer in answers.items():
+        if route != ("GET", "/metrics") or name != "monitor":
+            assert answer.status_code in expected, route
+            assert answer.json()["resourceType"] == "OperationOutcome"
 
 
 def test_every_answer_carries_the_headers_of_a_careful_server(closed: TestClient) -> None:
@@ -308,6 +339,8 @@ WRONG: dict[str, tuple[dict[str, Any], int]] = {
     "unknown study": (parameters(study="NCT0", patient=CANDIDATE), 404),
     "unknown patient": (parameters(study=STUDY, patient="nobody"), 404),
     "odd moment": (parameters(study=STUDY, patient=CANDIDATE, asOf="soon"), 400),
+    "the end of time": (parameters(study=STUDY, patient=CANDIDATE, asOf="9999-12-31"), 400),
+    "the first day": (parameters(study=STUDY, patient=CANDIDATE, asOf="0001-01-01T00:00"), 400),
     "not parameters": ({"resourceType": "Patient"}, 400),
     "empty": ({}, 400),
 }
@@ -328,6 +361,32 @@ def test_a_wrong_question_gets_an_outcome(web: TestClient, name: str) -> None:
 def test_a_body_that_is_too_large_is_413(web: TestClient) -> None:
     answer = web.post("/fhir/Patient/$match-trials", content=b" " * (LARGEST + 1))
     assert answer.status_code == 413
+
+
+JSON_ROUTES = (HOOK, f"{HOOK}/feedback", "/fhir/Patient/$match-trials")
+FORM_ROUTES = (f"{LIST}/reveal", "/login")
+
+
+@pytest.mark.parametrize("path", [*JSON_ROUTES, *FORM_ROUTES])
+@pytest.mark.parametrize(
+    "headers",
+    [{"Content-Type": "text/plain"}, {"Content-Type": "multipart/form-data; boundary=x"},
+     {"Content-Type": "application/xml"}, {"Content-Encoding": "gzip"}],
+    ids=["text", "multipart", "xml", "gzip"],
+)  # fmt: skip
+def test_a_body_of_another_kind_is_415(web: TestClient, path: str, headers: dict[str, str]) -> None:
+    answer = web.post(path, content=b"{}", headers=headers)
+    assert answer.status_code == 415
+    assert answer.json()["resourceType"] == "OperationOutcome"
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", HOOK), ("DELETE", LIST), ("POST", "/health"),
+                                              ("PUT", "/fhir/Patient/$match-trials")])  # fmt: skip
+def test_a_method_that_does_not_exist_is_405(web: TestClient, method: str, path: str) -> None:
+    answer = web.request(method, path)
+    assert answer.status_code == 405
+    assert answer.json()["resourceType"] == "OperationOutcome"
+    assert answer.headers["allow"]
 
 
 @pytest.mark.parametrize("depth", [65, 5000, 200_000])
