@@ -165,12 +165,13 @@ def test_counts_of_the_tabs_add_up_to_everyone(pages: TestClient, made: Service)
 
 
 def test_filtering_gives_the_rows_alone_to_htmx_and_the_page_to_others(pages: TestClient) -> None:
-    whole = pages.get(f"{LIST}?q=check+before")
-    rows = pages.get(f"{LIST}?q=check+before", headers={"HX-Request": "true"})
+    words = {"q": "check before", "tab": "list"}
+    whole = pages.post(LIST, data=words)
+    rows = pages.post(LIST, data=words, headers={"HX-Request": "true"})
     assert "<html" in whole.text
     assert "<html" not in rows.text
     assert "<caption>1 shown</caption>" in rows.text
-    nobody = pages.get(f"{LIST}?q=zzz").text
+    nobody = pages.post(LIST, data={"q": "zzz"}).text
     assert "Nobody here with these words" in nobody
 
 
@@ -186,6 +187,19 @@ def test_revealing_shows_names_for_a_purpose_and_writes_an_audit_row(
     ledger = sqlite3.connect(tmp_path / "ledger.sqlite")
     rows = ledger.execute("SELECT who, what, purpose FROM audit")
     assert ("demo", "reveal", f"{STUDY}: check the record") in rows.fetchall()
+
+
+def test_the_words_of_a_filter_are_not_taken_from_an_address(pages: TestClient) -> None:
+    """They may be a name: addresses are logged by others."""
+    assert pages.get(f"{LIST}?q=zzz").text == pages.get(LIST).text
+    assert 'method="get"' not in pages.get(LIST).text
+
+
+def test_a_reveal_on_a_patients_page_comes_back_to_it(pages: TestClient, made: Service) -> None:
+    handle = made.handle(NEEDS)
+    for given, address in ((handle, f"{LIST}/{handle}"), ("//evil.example", LIST)):
+        sent = {"purpose": "check the record", "handle": given}
+        assert pages.post(f"{LIST}/reveal", data=sent).headers["location"] == address
 
 
 def test_the_csv_has_no_identifiers_by_default(pages: TestClient) -> None:
