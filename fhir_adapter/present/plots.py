@@ -123,8 +123,8 @@ def _beside(x: float, y: float, value: Decimal, lines: Sequence[Line]) -> Point:
     """The newest value on the inner side of its dot, off the bounds and their labels."""
     height = y + 3
     for line in sorted(lines, key=lambda one: one.y):
-        if line.y - _LABEL_HEIGHT < height < line.y + _LABEL_HEIGHT:
-            height = line.y + _LABEL_HEIGHT
+        if height - _LABEL_HEIGHT < line.y < height + 1:  # never across: it says which side
+            height = line.y - 2 if y < line.y else line.y + _LABEL_HEIGHT
     inner = 6 if x < WIDTH / 2 else -6
     return Point(x=x + inner, y=height, label=number(_DIGITS.plus(value)))
 
