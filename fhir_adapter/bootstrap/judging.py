@@ -26,6 +26,8 @@ from fhir_adapter.settings import Settings
 from fhir_adapter.terminology import load_calculators, load_code_sets, load_mappings, load_units
 from fhir_adapter.version import __version__
 
+_CENTURIES = ("19", "20", "21")
+"""Years in which somebody may ask: at the edges of time no moment can be printed."""
 STUDY_FILES = ("protocol.md", "study.yaml", "criteria.yaml")
 
 
@@ -184,14 +186,20 @@ def parse_as_of(text: str | None, zone: ZoneInfo, clock: Clock) -> AsOf:
     if text.split(":", 1)[0] == LAST_FACT:
         return text
     try:
-        if len(text) == len("2026-11-22"):
-            return start_of(date.fromisoformat(text).toordinal() + 1, zone) - 1
-        moment = datetime.fromisoformat(text)
+        return _moment(text, zone)
     except ValueError:
         raise SettingInvalid(
             "--as-of is not a date or time",
             remedy="Write 2026-11-22, 2026-11-22T07:40, the same with a zone, or last-fact.",
         ) from None
+
+
+def _moment(text: str, zone: ZoneInfo) -> int:
+    if text[:2] not in _CENTURIES:
+        raise ValueError(text[:2])
+    if len(text) == len("2026-11-22"):
+        return start_of(date.fromisoformat(text).toordinal() + 1, zone) - 1
+    moment = datetime.fromisoformat(text)
     return instant(moment if moment.tzinfo is not None else moment.replace(tzinfo=zone))
 
 
