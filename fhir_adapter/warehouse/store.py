@@ -3,8 +3,9 @@
 ::
 
     STORE/manifest.json                       which load each bucket and the dictionary are of
-    STORE/dictionary/load=0003/concept.parquet, coding_systems.parquet
-    STORE/bucket=0007/load=0003/fact.parquet, fact_concept.parquet, patient.parquet, ...
+    STORE/shared/load=0003/concept.parquet, coding_systems.parquet, state.json, companions
+    STORE/bucket=0007/load=0003/fact.parquet, fact_concept.parquet, patient.parquet, alias.parquet,
+                            retrieved.parquet; pieces and keys, for the next load
 
 A reader holds the manifest that it opened; a load writes new folders beside and switches the
 manifest, and folders of the load before stay until the next one.
@@ -44,14 +45,14 @@ class Store:
 
     @property
     def buckets(self) -> tuple[int, ...]:
-        """Numbers of the buckets in which somebody is."""
+        """Numbers of the buckets in which anything is."""
         found = enumerate(self.manifest.buckets)
-        return tuple(number for number, bucket in found if bucket.patients)
+        return tuple(number for number, bucket in found if bucket.load)
 
     def paths(self, table: str) -> tuple[Path, ...]:
         """The Parquet files of a table, in bucket order."""
         if table in OF_DICTIONARY:
-            return (dictionary_folder(self.folder, self.manifest.load) / f"{table}.parquet",)
+            return (shared_folder(self.folder, self.manifest.load) / f"{table}.parquet",)
         return tuple(self.path(number, table) for number in self.buckets)
 
     def path(self, bucket: int, table: str) -> Path:
@@ -79,9 +80,9 @@ def bucket_folder(store: Path, bucket: int, load: int) -> Path:
     return store / f"bucket={bucket:04d}" / f"load={load:04d}"
 
 
-def dictionary_folder(store: Path, load: int) -> Path:
-    """Where the dictionary lies."""
-    return store / "dictionary" / f"load={load:04d}"
+def shared_folder(store: Path, load: int) -> Path:
+    """Where the dictionary and what is true of the whole export lie."""
+    return store / "shared" / f"load={load:04d}"
 
 
 def _read(path: Path, patients: list[int] | None = None) -> Table:
