@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 
 from fhir_adapter.ports import ExportState, Piece
-from fhir_adapter.warehouse.arrow import pq
 from fhir_adapter.warehouse.manifest import Bucket
 from fhir_adapter.warehouse.pieces import PieceWriter, read_pieces
 from fhir_adapter.warehouse.store import Store
@@ -102,7 +101,7 @@ class Known:
 
     def numbers(self, bucket: int) -> dict[str, int]:
         """Patient numbers of a bucket, by id."""
-        table = pq.read_table(self.store.path(bucket, "patient"), partitioning=None)
+        table = self.store.table(bucket, "patient")
         ids, numbers = table["id"].to_pylist(), table["patient"].to_pylist()
         return dict(zip(ids, numbers, strict=True))
 

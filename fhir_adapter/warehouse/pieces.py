@@ -79,7 +79,7 @@ def _block(stream: IO[bytes], head: bytes, codec: Any) -> list[Piece]:
 
 def write_pieces(path: Path, pieces: Iterable[Piece]) -> None:
     """A file of these pieces and no others."""
-    path.unlink(missing_ok=True)
+    path.write_bytes(b"")
     writer = PieceWriter(path)
     for piece in pieces:
         writer.add(piece)

@@ -60,6 +60,10 @@ class Store:
         load = self.manifest.buckets[bucket].load
         return bucket_folder(self.folder, bucket, load) / f"{table}.parquet"
 
+    def table(self, bucket: int, table: str, patients: Iterable[int] | None = None) -> Table:
+        """A table of one bucket as Arrow; all of it, or the rows of some patients."""
+        return _read(self.path(bucket, table), None if patients is None else sorted(patients))
+
     @cached_property
     def dictionary(self) -> Dictionary:
         """Numbers of codes and of combinations of code systems."""
@@ -71,7 +75,7 @@ class Store:
     ) -> Iterator[PatientRecord]:
         """Records of one bucket, by patient number; all, or those numbered."""
         only = None if patients is None else sorted(patients)
-        tables: Tables = {name: _read(self.path(bucket, name), only) for name in _OF_RECORD}
+        tables: Tables = {name: self.table(bucket, name, only) for name in _OF_RECORD}
         yield from records_of(tables, self.dictionary)
 
 

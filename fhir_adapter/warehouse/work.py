@@ -28,6 +28,15 @@ from fhir_adapter.warehouse.writing import write_tables
 
 PIECES = "pieces"
 KEYS = "keys.npy"
+_NO_PLACE = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EACCES: "the folder may not be written",
+    errno.EPERM: "the folder may not be written",
+    errno.EROFS: "the folder may not be written",
+    errno.ENOTDIR: "the folder is a file",
+    errno.EEXIST: "the folder is a file",
+}
 _COLLECTED = ("fact", "patient", "alias", "retrieved")
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -130,16 +139,22 @@ def safely(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     except OSError as fault:
         raise unwritable(fault) from None
     except Exception as fault:  # noqa: BLE001 - whatever it is, its text stays here
-        raise InternalFault(
-            f"a bucket failed with {type(fault).__name__}",
-            where="cohort load",
-            remedy="Please report it with the command you ran; the tables before stay readable.",
-        ) from None
+        raise _failed(fault) from None
 
 
-def unwritable(fault: OSError) -> StoreUnwritable:
+def _failed(fault: Exception) -> InternalFault:
+    return InternalFault(
+        f"the load failed with {type(fault).__name__}",
+        where="cohort load",
+        remedy="Please report it with the command you ran; the tables before stay readable.",
+    )
+
+
+def unwritable(fault: OSError) -> AdapterError:
     """The disk is full, or the folder may not be written."""
-    why = "the disk is full" if fault.errno == errno.ENOSPC else "the folder cannot be written"
+    why = _NO_PLACE.get(fault.errno or 0)
+    if why is None:
+        return _failed(fault)
     return StoreUnwritable(
         why, where="store", remedy="Make room or choose another folder, and load again."
     )
