@@ -94,9 +94,13 @@ def site_mappings(settings: Settings, package: StudyPackage) -> Mappings:
 
 def folder_records(path: Path, mappings: Mappings) -> FolderRecords:
     """Records from a folder or file; the site file says what its exports hold whole."""
+    return FolderRecords(path, complete_types=whole_types(mappings))
+
+
+def whole_types(mappings: Mappings) -> list[str]:
+    """Resource types that the site's exports hold whole, file or not."""
     whole = set(mappings.site.complete_kinds)
-    types = [name for name, kind in KINDS.items() if kind.value in whole]
-    return FolderRecords(path, complete_types=types)
+    return [name for name, kind in KINDS.items() if kind.value in whole]
 
 
 def record_source(settings: Settings, path: Path | None, mappings: Mappings) -> RecordSource:

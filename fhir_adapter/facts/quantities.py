@@ -124,27 +124,27 @@ class Quantities:
 
     def convert(self, found: Measured, unit: str, analyte: Analyte | None) -> Measured:
         """The same value in the analyte's canonical unit; without an analyte only as reported."""
+        said_lo, said_hi = _held(found.lo), _held(found.hi)
+        if _too_large(said_lo) or _too_large(said_hi):
+            return _unfit(found)
         if analyte is None:
             return replace(
                 found, lo=None, hi=None,
-                reported_lo=found.lo, reported_hi=found.hi, reported_unit=unit,
+                reported_lo=said_lo, reported_hi=said_hi, reported_unit=unit,
             )  # fmt: skip
         row = analyte.by_spelling.get(unit)
         if row is None:
             return replace(
-                found, lo=None, hi=None, reported_lo=found.lo, reported_hi=found.hi,
+                found, lo=None, hi=None, reported_lo=said_lo, reported_hi=said_hi,
                 reported_unit=unit, problem=Reason.UNIT_NOT_CONVERTIBLE,
                 issues=(*found.issues, NOT_CONVERTIBLE),
             )  # fmt: skip
         lo, hi = _canonical(found.lo, row), _canonical(found.hi, row)
         if _too_large(lo) or _too_large(hi):
-            return replace(
-                found, lo=None, hi=None, problem=Reason.RECORDED_UNUSABLE,
-                issues=(*found.issues, TOO_LARGE),
-            )  # fmt: skip
+            return _unfit(found)
         return replace(
             found, lo=lo, hi=hi, unit=analyte.canonical,
-            reported_lo=found.lo, reported_hi=found.hi, reported_unit=row.unit,
+            reported_lo=said_lo, reported_hi=said_hi, reported_unit=row.unit,
         )  # fmt: skip
 
     def limits(self, ranges: Any, analyte: Analyte | None) -> tuple[Decimal | None, Decimal | None]:
@@ -209,6 +209,24 @@ def _canonical(value: Decimal | None, row: UnitRow) -> Decimal | None:
         return moved.quantize(SCALE, rounding=ROUND_HALF_EVEN)
     except InvalidOperation:
         return LIMIT
+
+
+def _held(value: Decimal | None) -> Decimal | None:
+    """A reported number as the fact tables can hold it: nine decimals, like canonical ones."""
+    if value is None:
+        return None
+    try:
+        held = value.quantize(SCALE, rounding=ROUND_HALF_EVEN)
+    except InvalidOperation:
+        return LIMIT
+    return value if held == value else held
+
+
+def _unfit(found: Measured) -> Measured:
+    return replace(
+        found, lo=None, hi=None, problem=Reason.RECORDED_UNUSABLE,
+        issues=(*found.issues, TOO_LARGE),
+    )  # fmt: skip
 
 
 def _too_large(value: Decimal | None) -> bool:

@@ -101,11 +101,8 @@ class RecordFile:
         return re.split(r"[._-]", _stem(self.path.name))
 
 
-@dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A line (from 1), or the rest of a file (line 0), that is no resource."""
-
-    line: int
+    """A line, a whole file or the rest of one that is no resource."""
 
 
 def record_files(path: Path) -> tuple[RecordFile, ...]:
@@ -141,20 +138,21 @@ def _kind(name: str) -> str:
 
 def resources_in(file: RecordFile) -> Iterator[Resource | Unreadable]:
     """Every resource, and an Unreadable for what is none; RecordFault if it cannot be opened."""
-    if file.is_lines:
-        yield from _from_lines(file)
+    for raw in raw_in(file):
+        yield raw if isinstance(raw, Unreadable) else decode(raw) or Unreadable()
+
+
+def raw_in(file: RecordFile) -> Iterator[bytes | Unreadable]:
+    """The bytes of every resource, and an Unreadable where a file breaks off."""
+    if not file.is_lines:
+        data = _bytes(file)
+        yield Unreadable() if data is None else data
         return
-    data = _bytes(file)
-    yield (decode(data) if data is not None else None) or Unreadable(0)
-
-
-def _from_lines(file: RecordFile) -> Iterator[Resource | Unreadable]:
-    lines = _lines(file)
-    for number, line in enumerate(lines, 1):
+    for line in _lines(file):
         if line is None:
-            yield Unreadable(0)
+            yield Unreadable()
         elif line.strip():
-            yield decode(line) or Unreadable(number)
+            yield line
 
 
 def _lines(file: RecordFile) -> Iterator[bytes | None]:
