@@ -124,7 +124,7 @@ class _Reading:
 
     def _is_mine(self, resource: Resource) -> bool:
         if resource.get("resourceType") == "Patient":
-            return resource.get("id") in self._ids
+            return text(resource.get("id")) in self._ids
         owners = [reference(resource.get(name)) for name in _OWNERS if name in resource]
         named = [owner for owner in owners if owner.startswith("Patient/")]
         return not named or any(owner[8:] in self._ids for owner in named)
