@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import hook, record_lane
+from benchmarks import hook, normalise, record_lane
 from benchmarks.measure import machine
 
-ALL = {"record-lane": record_lane.main, "hook": hook.main}
+ALL = {"record-lane": record_lane.main, "normalise": normalise.main, "hook": hook.main}
 
 
 def main() -> None:

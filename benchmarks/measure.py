@@ -55,6 +55,23 @@ def table(title: str, figures: Iterable[Figure]) -> str:
     return "\n".join(lines)
 
 
+def cpu_table(title: str, rows: Iterable[tuple[str, int, float, float]]) -> str:
+    """Markdown of (type, resources, seconds decoding, seconds normalising): CPU us for each."""
+    lines = [
+        f"### {title}",
+        "",
+        "| type | resources | decode us | normalise us | together | ratio |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for name, count, decoding, reading in rows:
+        first, second = decoding / count * 1e6, reading / count * 1e6
+        lines.append(
+            f"| {name} | {count} | {first:.1f} | {second:.1f} | {first + second:.1f} |"
+            f" {second / first:.1f} x decoding |"
+        )
+    return "\n".join(lines)
+
+
 def machine() -> str:
     """Where and under what load this ran."""
     load = os.getloadavg()[0]

@@ -25,7 +25,7 @@ from fhir_adapter.facts import (
     report,
     service_request,
 )
-from fhir_adapter.facts.context import Context, source_of
+from fhir_adapter.facts.context import Context, When, source_of
 from fhir_adapter.facts.quantities import Quantities
 from fhir_adapter.facts.security import is_restricted
 from fhir_adapter.fhir.dates import DateReader
@@ -83,10 +83,11 @@ class Normaliser:
         self._mappings = mappings
         self._dates = DateReader(mappings.site.zone)
         self._quantities = Quantities(mappings.units)
+        self._moments: dict[tuple[str, str], When] = {}
 
     def __call__(self, pulled: Pulled) -> PatientRecord:
         """One patient's record as facts, in an order that does not depend on the pull's."""
-        context = Context(self._mappings, self._dates, self._quantities)
+        context = Context(self._mappings, self._dates, self._quantities, moments=self._moments)
         reading = _Reading(context, pulled)
         for resource in _newest(pulled.resources, reading.issues):
             reading.collect(resource)
@@ -147,7 +148,12 @@ class _Reading:
         )
 
     def _birth(self) -> Span | None:
-        own = [r for r in self._mine if source_of(r) == f"Patient/{self._pulled.patient}"]
+        own = [
+            resource
+            for resource in self._mine
+            if resource.get("resourceType") == "Patient"
+            and text(resource.get("id")) == self._pulled.patient
+        ]
         span, _ = self._context.dates.read(own[0].get("birthDate") if own else None)
         return span
 
@@ -188,7 +194,7 @@ def _resolved(fact: Fact) -> bool:
 
 
 def _in_order(fact: Fact) -> tuple[str, int, str]:
-    return fact.kind.value, fact.start_lo, fact.source
+    return fact.kind, fact.start_lo, fact.source
 
 
 def _newest(resources: Sequence[Resource], issues: dict[str, None]) -> Iterable[Resource]:
