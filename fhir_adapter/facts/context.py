@@ -9,7 +9,7 @@ import msgspec
 
 from fhir_adapter.facts.quantities import Quantities
 from fhir_adapter.fhir.dates import DateReader
-from fhir_adapter.fhir.reading import is_object, part, parts, reference, text
+from fhir_adapter.fhir.reading import part, parts, reference, text
 from fhir_adapter.model.dates import (
     ANY_TIME,
     DATE_EARLIEST,
@@ -130,14 +130,17 @@ def doubted(resource: Resource, worth: Worth) -> tuple[Worth, tuple[str, ...]]:
 
 def source_of(resource: Resource) -> str:
     """Type/id of a resource."""
-    return f"{text(resource.get('resourceType'))}/{text(resource.get('id'))}"
+    name, own = resource.get("resourceType"), resource.get("id")
+    if isinstance(name, str) and isinstance(own, str):
+        return f"{name}/{own}"
+    return f"{text(name)}/{text(own)}"
 
 
 def version_of(resource: Resource) -> tuple[str, str]:
     """meta.versionId and meta.lastUpdated."""
-    meta = resource.get("meta")
-    if not is_object(meta):
+    if "meta" not in resource:
         return "", ""
+    meta = part(resource["meta"])
     return text(meta.get("versionId")), text(meta.get("lastUpdated"))
 
 

@@ -101,7 +101,8 @@ class _Reading:
         self._context = context
         self._pulled = pulled
         self._ids = frozenset((pulled.patient, *pulled.aliases))
-        self._mine: list[Resource] = []
+        self._mine: list[tuple[str, Resource]] = []
+        """(resource type, resource)"""
         self._broken: dict[Kind, str] = {}
         self._facts: list[Fact] = []
         self.issues: dict[str, None] = dict.fromkeys(pulled.issues)
@@ -115,26 +116,31 @@ class _Reading:
             self._context.studies[source_of(resource)] = resource
         elif kind not in _READERS:
             self.issues[NOT_READ] = None
-        elif not self._is_mine(resource):
+        elif not self._is_mine(kind, resource):
             self.issues[OTHER_PATIENT] = None
         elif kind != "Patient" and is_restricted(self._context.mappings.site, resource):
             self.issues[RESTRICTED_RESOURCE] = None
             self._broken.setdefault(_READERS[kind][0], "restricted")
         else:
-            self._mine.append(resource)
+            self._mine.append((kind, resource))
 
-    def _is_mine(self, resource: Resource) -> bool:
-        if resource.get("resourceType") == "Patient":
+    def _is_mine(self, kind: str, resource: Resource) -> bool:
+        if kind == "Patient":
             return text(resource.get("id")) in self._ids
-        owners = [reference(resource.get(name)) for name in _OWNERS if name in resource]
-        named = [owner for owner in owners if owner.startswith("Patient/")]
-        return not named or any(owner[8:] in self._ids for owner in named)
+        is_named = False
+        for name in _OWNERS:
+            owner = reference(resource[name]) if name in resource else ""
+            if owner.startswith("Patient/"):
+                if owner[8:] in self._ids:
+                    return True
+                is_named = True
+        return not is_named
 
     def done(self) -> PatientRecord:
         """Everything that was understood, and what was not."""
         self._context.birth = self._birth()
-        for resource in self._mine:
-            self._read(resource)
+        for name, resource in self._mine:
+            self._read(name, resource)
         if any(fact.about_other for fact in self._facts):
             self.issues[ABOUT_ANOTHER] = None
         facts = sorted(self._facts, key=_in_order)
@@ -148,17 +154,16 @@ class _Reading:
         )
 
     def _birth(self) -> Span | None:
-        own = [
-            resource
-            for resource in self._mine
-            if resource.get("resourceType") == "Patient"
-            and text(resource.get("id")) == self._pulled.patient
-        ]
-        span, _ = self._context.dates.read(own[0].get("birthDate") if own else None)
+        own = (
+            resource.get("birthDate")
+            for name, resource in self._mine
+            if name == "Patient" and text(resource.get("id")) == self._pulled.patient
+        )
+        span, _ = self._context.dates.read(next(own, None))
         return span
 
-    def _read(self, resource: Resource) -> None:
-        kind, reader = _READERS[text(resource.get("resourceType"))]
+    def _read(self, name: str, resource: Resource) -> None:
+        kind, reader = _READERS[name]
         try:
             self._facts += reader(self._context, resource, self._pulled.patient)
         except _RUBBISH:
@@ -166,7 +171,7 @@ class _Reading:
             self._broken.setdefault(kind, UNREADABLE)
         if kind is Kind.MEDICATION and self._facts and not _resolved(self._facts[-1]):
             self._broken.setdefault(kind, MEDICATION_MISSING)
-        if resource.get("resourceType") == "Composition":
+        if name == "Composition":
             self._not_asked(resource)
 
     def _not_asked(self, resource: Resource) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from typing import Any, TypeGuard
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -56,6 +56,9 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 NOTHING = Measured()
 
 
+_NUMBERS = frozenset((int, float, Decimal))
+"""What a JSON number becomes; a bool is an int to Python, but none of these."""
+
 _Key = tuple[str, str, str, int]
 
 
@@ -86,7 +89,7 @@ class Quantities:
         """A Quantity, SimpleQuantity or Age."""
         sent = part(value)
         number = sent.get("value")
-        if not _is_number(number):
+        if type(number) not in _NUMBERS:
             issues = (NOT_A_NUMBER,) if "value" in sent else ()
             return Measured(raw_unit=_unit(sent), problem=Reason.RECORDED_UNUSABLE, issues=issues)
         key = (str(number), _unit(sent), text(sent.get("comparator")), id(analyte))
@@ -184,7 +187,7 @@ class Quantities:
     def _limit(self, value: Any, analyte: Analyte) -> Decimal | None:
         sent = part(value)
         number = sent.get("value")
-        if not _is_number(number):
+        if type(number) not in _NUMBERS:
             return None
         key = (str(number), _unit(sent), "", id(analyte))
         known = self._limits.get(key)
@@ -201,14 +204,9 @@ def _bound(key: _Key, analyte: Analyte) -> Decimal | None:
     return None if _too_large(canonical) else canonical
 
 
-def _is_number(value: Any) -> TypeGuard[int | float | Decimal]:
-    """A JSON number; a bool is none."""
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-
-
 def decimal(value: Any) -> Decimal | None:
     """An exact number from JSON: int, Decimal, float by its shortest text; never a bool."""
-    if not _is_number(value):
+    if type(value) not in _NUMBERS:
         return None
     found = value if isinstance(value, Decimal) else Decimal(str(value))
     return found if found.is_finite() else None

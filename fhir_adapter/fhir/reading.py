@@ -28,15 +28,20 @@ def text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+# Every resource passes through these many times: the checks are written out, not called. A name
+# of its own keeps the JSON type through them, which `isinstance` alone would lose.
+
+
 def part(value: Any) -> Resource:
     """A JSON object, or an empty one."""
-    return value if is_object(value) else _NOTHING
+    found: Resource = value
+    return found if isinstance(value, dict) else _NOTHING
 
 
 def parts(value: Any) -> list[Resource]:
     """The objects of a JSON array; a single object counts as an array of one."""
-    if not value:
-        return [value] if is_object(value) else []
+    if value is None:
+        return []
     if is_array(value):
         return [item for item in value if is_object(item)]
     return [value] if is_object(value) else []
@@ -44,7 +49,8 @@ def parts(value: Any) -> list[Resource]:
 
 def codings(concept: Any) -> tuple[Code, ...]:
     """The codings of a CodeableConcept as sent, in order, without displays."""
-    listed = concept.get("coding") if is_object(concept) else None
+    found: Resource = concept
+    listed = found.get("coding") if isinstance(concept, dict) else None
     if not is_array(listed):
         return ()
     if len(listed) == 1:
@@ -54,9 +60,10 @@ def codings(concept: Any) -> tuple[Code, ...]:
 
 def coding(value: Any) -> tuple[Code, ...]:
     """One Coding, as a tuple of none or one; equal codings are one and the same tuple."""
-    if not is_object(value):
+    found: Resource = value
+    if not isinstance(value, dict):
         return ()
-    code, system = value.get("code"), value.get("system")
+    code, system = found.get("code"), found.get("system")
     if not isinstance(code, str) or not code:
         return ()
     return _one(system if isinstance(system, str) else "", code)
@@ -72,20 +79,18 @@ def many_codings(concepts: Any) -> tuple[Code, ...]:
     """The codings of a list of CodeableConcepts."""
     if not concepts:
         return ()
-    found = parts(concepts)
-    if len(found) == 1:
-        return codings(found[0])
-    return tuple(code for concept in found for code in codings(concept))
+    return tuple(code for concept in parts(concepts) for code in codings(concept))
 
 
 def label(concept: Any) -> str:
     """Text for people: never matched."""
-    if not is_object(concept):
+    found: Resource = concept
+    if not isinstance(concept, dict):
         return ""
-    said = concept.get("text")
+    said = found.get("text")
     if isinstance(said, str) and said:
         return said
-    for item in parts(concept.get("coding")):
+    for item in parts(found.get("coding")):
         shown = item.get("display")
         if isinstance(shown, str) and shown:
             return shown
@@ -98,7 +103,8 @@ def reference(value: Any) -> str:
     Absolute URLs keep their last two steps, versions are dropped, contained ("#x") and urn:uuid
     references and conditional ones stay as sent.
     """
-    sent = value.get("reference") if is_object(value) else None
+    found: Resource = value
+    sent = found.get("reference") if isinstance(value, dict) else None
     return _relative(sent) if isinstance(sent, str) else ""
 
 
