@@ -2,8 +2,8 @@
 
 Generated patients as NDJSON lines, or the folder of an export named by the environment variable
 EXPORT. Process CPU time, best of three rounds, each with a reader that has read nothing before and
-with the cyclic collector off (the cohort lane switches it off around a batch: decoded JSON holds
-no cycles). The yardstick of the same run is the decoding, which no adapter can avoid.
+with the cyclic collector off, as suits a batch: decoded JSON holds no cycles. The yardstick of the
+same run is the decoding, which no adapter can avoid.
 """
 
 from __future__ import annotations
