@@ -108,9 +108,12 @@ def reference(value: Any) -> str:
     return _relative(sent) if isinstance(sent, str) else ""
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=1024)
 def _relative(sent: str) -> str:
-    """A patient and an encounter are named by all of their resources, mostly one after another."""
+    """A patient and an encounter are named by all of their resources, mostly one after another.
+
+    Few are kept, for they are people's ids.
+    """
     if _PLAIN(sent):
         return sent
     if not sent or sent[0] == "#" or sent.startswith("urn:") or "?" in sent:
