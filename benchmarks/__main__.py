@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import hook, record_lane
+from benchmarks import hook, many_studies, record_lane
 from benchmarks.measure import machine
 
-ALL = {"record-lane": record_lane.main, "hook": hook.main}
+ALL = {"record-lane": record_lane.main, "many-studies": many_studies.main, "hook": hook.main}
 
 
 def main() -> None:
