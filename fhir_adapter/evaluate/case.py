@@ -18,7 +18,7 @@ Membership = Callable[[str], tuple[str, ...]]
 
 _NONE: list[Fact] = []
 _SPEAKS = frozenset((Kind.SERVICE_REQUEST, Kind.DOCUMENT))
-_TYPED_IN = (
+TYPED_IN = (
     Kind.OBSERVATION,
     Kind.REPORT,
     Kind.CONDITION,
@@ -154,7 +154,7 @@ def _index(case: Case, fact: Fact) -> None:
         for code in fact.concepts:
             case.answers.setdefault(code, []).append(fact)
     else:
-        _index_codes(case, fact, _TYPED_IN if kind is Kind.ENTERED else (kind,))
+        _index_codes(case, fact, TYPED_IN if kind is Kind.ENTERED else (kind,))
 
 
 def _index_codes(case: Case, fact: Fact, kinds: tuple[Kind, ...]) -> None:
