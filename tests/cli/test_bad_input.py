@@ -148,8 +148,8 @@ def test_the_habits_of_a_server_do_not_change_an_answer(habits: dict[str, Any]) 
 
 
 USAGE: dict[str, tuple[tuple[str, ...], int, str]] = {
-    "no source": (("screen",), 2, "--record-server"),
-    "no such folder": (("screen", "nowhere"), 3, "Give"),
+    "no source": (("screen",), 2, "--server"),
+    "no such folder": (("screen", "nowhere"), 3, "there is no such folder or file"),
     "no such study": (("screen", FOLDER, "--study", "NCT0"), 4, "NCT05985863"),
     "no such site": (("screen", FOLDER, "--site", "dema"), 4, "Did you mean 'demo'?"),
     "no such patient": (("explain", "nobody", FOLDER), 3, "patient-not-found"),
