@@ -7,7 +7,13 @@ import sys
 from benchmarks import hook, ingest, many_studies, normalise, record_lane
 from benchmarks.measure import machine
 
-ALL = {"record-lane": record_lane.main, "hook": hook.main, "ingest": ingest.main, "normalise": normalise.main, "many-studies": many_studies.main}
+ALL = {
+    "record-lane": record_lane.main,
+    "hook": hook.main,
+    "ingest": ingest.main,
+    "normalise": normalise.main,
+    "many-studies": many_studies.main,
+}
 
 
 def main() -> None:

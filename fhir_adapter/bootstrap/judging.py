@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -112,6 +113,21 @@ def record_source(settings: Settings, path: Path | None, mappings: Mappings) -> 
     from fhir_adapter.pull.record import ServerRecords  # noqa: PLC0415
 
     return ServerRecords(record_client(settings))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """What a source of records could not read: codes with counts, and places."""
+
+    issues: Mapping[str, int]
+    places: tuple[str, ...]
+
+
+def damage_of(source: RecordSource) -> Damage:
+    """The damage of a folder; a server answers or fails, patient by patient."""
+    if isinstance(source, FolderRecords):
+        return Damage(issues=source.issues, places=source.damaged)
+    return Damage(issues={}, places=())
 
 
 def basis_holds(mappings: Mappings, study: Study, clock: Clock) -> bool:

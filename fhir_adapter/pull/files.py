@@ -112,7 +112,13 @@ def record_files(path: Path) -> tuple[RecordFile, ...]:
     """
     paths = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     found = [p for p in paths if _kind(p.name)]
-    if not path.exists() or not found:
+    if not path.exists():
+        raise RecordFault(
+            "there is no such folder or file",
+            where="record folder",
+            remedy="Check the path; a relative one starts in the working folder.",
+        )
+    if not found:
         raise RecordFault(
             "no FHIR files (.ndjson, .ndjson.gz, .json, .json.gz) there",
             where="record folder",

@@ -61,6 +61,8 @@ class Index:
 
     complete_types: frozenset[str] = frozenset()
     issues: Counter[str] = field(default_factory=Counter[str])
+    damaged: list[str] = field(default_factory=list[str])
+    """Places in files that could not be read."""
     broken: dict[str, str] = field(default_factory=dict[str, str])
     """Type (or EVERY_TYPE) to why it is whole for nobody."""
     only: frozenset[str] | None = None
