@@ -101,8 +101,12 @@ class RecordFile:
         return re.split(r"[._-]", _stem(self.path.name))
 
 
+@dataclass(frozen=True, slots=True)
 class Unreadable:
     """A line, a whole file or the rest of one that is no resource."""
+
+    line: int = 0
+    """Where it stands, from 1; 0 where the file is read whole."""
 
 
 def record_files(path: Path) -> tuple[RecordFile, ...]:
@@ -144,21 +148,24 @@ def _kind(name: str) -> str:
 
 def resources_in(file: RecordFile) -> Iterator[Resource | Unreadable]:
     """Every resource, and an Unreadable for what is none; RecordFault if it cannot be opened."""
-    for raw in raw_in(file):
-        yield raw if isinstance(raw, Unreadable) else decode(raw) or Unreadable()
+    for number, raw in _numbered(file):
+        yield (None if raw is None else decode(raw)) or Unreadable(number)
 
 
 def raw_in(file: RecordFile) -> Iterator[bytes | Unreadable]:
     """The bytes of every resource, and an Unreadable where a file breaks off."""
+    for number, raw in _numbered(file):
+        yield Unreadable(number) if raw is None else raw
+
+
+def _numbered(file: RecordFile) -> Iterator[tuple[int, bytes | None]]:
+    """(line, bytes) of everything that is not blank; None where the file breaks off."""
     if not file.is_lines:
-        data = _bytes(file)
-        yield Unreadable() if data is None else data
+        yield 0, _bytes(file)
         return
-    for line in _lines(file):
-        if line is None:
-            yield Unreadable()
-        elif line.strip():
-            yield line
+    for number, line in enumerate(_lines(file), 1):
+        if line is None or line.strip():
+            yield number, line
 
 
 def _lines(file: RecordFile) -> Iterator[bytes | None]:
