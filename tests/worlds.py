@@ -77,7 +77,9 @@ DRUG_START = tree.EventAnchor(
 )
 
 
-def study_of(*tests: tree.Node, policy: str = "unknown", kind: str = "inclusion") -> Study:
+def study_of(
+    *tests: tree.Node, policy: str = "unknown", kind: str = "inclusion", outside: str = "ignore"
+) -> Study:
     """A study whose criteria C1, C2, ... are these tests, all under one absence policy."""
     criteria = tuple(
         Criterion(
@@ -92,7 +94,7 @@ def study_of(*tests: tree.Node, policy: str = "unknown", kind: str = "inclusion"
             if_absent=policy,  # type: ignore[arg-type]
             fresh="none",
             settled="record",
-            outside_documents="ignore",
+            outside_documents=outside,  # type: ignore[arg-type]
             question="q",
             test=test,
         )
@@ -113,9 +115,11 @@ def study_of(*tests: tree.Node, policy: str = "unknown", kind: str = "inclusion"
     )  # fmt: skip
 
 
-def compiled(*tests: tree.Node, policy: str = "unknown", kind: str = "inclusion") -> CompiledStudy:
+def compiled(
+    *tests: tree.Node, policy: str = "unknown", kind: str = "inclusion", outside: str = "ignore"
+) -> CompiledStudy:
     """The same, compiled."""
-    return compile_study(study_of(*tests, policy=policy, kind=kind), MAPPINGS)
+    return compile_study(study_of(*tests, policy=policy, kind=kind, outside=outside), MAPPINGS)
 
 
 def judged(of: CompiledStudy, patient: PatientRecord) -> JudgedStudy:
@@ -215,6 +219,19 @@ def facts(draw: st.DrawFn, *, usable: bool = False, kind: Kind | None = None) ->
     if not usable:
         fields |= draw(st.sampled_from(_STANDINGS))
     return Fact(**fields)
+
+
+@st.composite
+def unmatched(draw: st.DrawFn) -> Fact:
+    """A usable fact of no value set: a strange or a known code system, or an outside document."""
+    fact = draw(facts(usable=True))
+    if draw(st.sampled_from((False, False, True))):
+        return msgspec.structs.replace(
+            fact, kind=Kind.DOCUMENT, concepts=(STRANGE,), stage="outside", source="x/letter"
+        )
+    system = CODES[fact.kind][1].system
+    code = draw(st.sampled_from((STRANGE, Code(system, "0"))))
+    return msgspec.structs.replace(fact, concepts=(code,), source="x/unmatched")
 
 
 def records(*, most: int = 8) -> st.SearchStrategy[PatientRecord]:
@@ -384,17 +401,48 @@ class Narrowed:
 def narrowings(draw: st.DrawFn, kind: Kind | None = None) -> Narrowed:
     """An uncertain date or value, and one of the things that it may turn out to be."""
     fact = draw(facts(usable=True, kind=kind))
+    narrow = fact
+    for way in (_known_value, _known_start, _known_end):
+        if draw(st.booleans()):
+            narrow = msgspec.structs.replace(narrow, **way(draw, narrow))
+    return Narrowed(fact, narrow)
+
+
+def _known_value(draw: st.DrawFn, fact: Fact) -> dict[str, Any]:
+    """The number behind a comparator."""
+    bound = fact.value_hi if fact.value_lo is None else fact.value_lo
+    if bound is None or fact.value_lo == fact.value_hi:
+        return {}
+    away = Decimal(draw(st.sampled_from(("0.01", "1", "0.4", "3"))))
+    number = bound - away if fact.value_lo is None else bound + away
+    said = number * 17 if fact.reported_unit == "umol/L" else number
+    open_ends = {"value_hi_open": False, "value_lo_open": False, "comparator": ""}
+    return {
+        "value_lo": number, "value_hi": number, "reported_lo": said, "reported_hi": said,
+        **open_ends,
+    }  # fmt: skip
+
+
+def _known_start(draw: st.DrawFn, fact: Fact) -> dict[str, Any]:
+    """One day of an interval of days."""
     days = fact.start_date_hi - fact.start_date_lo
-    if fact.value_lo is None and fact.value_hi is not None:
-        number = fact.value_hi - Decimal(draw(st.sampled_from(("0.01", "1", "0.4"))))
-        narrow = {"value_lo": number, "value_hi": number, "value_hi_open": False}
-        said = number * 17 if fact.reported_unit == "umol/L" else number
-        narrow |= {"reported_lo": said, "reported_hi": said, "comparator": ""}
-        return Narrowed(fact, msgspec.structs.replace(fact, **narrow))
-    if 0 < days < 1000:  # noqa: PLR2004 - a date that is known at all
-        day = fact.start_date_lo + draw(st.integers(0, days))
-        start = _bounds(start_of(day, ZONE), start_of(day + 1, ZONE), day, day)
-        more = {name.replace("start", "end"): value for name, value in start.items()}
-        ends = more if fact.end_hi == fact.start_hi else {}
-        return Narrowed(fact, msgspec.structs.replace(fact, **start, **ends))
-    return Narrowed(fact, fact)
+    if not 0 < days < 1000:  # noqa: PLR2004 - a date that is known at all
+        return {}
+    day = fact.start_date_lo + draw(st.integers(0, days))
+    start = _bounds(start_of(day, ZONE), start_of(day + 1, ZONE), day, day)
+    if fact.end_hi == fact.start_hi:
+        return start | {name.replace("start", "end"): value for name, value in start.items()}
+    if fact.end_lo == fact.start_lo:  # not stated: anywhere from the start on
+        start |= {"end_lo": start["start_lo"], "end_date_lo": day}
+    return start
+
+
+def _known_end(draw: st.DrawFn, fact: Fact) -> dict[str, Any]:
+    """The day on which something ended of which no end was stated."""
+    if fact.end_hi != LATEST or fact.end_lo == LATEST or fact.start_date_hi == DATE_LATEST:
+        return {}
+    day = min(TODAY, fact.start_date_hi + draw(st.integers(0, 40)))
+    return {
+        "end_lo": max(fact.end_lo, start_of(day, ZONE)), "end_hi": start_of(day + 1, ZONE),
+        "end_date_lo": day, "end_date_hi": day,
+    }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -26,6 +27,8 @@ from fhir_adapter.settings import Settings
 from fhir_adapter.terminology import load_calculators, load_code_sets, load_mappings, load_units
 from fhir_adapter.version import __version__
 
+_CENTURIES = ("19", "20", "21")
+"""Years in which somebody may ask: at the edges of time no moment can be printed."""
 STUDY_FILES = ("protocol.md", "study.yaml", "criteria.yaml")
 
 
@@ -92,9 +95,13 @@ def site_mappings(settings: Settings, package: StudyPackage) -> Mappings:
 
 def folder_records(path: Path, mappings: Mappings) -> FolderRecords:
     """Records from a folder or file; the site file says what its exports hold whole."""
+    return FolderRecords(path, complete_types=whole_types(mappings))
+
+
+def whole_types(mappings: Mappings) -> list[str]:
+    """Resource types that the site's exports hold whole, file or not."""
     whole = set(mappings.site.complete_kinds)
-    types = [name for name, kind in KINDS.items() if kind.value in whole]
-    return FolderRecords(path, complete_types=types)
+    return [name for name, kind in KINDS.items() if kind.value in whole]
 
 
 def record_source(settings: Settings, path: Path | None, mappings: Mappings) -> RecordSource:
@@ -106,6 +113,21 @@ def record_source(settings: Settings, path: Path | None, mappings: Mappings) -> 
     from fhir_adapter.pull.record import ServerRecords  # noqa: PLC0415
 
     return ServerRecords(record_client(settings))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """What a source of records could not read: codes with counts, and places."""
+
+    issues: Mapping[str, int]
+    places: tuple[str, ...]
+
+
+def damage_of(source: RecordSource) -> Damage:
+    """The damage of a folder; a server answers or fails, patient by patient."""
+    if isinstance(source, FolderRecords):
+        return Damage(issues=source.issues, places=source.damaged)
+    return Damage(issues={}, places=())
 
 
 def basis_holds(mappings: Mappings, study: Study, clock: Clock) -> bool:
@@ -184,14 +206,20 @@ def parse_as_of(text: str | None, zone: ZoneInfo, clock: Clock) -> AsOf:
     if text.split(":", 1)[0] == LAST_FACT:
         return text
     try:
-        if len(text) == len("2026-11-22"):
-            return start_of(date.fromisoformat(text).toordinal() + 1, zone) - 1
-        moment = datetime.fromisoformat(text)
+        return _moment(text, zone)
     except ValueError:
         raise SettingInvalid(
             "--as-of is not a date or time",
             remedy="Write 2026-11-22, 2026-11-22T07:40, the same with a zone, or last-fact.",
         ) from None
+
+
+def _moment(text: str, zone: ZoneInfo) -> int:
+    if text[:2] not in _CENTURIES:
+        raise ValueError(text[:2])
+    if len(text) == len("2026-11-22"):
+        return start_of(date.fromisoformat(text).toordinal() + 1, zone) - 1
+    moment = datetime.fromisoformat(text)
     return instant(moment if moment.tzinfo is not None else moment.replace(tzinfo=zone))
 
 

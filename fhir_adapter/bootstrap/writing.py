@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,15 @@ from fhir_adapter.bootstrap.clients import write_client
 from fhir_adapter.bootstrap.judging import Bench, run_id
 from fhir_adapter.client import Capability, FhirClient, escaped
 from fhir_adapter.criteria.names import canonical
-from fhir_adapter.errors import BasisMissing, ServerFault, ServerRefused, SettingInvalid
+from fhir_adapter.errors import (
+    AdapterError,
+    BasisMissing,
+    ServerFault,
+    ServerRefused,
+    ServerUnreachable,
+    SettingInvalid,
+    WriteFault,
+)
 from fhir_adapter.ledger import Ledger, open_ledger
 from fhir_adapter.model.study import Study
 from fhir_adapter.ports import Clock, Written
@@ -44,6 +52,28 @@ class WritingDesk:
         if self.ledger is not None:
             self.ledger.record_decision(one.decision, run=self.run, listed=is_listed(one.decision))
         return sent
+
+    def send_each(self, judged: Iterable[Screened]) -> Iterator[Written]:
+        """Everybody's; a fault stops one patient, a server that does not answer stops the rest."""
+        gone: ServerUnreachable | None = None
+        for one in judged:
+            if gone is not None:
+                yield self._failed(one, gone)
+                continue
+            try:
+                yield self.send(one)
+            except (ServerFault, WriteFault) as fault:
+                gone = fault if isinstance(fault, ServerUnreachable) else None
+                yield self._failed(one, fault)
+
+    def _failed(self, one: Screened, fault: AdapterError) -> Written:
+        return Written(
+            key="",
+            patient=one.patient,
+            dry_run=not self.write,
+            notes=(str(fault),),
+            error=fault.code,
+        )
 
     def _first(self, ids: tuple[str, ...]) -> str:
         """The id under which the patient was proposed first; the key is kept through merges."""

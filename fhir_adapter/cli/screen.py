@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from fhir_adapter import bootstrap
 from fhir_adapter.bootstrap.writing import writing, written_sentence
@@ -20,7 +21,7 @@ from fhir_adapter.cli.running import (
     stdout,
 )
 from fhir_adapter.cli.runs import Run, run, show
-from fhir_adapter.errors import SettingInvalid
+from fhir_adapter.errors import ServerFault, SettingInvalid
 from fhir_adapter.ports import Written
 from fhir_adapter.present.json_form import run_json
 from fhir_adapter.settings import Settings
@@ -67,10 +68,13 @@ def screen(  # noqa: PLR0913 - one argument per option
     written = _write(found, in_force, folder, write=write, quiet=quiet)
     if as_json:
         study_of, zone = found.bench.package.study, found.bench.zone
-        print_json(run_json(found.decisions, found.failed, study_of, zone, written))
-        return
-    show(found, everyone=everyone)
-    _show_written(written, write=write)
+        issues = found.damage.issues
+        print_json(run_json(found.decisions, found.failed, study_of, zone, written, issues=issues))
+    else:
+        show(found, everyone=everyone)
+        _show_written(written, write=write)
+    if any(one.error for one in written):
+        raise typer.Exit(ServerFault.exit_status)
 
 
 def _refuse_nowhere(in_force: Settings, folder: Path | None, *, write: bool) -> None:
@@ -89,12 +93,17 @@ def _write(
         return ()
     with writing(in_force, found.bench, write=write) as desk:
         judged = [one for one in found.screened if one.decision is not None]
-        sent: Iterable[Written] = (desk.send(one) for one in judged)
-        return tuple(progress(sent, text="writing", total=len(judged), quiet=quiet))
+        return tuple(
+            progress(desk.send_each(judged), text="writing", total=len(judged), quiet=quiet)
+        )
 
 
 def _show_written(written: Sequence[Written], *, write: bool) -> None:
     if not written:
         return
     console = stdout()
+    for one in written:
+        if one.error:
+            said = escape(f"{one.patient}: {'; '.join(one.notes)}")
+            console.print(f"[red]{one.error}[/] {said}", soft_wrap=True)
     console.print(written_sentence(written, write=write))

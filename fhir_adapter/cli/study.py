@@ -70,7 +70,9 @@ def build(
 def publish(
     name: Name = "NCT05985863",
     *,
-    server: options.Server = None,
+    server: Annotated[
+        str | None, typer.Option("--server", help="Base URL of the FHIR server to publish to.")
+    ] = None,
     write: Annotated[bool, typer.Option("--write", help="Write. Without it: a dry run.")] = False,
     unsigned: Annotated[
         bool, typer.Option("--unsigned", help="Publish although readings are not signed.")

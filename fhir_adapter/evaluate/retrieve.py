@@ -7,7 +7,7 @@ is an answer, not silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -97,6 +97,8 @@ class Retrieve:
         also: Retrieve | None,
     ) -> None:
         self.events = events
+        self.place: object = self
+        """One for retrieves that differ in nothing but how they read silence."""
         self.window = window
         self.absence = absence
         self.policy: AbsencePolicy = events.if_absent or absence.policy
@@ -121,8 +123,16 @@ class Retrieve:
         alone = self.also is None or self.also.nothing(case)
         return alone and not any(case.facts(*key) for key in self._keys)
 
-    def in_window(self, case: Case, value: Fact | None = None) -> tuple[Resolved, list[Found]]:
-        """Facts that lie, or may lie, in the window."""
+    def in_window(self, case: Case, value: Fact | None = None) -> tuple[Resolved, Sequence[Found]]:
+        """Facts that lie, or may lie, in the window; worked out once per place and case."""
+        if value is not None:
+            return self._in_window(case, value)
+        known = case.memo.get(self.place)
+        if known is None:
+            known = case.memo[self.place] = self._in_window(case, None)
+        return known  # type: ignore[return-value] # the memo holds what this place put there
+
+    def _in_window(self, case: Case, value: Fact | None) -> tuple[Resolved, Sequence[Found]]:
         window = self.window.resolve(case, value)
         closed = window.missing is not None or window.empty
         found = [] if closed else self._own(case, window)
@@ -140,7 +150,7 @@ class Retrieve:
             found = self._not_earlier(case, found, self.events.not_in_earlier)
         return found
 
-    def _with_also(self, case: Case, found: list[Found]) -> list[Found]:
+    def _with_also(self, case: Case, found: Sequence[Found]) -> Sequence[Found]:
         assert self.also is not None
         _, more = self.also.in_window(case)
         kept = {id(item.fact): item for item in found}

@@ -62,6 +62,8 @@ def run_json(
     study: Study,
     zone: ZoneInfo,
     written: Sequence[Written] = (),
+    *,
+    issues: Mapping[str, int],
 ) -> Json:
     """A whole run: the counts add up to everyone pulled; what was, or would be, written."""
     return {
@@ -76,6 +78,7 @@ def run_json(
         ],
         "decisions": [decision_json(decision, study, zone) for decision in decisions],
         "written": [_written(one) for one in written],
+        "issues": dict(issues),
     }
 
 
@@ -90,6 +93,7 @@ def _written(one: Written) -> Json:
         "left-to-person": one.left_to_person,
         "dry-run": one.dry_run,
         "notes": list(one.notes),
+        "error": one.error,
     }
 
 
@@ -219,7 +223,7 @@ def _decision(outcomes: Sequence[str]) -> Json:
 def _run(outcomes: Sequence[str]) -> Json:
     failed = _object({"patient": _TEXT, "error": _TEXT, "remedy": _TEXT})
     written: dict[str, Json] = {
-        "patient": _TEXT,
+        **dict.fromkeys(("patient", "error"), _TEXT),
         **dict.fromkeys(("created", "updated", "deleted", "unchanged", "notes"), _TEXTS),
         **dict.fromkeys(("left-to-person", "dry-run"), _FLAG),
     }
@@ -233,5 +237,6 @@ def _run(outcomes: Sequence[str]) -> Json:
             "failed": _list(failed),
             "decisions": _list({"$ref": "#/$defs/decision"}),
             "written": _list(_object(written)),
+            "issues": {"type": "object", "additionalProperties": _COUNT},
         }
     )

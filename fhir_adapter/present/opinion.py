@@ -21,7 +21,7 @@ from fhir_adapter.model.vocabulary import CODE_SYSTEM, VALUE_SET
 from fhir_adapter.ports import Resource
 from fhir_adapter.present.narrative import narrative
 from fhir_adapter.present.resources import FINGERPRINT, OPINION_KEY
-from fhir_adapter.present.rows import CriterionRow, EvidenceRow, criterion_rows
+from fhir_adapter.present.rows import CriterionRow, EvidenceRow, criterion_rows, date_time
 from fhir_adapter.present.sentences import check_sentence, decision_sentence
 
 
@@ -52,7 +52,7 @@ def guidance_response(decision: Decision, study: Study, setting: Setting) -> Res
                 [check_sentence(check) for check in decision.checks],
             ),
         },
-        "contained": [_parameters(decision, rows, criteria)],
+        "contained": [_parameters(decision, rows, criteria, setting.zone)],
         "requestIdentifier": {
             "system": FINGERPRINT,
             "value": "" if hashes is None else hashes.outcome,
@@ -105,11 +105,14 @@ def _observed(part: object) -> Iterator[str]:
 
 
 def _parameters(
-    decision: Decision, rows: Sequence[CriterionRow], criteria: dict[str, Criterion]
+    decision: Decision,
+    rows: Sequence[CriterionRow],
+    criteria: dict[str, Criterion],
+    zone: ZoneInfo,
 ) -> Resource:
     shared = [
         {"name": "outcome", "valueCoding": _coding("outcome", decision.outcome.value)},
-        {"name": "asOf", "valueString": str(decision.as_of)},
+        {"name": "asOf", "valueDateTime": date_time(decision.as_of, zone)},
         {"name": "studyVersion", "valueString": decision.study_version},
         {"name": "attempt", "valueInteger": decision.attempt},
     ]

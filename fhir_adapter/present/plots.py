@@ -12,8 +12,13 @@ from zoneinfo import ZoneInfo
 
 from fhir_adapter.present.rows import local_time, number
 
-WIDTH, HEIGHT = 320, 110
+WIDTH, HEIGHT = 320, 120
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 10, 18
+_MARGIN = 0.04
+"""Share of the time axis left free at both ends, so that no result lies on the frame."""
+_HEADROOM = Decimal("1.15")
+_LABEL_HEIGHT = 11
+_LABEL_WIDTH = 88
 _MOST = 60
 _DIGITS = Context(prec=3)
 
@@ -45,6 +50,8 @@ class Line:
 
     y: float
     label: str
+    x: float
+    """Where its label begins: beside another label that would lie on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +64,10 @@ class Plot:
     lines: tuple[Line, ...]
     onset: tuple[float, float] | None
     """From and to where an onset may lie."""
+    onset_days: str
+    """The same as dates."""
+    newest: Point
+    """Where the newest value is written."""
     low: str
     high: str
     first: str
@@ -73,16 +84,22 @@ def plot(
     if not values:
         return None
     first, last = values[0][0], max(as_of, values[-1][0])
-    scale = _Scale(first, last, [v for _, v, _ in values] + [v for v, _ in series.bounds])
+    spare = int((last - first) * _MARGIN)
+    scale = _Scale(
+        first - spare, last + spare, [v for _, v, _ in values] + [v for v, _ in series.bounds]
+    )
+    lines = _apart([(scale.y(value), label) for value, label in series.bounds])
     return Plot(
         title=series.title,
-        unit=series.unit,
+        unit="" if series.unit == "1" else series.unit,
         points=tuple(
             Point(x=scale.x(at), y=scale.y(value), label=f"{sent} on {local_time(at, zone)}")
             for at, value, sent in values
         ),
-        lines=tuple(Line(y=scale.y(value), label=label) for value, label in series.bounds),
+        lines=lines,
         onset=None if onset is None else (scale.x(onset[0]), scale.x(onset[1])),
+        onset_days="" if onset is None else _days(onset, first, last, zone),
+        newest=_beside(scale.x(values[-1][0]), scale.y(values[-1][1]), values[-1][1], lines),
         low=number(_DIGITS.plus(scale.low)),
         high=number(_DIGITS.plus(scale.high)),
         first=local_time(first, zone)[:10],
@@ -91,11 +108,41 @@ def plot(
     )
 
 
+def _apart(bounds: Sequence[tuple[float, str]]) -> tuple[Line, ...]:
+    """Lines whose labels do not lie on each other: the next label stands further right."""
+    found: list[Line] = []
+    for y, label in sorted(bounds):
+        near = [one.x for one in found if abs(one.y - y) < _LABEL_HEIGHT]
+        found.append(
+            Line(y=y, label=label, x=max(near, default=4 - _LABEL_WIDTH + _LEFT) + _LABEL_WIDTH)
+        )
+    return tuple(found)
+
+
+def _beside(x: float, y: float, value: Decimal, lines: Sequence[Line]) -> Point:
+    """The newest value on the inner side of its dot, off the bounds and their labels."""
+    height = y + 3
+    for line in sorted(lines, key=lambda one: one.y):
+        if height - _LABEL_HEIGHT < line.y < height + 1:  # never across: it says which side
+            height = line.y - 2 if y < line.y else line.y + _LABEL_HEIGHT
+    inner = 6 if x < WIDTH / 2 else -6
+    return Point(x=x + inner, y=height, label=number(_DIGITS.plus(value)))
+
+
+def _days(onset: tuple[int, int], first: int, last: int, zone: ZoneInfo) -> str:
+    """The days of an onset; an end that lies outside the drawing is left out."""
+    start = local_time(onset[0], zone)[:10] if onset[0] >= first else ""
+    end = local_time(onset[1], zone)[:10] if onset[1] <= last else ""
+    if start == end:
+        return start or "time not known"
+    return " ".join(f"{word} {day}" for word, day in (("from", start), ("until", end)) if day)
+
+
 class _Scale:
     def __init__(self, first: int, last: int, values: Sequence[Decimal]) -> None:
         self._first, self._span = first, max(1, last - first)
         self.low, top = min(Decimal(0), *values), max(values)
-        self.high = top if top > self.low else self.low + 1
+        self.high = top * _HEADROOM if top > self.low else self.low + 1
 
     def x(self, at: int) -> float:
         """Position of an instant, kept inside the frame."""

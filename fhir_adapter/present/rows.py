@@ -253,6 +253,11 @@ def local_time(at: int, zone: ZoneInfo) -> str:
     return moment.strftime("%Y-%m-%d %H:%M")
 
 
+def date_time(at: int, zone: ZoneInfo) -> str:
+    """An instant as a FHIR dateTime of the site's zone, with its offset."""
+    return (_EPOCH + timedelta(microseconds=at)).astimezone(zone).isoformat(timespec="seconds")
+
+
 def iso(day: int | None) -> str:
     """A local date as text; empty for none or for the edges of time."""
     if day is None or not DATE_EARLIEST < day < DATE_LATEST:

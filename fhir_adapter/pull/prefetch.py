@@ -121,9 +121,7 @@ class PrefetchRecord:
         """One patient's record; PatientNotFound where neither the client nor the server has it."""
         index = self._indexed(needs)
         if patient not in self.patients():
-            if self._complete is None:
-                raise _no_patient()
-            return self._completed(index, patient, needs, needs)
+            return self._with_patient(index, patient, needs)
         pulled = index.pull(patient, needs)
         missing = self._missing(pulled, needs)
         if self._complete is None or not missing:
@@ -132,6 +130,17 @@ class PrefetchRecord:
             return self._completed(index, patient, needs, missing)
         except ServerFault:
             return pulled
+
+    def _with_patient(self, index: Index, patient: str, needs: Sequence[Need]) -> Pulled:
+        """The Patient too comes from the server, unless the client has asked for it already."""
+        answered = self._found.whole | set(self._found.failed)
+        if self._complete is None or "Patient" in answered:
+            raise _no_patient()
+        missing = [need for need in needs if need.resource_type not in answered]
+        try:
+            return self._completed(index, patient, needs, missing)
+        except ServerFault:
+            raise _no_patient() from None
 
     def _indexed(self, needs: Sequence[Need]) -> Index:
         index = Index(complete_types=self._found.whole)

@@ -36,6 +36,7 @@ LABS: dict[str, tuple[Coding, str]] = {
     "afp": ((LOINC, "1834-1", "Alpha-1-Fetoprotein"), "ng/mL"),
     "crp": ((LOINC, "1988-5", "C reactive protein"), "mg/L"),
     "west-haven": ((SITE_FINDINGS, "WH", "West Haven grade"), "1"),
+    "platelet-clumps": ((LOCAL_FINDINGS, "platelet-clumps", "Platelet clumps"), "1"),
     "child-pugh": ((SITE_FINDINGS, "CPS", "Child-Pugh score"), "1"),
 }
 ULN = {"alt": "50", "ast": "40"}
@@ -133,6 +134,7 @@ ACTS: dict[str, Coding] = {
     "haemodialysis": (SNOMED, "302497006", "Haemodialysis"),
     "liver-transplantation": (SNOMED, "18027006", "Transplantation of liver"),
     "stem-cell-transplantation": (SNOMED, "234336002", "Hemopoietic stem cell transplant"),
+    "platelet-transfusion": (SNOMED, "12719002", "Platelet transfusion"),
     "gastroscopy": (SNOMED, "76009000", "Esophagogastroduodenoscopy"),
 }
 

@@ -19,6 +19,10 @@ from fhir_adapter.terminology.reading import Table, code_of, read_table, shown
 Text = Annotated[str, Meta(min_length=1)]
 Days = Annotated[int, Meta(ge=0)]
 
+_CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+RESTRICTED_LABELS = (f"{_CONFIDENTIALITY}|R", f"{_CONFIDENTIALITY}|V")
+"""Restricted and very restricted: left out where a site file says nothing (``[]`` reads them)."""
+
 
 class AliasTable(Table, frozen=True, kw_only=True):
     """One ``[[system-alias]]``: the same code system under another name."""
@@ -60,7 +64,7 @@ class _SiteFile(Table, frozen=True, kw_only=True):
     outside_types: tuple[str, ...] = ()
     test_identifier_systems: tuple[str, ...] = ()
     test_tags: tuple[str, ...] = ()
-    restricted_labels: tuple[str, ...] = ()
+    restricted_labels: tuple[str, ...] = RESTRICTED_LABELS
     follow_seealso: bool = False
     no_consent_means: Literal["no-refusal", "refusal"] = "no-refusal"
     baseline_from_days: Days = 365

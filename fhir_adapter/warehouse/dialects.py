@@ -31,10 +31,22 @@ _YEARS = (
 
 
 def render(tree: object, dialect: Dialect, *, pretty: bool = False) -> str:
-    """The statement in one engine's dialect; ``pretty`` for an auditor's eyes."""
-    assert isinstance(tree, exp.Select)
+    """A statement in one engine's dialect; ``pretty`` for an auditor's eyes."""
+    assert isinstance(tree, exp.Query)
     mine = tree.transform(lambda node: _own(node, dialect))
+    if dialect == "spark":  # which decides by itself what to keep
+        for table in mine.find_all(exp.CTE):
+            table.set("materialized", None)
     return mine.sql(dialect, identify=True, pretty=pretty)
+
+
+def steps(tree: object, dialect: Dialect) -> tuple[list[tuple[str, str]], str]:
+    """The statement's common tables as (name, query), in order, and the query that reads them."""
+    assert isinstance(tree, exp.Query)
+    last = tree.copy()
+    last.set("with_", None)
+    tables = [(table.alias, render(table.this, dialect)) for table in tree.ctes]
+    return tables, render(last, dialect)
 
 
 def _own(node: exp.Expression, dialect: Dialect) -> exp.Expression:

@@ -14,7 +14,7 @@ import duckdb
 from fhir_adapter.errors import WarehouseFault
 from fhir_adapter.ports import Statement
 from fhir_adapter.warehouse.arrow import Table, pa
-from fhir_adapter.warehouse.dialects import render
+from fhir_adapter.warehouse.dialects import steps
 from fhir_adapter.warehouse.dictionary import Dictionary
 
 Moment = tuple[int, int, int, int]
@@ -28,6 +28,7 @@ class Engine:
         self._connection = duckdb.connect(":memory:")
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute("SET preserve_insertion_order = false")
+        self._last: tuple[Statement, tuple[list[tuple[str, str]], str]] | None = None
         if memory_limit:
             self._connection.execute(f"SET memory_limit = '{memory_limit}'")
         if threads:
@@ -63,17 +64,35 @@ class Engine:
         )
 
     def run(self, statement: Statement, dictionary: Dictionary) -> Table:
-        """One row per patient, in the columns that evaluate/cohort/statement.py names."""
+        """One row per patient, in the columns that evaluate/cohort/statement.py names.
+
+        The statement's common tables are made one after the other: DuckDB takes eight times as
+        long to plan hundreds of them as one query (docs/decisions/0003-one-statement.md).
+        """
         self._inputs(statement, dictionary)
-        sql = render(statement.tree, "duckdb")
+        tables, last = self._printed(statement)
+        made: list[str] = []
         try:
-            return self._connection.execute(sql).to_arrow_table()
+            for name, query in tables:
+                self._connection.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {query}')
+                made.append(name)
+            return self._connection.sql(last).to_arrow_table()
         except duckdb.Error as error:
+            import os
+            if os.environ.get("DBG"): print(str(error)[:600], name, query[:3000])
             raise WarehouseFault(
                 f"DuckDB could not run the statement ({type(error).__name__})",
                 where="cohort lane",
                 remedy="Give it more memory or disk; else report it with the run id.",
             ) from None
+        finally:
+            for name in made:
+                self._connection.execute(f'DROP TABLE IF EXISTS "{name}"')
+
+    def _printed(self, statement: Statement) -> tuple[list[tuple[str, str]], str]:
+        if self._last is None or self._last[0] is not statement:
+            self._last = statement, steps(statement.tree, "duckdb")
+        return self._last[1]
 
     def _inputs(self, statement: Statement, dictionary: Dictionary) -> None:
         concepts = enumerate(dictionary.codes, 1)

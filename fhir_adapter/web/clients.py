@@ -26,6 +26,9 @@ from fhir_adapter.web.outcomes import Refusal
 
 ALGORITHMS = ("ES384", "RS384", "ES256", "RS256", "ES512", "RS512", "PS384")
 LEEWAY = 60
+LONGEST_TOKEN = 8 * 1024
+"""Characters of a token: a client's takes about 500."""
+LONGEST_ID = 256
 LONGEST = 15 * 60
 """Seconds that a client's token may live, where its entry says nothing else."""
 _SECOND = 1_000_000
@@ -120,11 +123,11 @@ class Gatekeeper:
 
     def _verified(self, token: str, path: str) -> HookClient | None:
         try:
-            client = self._clients.get(_issuer(token))
+            client = self._clients.get(_issuer(token)) if len(token) <= LONGEST_TOKEN else None
             if client is None:
                 return None
             read = jwt.decode(token, client.keys, algorithms=list(client.algorithms))
-        except (JoseError, ValueError, TypeError, LookupError, AttributeError):
+        except (JoseError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
             return None
         claims = cast("Mapping[str, Any]", read.claims)
         good = self._header_fits(client, read.header) and self._claims_fit(client, claims, path)
@@ -155,7 +158,9 @@ class Gatekeeper:
 
     def _is_new(self, client: HookClient, claims: Mapping[str, Any]) -> bool:
         token = claims.get("jti")
-        if not isinstance(token, str) or not token:
+        if not isinstance(token, str) or not 0 < len(token) <= LONGEST_ID:
+            return False
+        if not token.isprintable():
             return False
         return self._used(client.issuer, token, (int(claims["exp"]) + LEEWAY) * _SECOND)
 

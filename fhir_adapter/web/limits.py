@@ -20,6 +20,30 @@ DEEPEST = 64
 _CALLERS = 10_000
 
 
+_JSON = frozenset(("", "application/json", "application/fhir+json", "application/json+fhir"))
+_FORM = frozenset(("", "application/x-www-form-urlencoded"))
+
+
+def _need_kind(request: Request, kinds: frozenset[str]) -> None:
+    """415 where the body says that it is of another kind; one that says nothing is read."""
+    said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    packed = request.headers.get("content-encoding", "identity").strip().lower()
+    if said not in kinds or packed != "identity":
+        raise Refusal(415, "the body is of another kind than the documentation says, or compressed")
+
+
+async def read_json(request: Request) -> bytes:
+    """The body of a call by a program."""
+    _need_kind(request, _JSON)
+    return await read_body(request)
+
+
+async def read_form(request: Request) -> bytes:
+    """The body of a form of our pages."""
+    _need_kind(request, _FORM)
+    return await read_body(request)
+
+
 async def read_body(request: Request) -> bytes:
     """The body; 413 where it is too large, whether it said so or not."""
     found = bytearray()
@@ -30,7 +54,8 @@ async def read_body(request: Request) -> bytes:
     return bytes(found)
 
 
-Body = Annotated[bytes, Depends(read_body)]
+Body = Annotated[bytes, Depends(read_json)]
+Form = Annotated[bytes, Depends(read_form)]
 
 
 def takes(*required: str, media: str = "application/json") -> dict[str, Any]:

@@ -27,7 +27,7 @@ from fhir_adapter.present.words import DISCLAIMER, OUTCOMES, UNCONFIRMED
 from fhir_adapter.present.worklist import WorklistEntry
 from fhir_adapter.version import __version__
 from fhir_adapter.web.access import COOKIE, SESSION_SECONDS, Access, Caller, same_site
-from fhir_adapter.web.limits import Body
+from fhir_adapter.web.limits import Form
 from fhir_adapter.web.outcomes import Refusal
 
 READERS = ("coordinator", "investigator")
@@ -79,16 +79,14 @@ class Pages:
             "home.html", studies=studies, progress=self._service.progress, caller=caller
         )
 
-    def worklist(self, request: Request, study: str) -> Response:
-        """One study's list, by tab and filter."""
+    def worklist(self, request: Request, study: str, *, tab: str, words: str = "") -> Response:
+        """One study's list, by tab and filter. Words come in a body: they may be a name."""
         bench = self._service.bench_of(study)
         listed = self._service.listed(study)
         if listed is None:
             return self.render(
                 "waiting.html", study=bench.package.study, progress=self._service.progress
             )
-        tab = request.query_params.get("tab", _LIST)
-        words = request.query_params.get("q", "")[:80]
         shown = self._access.is_revealed(request, study)
         lines = self._lines(listed, tab=tab, words=words, shown=shown)
         return self.render(
@@ -141,7 +139,7 @@ class Pages:
 
     def reveal(self, request: Request, caller: Caller, study: str, body: bytes) -> Response:
         """Show identifiers of this list to this session for a while; one audit row."""
-        purpose = parse_qs(body.decode("utf-8", "replace")).get("purpose", [""])[0]
+        purpose, handle = _field(body, "purpose"), _field(body, "handle")
         if purpose not in PURPOSES:
             raise Refusal(400, "choose one of the purposes")
         session, is_new = self._access.session_or_new(request)
@@ -149,7 +147,8 @@ class Pages:
             who=caller.name, what="reveal", patient="", purpose=f"{study}: {purpose}"
         )
         self._access.reveal(session, study)
-        answer = RedirectResponse(f"/worklist/{study}", status_code=303)
+        back = f"/{handle}" if handle and self._service.patient_of(handle) else ""
+        answer = RedirectResponse(f"/worklist/{study}{back}", status_code=303)
         return _with_cookie(answer, session) if is_new else answer
 
     def patient(self, request: Request, caller: Caller, study: str, handle: str) -> Response:
@@ -169,6 +168,7 @@ class Pages:
         return self.render(
             "patient.html",
             study=bench.package.study,
+            handle=handle,
             decision=decision,
             sentence=decision_sentence(decision),
             rows=rows if shown else without_identifiers(rows),
@@ -184,6 +184,11 @@ class Pages:
             next_date=iso(decision.next_date),
             pointers=_pointers(bench, decision.pointers),
         )
+
+
+def _field(body: bytes, name: str) -> str:
+    """A field of a form; "" where it is not there."""
+    return parse_qs(body.decode("utf-8", "replace")).get(name, [""])[0]
 
 
 def _pointers(bench: Bench, ids: tuple[str, ...]) -> list[str]:
@@ -232,9 +237,9 @@ def _session_routes(made: APIRouter, pages: Pages, access: Access) -> None:
         return pages.render("login.html", failed=False)
 
     @made.post("/login")
-    def login(request: Request, body: Body) -> Response:
+    def login(request: Request, body: Form) -> Response:
         same_site(request)
-        token = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
+        token = _field(body, "token")
         holder = access.holder(token)
         if holder is None:
             return pages.render("login.html", status=401, failed=True)
@@ -253,14 +258,21 @@ def _list_routes(made: APIRouter, pages: Pages, service: Service, access: Access
     @made.get("/worklist/{study}")
     def worklist(request: Request, study: str) -> Response:
         access.need(request, *READERS, study=study)
-        return pages.worklist(request, study)
+        return pages.worklist(request, study, tab=request.query_params.get("tab", _LIST))
+
+    @made.post("/worklist/{study}")
+    def filtered(request: Request, study: str, body: Form) -> Response:
+        same_site(request)
+        access.need(request, *READERS, study=study)
+        tab, words = _field(body, "tab") or _LIST, _field(body, "q")[:80]
+        return pages.worklist(request, study, tab=tab, words=words)
 
     @made.get("/worklist/{study}/worklist.csv")
     def csv(request: Request, study: str) -> Response:
         return pages.csv(request, access.need(request, *READERS, study=study), study)
 
     @made.post("/worklist/{study}/reveal")
-    def reveal(request: Request, study: str, body: Body) -> Response:
+    def reveal(request: Request, study: str, body: Form) -> Response:
         same_site(request)
         return pages.reveal(request, access.need(request, *READERS, study=study), study, body)
 

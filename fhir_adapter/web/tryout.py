@@ -13,7 +13,7 @@ from fhir_adapter.bootstrap.service import Service
 from fhir_adapter.fhir.wire import encode
 from fhir_adapter.web.access import same_site
 from fhir_adapter.web.hooks import Hook
-from fhir_adapter.web.limits import Body
+from fhir_adapter.web.limits import Form
 from fhir_adapter.web.pages import Pages
 
 _USER = "Practitioner/mock-chart"
@@ -28,7 +28,7 @@ def router(pages: Pages, hook: Hook, service: Service) -> APIRouter:
         return _page(pages, service, patient="", asked=False, cards=[], milliseconds=0)
 
     @made.post("/try-out")
-    def opened(request: Request, body: Body) -> Response:
+    def opened(request: Request, body: Form) -> Response:
         same_site(request)
         patient = _given(body, "patient")
         begun = time.perf_counter()
@@ -39,7 +39,7 @@ def router(pages: Pages, hook: Hook, service: Service) -> APIRouter:
         return _page(pages, service, patient=patient, asked=True, cards=cards, milliseconds=spent)
 
     @made.post("/try-out/dismiss")
-    def dismissed(request: Request, body: Body) -> Response:
+    def dismissed(request: Request, body: Form) -> Response:
         same_site(request)
         reason = {"reason": {"code": _given(body, "reason")}}
         entry = {

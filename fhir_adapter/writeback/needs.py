@@ -50,7 +50,7 @@ class LastWritten(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """outcome_fingerprint of the last proposal."""
+        """outcome_fingerprint of the last proposal written to its end; empty before the first."""
         ...
 
     @property

@@ -10,6 +10,7 @@ from fhir_adapter.fhir.normal import same_content
 from fhir_adapter.fhir.reading import is_object
 from fhir_adapter.ports import Proposal, Resource, Written
 from fhir_adapter.writeback.filling import filled, mentions, with_targets
+from fhir_adapter.writeback.finishing import unproven
 from fhir_adapter.writeback.needs import LastWritten, SubjectLedger, SubjectState
 from fhir_adapter.writeback.sending import Sender, key_params, token
 from fhir_adapter.writeback.standing import (
@@ -38,6 +39,10 @@ class Proposing:
     last: LastWritten | None = None
     ours: Resource | None = None
     """Our ResearchSubject as it stood when this run began, or as this run made it."""
+    opinion: Resource | None = None
+    """Our opinion where it stood already as wanted."""
+    raced: bool = False
+    """Another writer made the ResearchSubject: its Provenance is theirs to write."""
     left: bool = False
     ids: dict[str, str] = field(default_factory=dict[str, str])
     changed: dict[str, str] = field(default_factory=dict[str, str])
@@ -51,9 +56,13 @@ class Proposing:
     def send(self) -> Written:
         """All of it, in the order ResearchSubject, GuidanceResponse, Provenance."""
         self.last = self.ledger.subject(self.proposal.key) if self.ledger else None
+        finished = self.ledger is None or self._told() == self.proposal.fingerprint
         self._subject()
         self._opinion()
+        if not finished:
+            self._mend()
         self._provenance()
+        self._finish()
         return self.written()
 
     def written(self) -> Written:
@@ -150,6 +159,7 @@ class Proposing:
             self.notes.append("race: another writer created it first")
             self.ours = kept.resource if self.expected.is_ours(kept.resource) else None
             self.unchanged.append(reference_of(kept.resource))
+            self.raced = True
             return
         self.ours = kept.resource
         self._did(self.created, kept.resource)
@@ -274,6 +284,7 @@ class Proposing:
             self._create_opinion(self._ready(opinion, self.ours))
         elif _asked(found[0]) == _asked(opinion):
             self.ids["GuidanceResponse"] = str(found[0]["id"])
+            self.opinion = found[0]
             self.unchanged.append(reference_of(found[0]))
         else:
             self._update_opinion(
@@ -302,6 +313,21 @@ class Proposing:
 
     # Provenance
 
+    def _mend(self) -> None:
+        """The run before was killed, or its memory is lost: what it wrote gets its Provenance."""
+        if self.raced or "Provenance" in self.sender.choice.left_out:
+            return
+        ours = None if self.left else self.ours
+        standing = [one for one in (ours, self.opinion) if one and self._still_stands(one)]
+        found = unproven(self.sender, standing)
+        if found:
+            self._make_device()
+            self.changed.update(found)
+
+    def _still_stands(self, one: Resource) -> bool:
+        written = one["resourceType"] in self.changed
+        return not written and reference_of(one) not in self.deleted
+
     def _provenance(self) -> None:
         provenance = self.proposal.provenance
         if provenance is None or not self.changed:
@@ -327,10 +353,23 @@ class Proposing:
         what.append(reference_of(resource))
         self.changed[str(resource["resourceType"])] = str(resource["id"])
 
+    def _told(self) -> str:
+        """outcome_fingerprint of the last proposal that was written to its end."""
+        return "" if self.last is None else self.last.fingerprint
+
+    def _finish(self) -> None:
+        """Only now does the ledger hear the fingerprint: a kill before this is seen next time."""
+        if self.last is not None:
+            last = self.last
+            self._keep_row(last.reference, last.status, self.proposal.fingerprint, last.state)
+
     def _remember(self, reference: str, status: str, state: SubjectState) -> None:
+        self._keep_row(reference, status, self._told(), state)
+
+    def _keep_row(self, reference: str, status: str, fingerprint: str, state: SubjectState) -> None:
         if self.ledger is None or not self.sender.write:
             return
-        now = (reference, status, self.proposal.fingerprint, state)
+        now = (reference, status, fingerprint, state)
         if self.last is not None and now == _row(self.last):
             return
         self.ledger.remember_subject(
@@ -339,7 +378,7 @@ class Proposing:
             study=self.proposal.study,
             reference=reference,
             status=status,
-            fingerprint=self.proposal.fingerprint,
+            fingerprint=fingerprint,
             state=state,
         )
         self.last = self.ledger.subject(self.proposal.key)

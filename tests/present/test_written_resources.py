@@ -110,3 +110,13 @@ def test_key_hides_the_patient_and_depends_on_site_study_patient_and_attempt() -
     ]
     assert key == subject_key(b"a", "s", "p", 1)
     assert len({key, *others}) == 5
+
+
+def test_the_opinion_says_its_moment_as_a_fhir_date_time(desk: Desk) -> None:
+    decision = decided().decisions["09-no-pregnancy-test"]
+    made = proposal(decision, desk, first_patient="09-no-pregnancy-test", ids=())
+
+    assert made.opinion is not None
+    (said,) = made.opinion["contained"]
+    moment = next(one for one in said["parameter"] if one["name"] == "asOf")
+    assert moment == {"name": "asOf", "valueDateTime": "2026-11-22T07:40:00+08:00"}

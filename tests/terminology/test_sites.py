@@ -52,6 +52,18 @@ def test_the_teaching_hospital_has_a_basis_for_the_whole_study(mappings_dir: Pat
     assert basis.approval == "synthetic teaching data; no approval needed"
 
 
+@pytest.mark.parametrize(
+    ("said", "left_out"),
+    [("", ["R", "V"]), ("restricted-labels = []\n", []), ('restricted-labels = ["s|X"]\n', ["X"])],
+    ids=["silence leaves out what is restricted", "an empty list reads everything", "its own"],
+)
+def test_restricted_resources_are_left_out_unless_the_site_says_otherwise(
+    tmp_path: Path, said: str, left_out: list[str]
+) -> None:
+    site = load_site(_site(tmp_path, GOOD + said))
+    assert [label.code for label in site.restricted_labels] == left_out
+
+
 FAULTS = [
     ('format = 1\ntitle = "A"\n', "has no zone"),
     (GOOD.replace("Europe/Berlin", "Middle/Earth"), "not a known time zone"),

@@ -47,9 +47,9 @@ def browser() -> Iterator[Any]:
         launched.close()
 
 
-def new_page(browser: Any, *, scheme: str = "light", script: bool = True) -> Any:
+def new_page(browser: Any, *, scheme: str = "light", script: bool = True, width: int = 1280) -> Any:
     context = browser.new_context(
-        viewport={"width": 1280, "height": 900}, color_scheme=scheme, java_script_enabled=script
+        viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=script
     )
     return context.new_page()
 
@@ -83,6 +83,45 @@ def test_every_page_is_accessible_in_both_themes(browser: Any, address: str, sch
         page.goto(f"{address}{path}")
         assert violations(page) == []
     page.context.close()
+
+
+def test_twenty_patients_are_seen_without_scrolling(browser: Any, address: str) -> None:
+    page = new_page(browser)
+    ready(page, address)
+    boxes = [row.bounding_box() for row in page.locator("#rows tbody tr").all()]
+    assert len([box for box in boxes if box["y"] + box["height"] <= 900]) >= 20
+    page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_cut_off_on_a_narrow_screen(browser: Any, address: str, scheme: str) -> None:
+    page = new_page(browser, width=390, scheme=scheme)
+    ready(page, address)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert violations(page) == []
+    page.click("#rows tbody tr:nth-child(12) a")
+    page.wait_for_selector("h1:has-text('Needs data')")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert violations(page) == []
+    page.context.close()
+
+
+def test_no_text_of_a_plot_lies_on_another(browser: Any, address: str) -> None:
+    page = new_page(browser)
+    ready(page, address)
+    for row in (3, 12, 16):
+        page.goto(f"{address}/worklist/NCT05985863")
+        page.click(f"#rows tbody tr:nth-child({row}) a")
+        for drawing in page.locator("figure svg").all():
+            boxes = [text.bounding_box() for text in drawing.locator("text").all()]
+            assert not [(a, b) for n, a in enumerate(boxes) for b in boxes[:n] if overlap(a, b)]
+    page.context.close()
+
+
+def overlap(a: dict[str, float], b: dict[str, float]) -> bool:
+    across = min(a["x"] + a["width"], b["x"] + b["width"]) - max(a["x"], b["x"])
+    down = min(a["y"] + a["height"], b["y"] + b["height"]) - max(a["y"], b["y"])
+    return across > 1 and down > 3
 
 
 def test_a_needs_data_patient_is_opened_and_read(browser: Any, address: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from uuid import uuid4
 import pytest
 from cryptography.hazmat.primitives import hashes, hmac
 from fastapi.testclient import TestClient
-from joserfc import jwt
+from joserfc import jws, jwt
 from joserfc.jwk import ECKey, RSAKey
 from web.web_for_tests import CANDIDATE, HOOK, call, client, service
 
@@ -100,15 +101,23 @@ def test_discovery_needs_its_own_audience(locked: TestClient) -> None:
 
 
 def test_feedback_takes_the_services_address_or_its_own(locked: TestClient) -> None:
-    body = {"feedback": [{"card": str(uuid4()), "outcome": "accepted"}]}
+    body = {
+        "feedback": [
+            {"card": str(uuid4()), "outcome": "accepted", "acceptedSuggestions": [{"id": "s"}]}
+        ]
+    }
     for aud in (f"{PUBLIC}{HOOK}", f"{PUBLIC}{HOOK}/feedback"):
         headers = {"Authorization": f"Bearer {token(aud=aud)}"}
         answer = locked.post(f"{HOOK}/feedback", json=body, headers=headers)
         assert answer.status_code == 200
 
 
+def encoded(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
 def part(value: dict[str, Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+    return encoded(json.dumps(value))
 
 
 def unsigned() -> str:
@@ -145,6 +154,13 @@ def refused() -> dict[str, str]:
         "no jti": token(jti=None),
         "empty jti": token(jti=""),
         "words for times": token(exp="soon"),
+        "a jti that is no text": jws.serialize_compact(
+            HEADER, json.dumps(claims(jti="\ud800")).encode(), EC, algorithms=["ES384"]
+        ),
+        "a jti without end": token(jti="x" * 1000),
+        "deep": f"{part(HEADER)}.{encoded('[' * 5000)}.x",
+        "deep header": f"{encoded('[' * 5000)}.{part(claims())}.x",
+        "oversized": token(more="x" * 20_000),
         "rubbish": "abc",
         "dots": "..",
         "": "",
@@ -181,6 +197,26 @@ def test_the_registered_server_is_asked_whatever_token_the_call_carries(tmp_path
                 elsewhere = call(CANDIDATE, fhirServer="http://127.0.0.1:9/fhir")
                 headers = {"Authorization": f"Bearer {token()}"}
                 assert web.post(HOOK, json=elsewhere, headers=headers).status_code == 412
+
+
+def test_no_address_that_a_call_or_its_token_names_is_ever_connected_to(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.2)
+        trap = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        path = write_clients(tmp_path, jku=f"{trap}/keys", **{"fhir-server": f"{trap}/fhir"})
+        with (
+            service(tmp_path, clients=str(path), public_url=PUBLIC) as made,
+            client(made, demo=False) as web,
+        ):
+            for jku in (f"{trap}/keys", f"{trap}/other"):
+                headers = {"Authorization": f"Bearer {token(header={**HEADER, 'jku': jku})}"}
+                asked = call(
+                    CANDIDATE, fhirServer=f"{trap}/fhir", fhirAuthorization={"access_token": "t"}
+                )
+                answer = web.post(HOOK, json=asked, headers=headers)
+                assert answer.status_code in (401, 412)
+        with pytest.raises(TimeoutError):
+            listener.accept()
 
 
 def test_cors_is_for_named_origins_only(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import Case
+from web.invariants_for_tests import CheckedClient
 from web.web_for_tests import CANDIDATE, HOOK, call, service
 
 from fhir_adapter.web import create_app
@@ -43,7 +44,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def web(app: Any) -> Iterator[TestClient]:
-    with TestClient(app, raise_server_exceptions=False, follow_redirects=False) as found:
+    with CheckedClient(app, raise_server_exceptions=False, follow_redirects=False) as found:
         yield found
 
 

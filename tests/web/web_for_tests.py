@@ -13,6 +13,7 @@ from unittest.mock import patch
 from uuid import uuid4
 
 from fastapi.testclient import TestClient
+from web.invariants_for_tests import CheckedClient
 
 from fhir_adapter.bootstrap import service as wiring
 from fhir_adapter.bootstrap.judging import Bench, bench
@@ -59,7 +60,7 @@ def service(folder: Path, *, unsigned: bool = True, **settings: str) -> Iterator
 @contextmanager
 def client(made: Service, *, demo: bool = True, **more: Any) -> Iterator[TestClient]:
     app = create_app(made, demo=demo, refresh=False, **more)
-    with TestClient(app, raise_server_exceptions=False, follow_redirects=False) as found:
+    with CheckedClient(app, raise_server_exceptions=False, follow_redirects=False) as found:
         yield found
 
 

@@ -119,7 +119,7 @@ def decided(truth: str) -> str:
 
 def bits_of(number: str) -> str:
     """The mask of a reason's number (an expression); zero where there is none."""
-    return f"COALESCE((1 << {number}) & {_ALL}, 0)"
+    return f"COALESCE((CAST(1 AS BIGINT) << CAST({number} AS INT)) & {_ALL}, 0)"
 
 
 def lowest(mask: str) -> str:

@@ -79,6 +79,13 @@ class Question:
             ),
         )
 
+    def _of_branch(self, part: Answer | None, stage: str, place: int) -> list[Slot]:
+        """What a branch shows: when it decides, when both do, and when nobody does."""
+        if part is None:
+            return []
+        shows = f"{stage} IN (0, {place}, 3, 4)"
+        return [slot.only(self.block, shows) for slot in part.evidence]
+
     def _answers(self) -> str:
         """Table: the newest yes or no that still holds; ``ever``: somebody answered once."""
         number = self.shop.inputs.exact(self.code)
@@ -146,13 +153,11 @@ class Question:
                  f"CASE WHEN {open_} AND {part.truth} = 1 THEN {mask} ELSE 0 END")
                 for question, mask in part.opens
             ]  # fmt: skip
-        slots: list[Slot] = []
-        if raised is not None:
-            slots += [slot.only(self.block, f"{stage} = 3") for slot in raised.evidence]
-        for place, part in ((1, yes), (2, no)):
-            if part is not None:
-                shows = f"{stage} IN (0, {place}, 3, 4)"
-                slots += [slot.only(self.block, shows) for slot in part.evidence]
+        first = [] if raised is None else raised.evidence
+        slots = [
+            *(slot.only(self.block, f"{stage} = 3") for slot in first),
+            *_once(self.block, self._of_branch(yes, stage, 1), self._of_branch(no, stage, 2)),
+        ]
         resting = [
             f"({stage} = {place} AND {part.assumed})"
             for place, part in ((1, yes), (2, no))
@@ -164,20 +169,22 @@ class Question:
                 truth=f"CASE {stage} WHEN 1 THEN 2 WHEN 2 THEN 0 ELSE 1 END",
                 opens=merged(masks),
                 assumed=" OR ".join(resting) or "FALSE",
-                evidence=_once(self.block, slots),
+                evidence=tuple(slots),
             ),
         )
 
 
-def _once(block: Block, slots: list[Slot]) -> tuple[Slot, ...]:
-    """The same facts are shown once: by the first of their slots whose condition holds."""
-    found: dict[tuple[str, str], Slot] = {}
-    for slot in slots:
-        key = slot.table, slot.facts
-        known = found.get(key)
-        if known is None:
-            found[key] = slot
-        else:
-            either = block.pin(f"({known.when}) OR ({slot.when})")
-            found[key] = replace(known, when=either, decides=f"({known.decides} OR {slot.decides})")
-    return tuple(found.values())
+def _once(block: Block, yes: list[Slot], no: list[Slot]) -> list[Slot]:
+    """What both branches show alike (yes-if X, no-if not X) is shown once."""
+    if [(s.table, s.facts) for s in yes] != [(s.table, s.facts) for s in no]:
+        return [*yes, *no]
+    return [
+        replace(
+            one,
+            when=block.pin(f"({one.when}) OR ({other.when})"),
+            decides=one.decides
+            if one.decides == other.decides
+            else f"({one.decides} OR {other.decides})",
+        )
+        for one, other in zip(yes, no, strict=True)
+    ]

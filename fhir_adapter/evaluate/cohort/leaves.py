@@ -46,13 +46,14 @@ def leaf(
     if not nothing_is_absent:
         whole = block.pin(silence.not_whole)
         lines = [(f"{there} IS NULL AND {whole} IS NOT NULL", "1", whole), *lines]
-    spoken = " ".join(
-        f"WHEN {c} THEN FALSE" if there in c else f"WHEN {there} IS NOT NULL AND {c} THEN FALSE"
-        for c, _, _ in lines
+    stages = " ".join(
+        f"WHEN {c if there in c else f'{there} IS NOT NULL AND {c}'} THEN {number}"
+        for number, (c, _, _) in enumerate(lines, 1)
     )
-    spoke = block.pin(f"CASE {spoken} ELSE TRUE END")
-    truth = block.pin(_case(spoke, absent.truth, [(c, value) for c, value, _ in lines]))
-    reason = block.pin(_case(spoke, "0", [(c, why) for c, _, why in lines]))
+    stage = block.pin(f"CASE {stages} ELSE 0 END")
+    spoke = block.pin(f"{stage} = 0")
+    truth = block.pin(_by_stage(stage, absent.truth, [value for _, value, _ in lines]))
+    reason = block.pin(_by_stage(stage, "0", [why for _, _, why in lines]))
     own = f"CASE WHEN {truth} = 1 AND NOT {spoke} THEN {bits_of(reason)} ELSE 0 END"
     own_slots = [slot.only(block, f"NOT {spoke}") for slot in evidence]
     quiet_slots = [slot.only(block, spoke) for slot in absent.evidence]
@@ -71,9 +72,9 @@ def leaf(
     )
 
 
-def _case(spoke: str, silent: str, lines: list[tuple[str, str]]) -> str:
-    said = " ".join(f"WHEN {condition} THEN {value}" for condition, value in lines)
-    return f"CASE WHEN {spoke} THEN {silent} {said} END"
+def _by_stage(stage: str, silent: str, values: list[str]) -> str:
+    said = " ".join(f"WHEN {number} THEN {value}" for number, value in enumerate(values, 1))
+    return f"CASE {stage} WHEN 0 THEN {silent} {said} END"
 
 
 def any_member(silence: Silence) -> Answer:

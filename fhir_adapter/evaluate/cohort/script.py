@@ -56,10 +56,20 @@ def _inline(trees: dict[str, exp.Expression], final: exp.Expression) -> None:
             readers.setdefault(table.name, []).append(table)
     for name in list(trees):
         found = readers.get(name, [])
-        if name.rstrip("0123456789") in _TABLES_OF_THEIR_OWN or len(found) != 1:
+        if name.rstrip("0123456789") in _TABLES_OF_THEIR_OWN:
+            continue
+        if len(found) != 1 and not _is_filter(trees[name]):
             continue
         query = trees.pop(name)
-        found[0].replace(exp.Subquery(this=query, alias=exp.TableAlias(this=_alias(found[0]))))
+        for table in found:
+            alias = exp.TableAlias(this=_alias(table))
+            table.replace(exp.Subquery(this=query.copy(), alias=alias))
+
+
+def _is_filter(query: exp.Expression) -> bool:
+    """Whether a query only picks rows of one table: cheaper to say again than to keep."""
+    heavy = (exp.Join, exp.Group, exp.Window, exp.Union, exp.Distinct)
+    return not any(query.find(kind) for kind in heavy)
 
 
 def _alias(table: exp.Table) -> exp.Identifier:

@@ -22,7 +22,7 @@ from fhir_adapter.evaluate.cohort.person import Person
 from fhir_adapter.evaluate.cohort.script import Block, Script, either
 from fhir_adapter.evaluate.cohort.windows import Windows
 from fhir_adapter.evaluate.compiler import Membership, duration
-from fhir_adapter.evaluate.record import kinds_of
+from fhir_adapter.evaluate.record import absence_of
 from fhir_adapter.evaluate.retrieve import Absence
 from fhir_adapter.evaluate.settle import where_settled
 from fhir_adapter.model.calculator import Calculator
@@ -150,12 +150,7 @@ class _Maker:
     def _criterion(self, criterion: Criterion) -> _Column:
         """A table of its own, then its columns in the final block."""
         block = Block()
-        absence = Absence(
-            criterion.if_absent,
-            reopen_outside=criterion.outside_documents == "reopen",
-            known_kinds=kinds_of(criterion),
-        )
-        scope = self._nodes.scope(block, absence, duration(criterion.fresh))
+        scope = self._nodes.scope(block, absence_of(criterion), duration(criterion.fresh))
         answer = scope.node(criterion.test)
         applies = None if criterion.applies_if is None else scope.node(criterion.applies_if)
         passes = "2" if criterion.kind == "inclusion" else "0"
