@@ -203,6 +203,13 @@ class WarehouseFault(AdapterError):
     exit_status = 5
 
 
+class LanesDisagree(AdapterError):
+    """SQL and the record lane answered one patient differently: nothing of the run is to be used."""
+
+    code = "lanes-disagree"
+    exit_status = 5
+
+
 class RecordFault(AdapterError):
     """A record that was handed to us cannot be read at all."""
 

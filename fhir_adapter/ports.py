@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from fhir_adapter.model.calculator import Calculator
 from fhir_adapter.model.code import Code
+from fhir_adapter.model.decision import Outcome
 from fhir_adapter.model.fact import Fact, Kind, PatientRecord
+from fhir_adapter.model.lane import LaneAnswer
 from fhir_adapter.model.mapping import CodeSet
 from fhir_adapter.model.study import Study
 
@@ -296,12 +298,29 @@ class Written:
     """Code of the fault that stopped it; the next run takes it up again."""
 
 
+class Moment(NamedTuple):
+    """Who is judged, and as of when."""
+
+    patient: int
+    """Number in a store."""
+    as_of: int
+    as_of_date: int
+    """Local date of as_of."""
+    stops: int = 0
+    """Stops that the record does not tell, as a mask by their place in STOP_ORDER."""
+
+
 class Statement(Protocol):
     """A study as one SQL statement over the fact tables (model/tables.py), as a sqlglot tree."""
 
     @property
     def tree(self) -> object:
         """The whole statement; a warehouse prints it in its own dialect."""
+        ...
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """Ids of the criteria, in the order of the columns."""
         ...
 
     @property
@@ -317,6 +336,54 @@ class Statement(Protocol):
         self, combinations: Iterable[tuple[int, frozenset[str]]]
     ) -> Iterator[tuple[int, ...]]:
         """(combination, mask, ...) for table ``system_mask``."""
+        ...
+
+
+class CohortAnswers(Protocol):
+    """The answers for everybody of one bucket."""
+
+    @property
+    def outcomes(self) -> Mapping[Outcome, int]:
+        """Everybody, by outcome."""
+        ...
+
+    def listed(self) -> tuple[int, ...]:
+        """Numbers of who stands in the default list."""
+        ...
+
+    def answers(self, records: Mapping[int, PatientRecord]) -> Mapping[int, LaneAnswer]:
+        """The answers of some patients, by number."""
+        ...
+
+
+class CohortTables(Protocol):
+    """Fact tables that a statement is put to, bucket by bucket."""
+
+    @property
+    def buckets(self) -> tuple[int, ...]:
+        """Numbers of the buckets in which somebody is."""
+        ...
+
+    def patients(self, bucket: int) -> Mapping[int, str]:
+        """Number -> logical id of everybody in a bucket."""
+        ...
+
+    def named(self, bucket: int, ids: frozenset[str]) -> tuple[int, ...]:
+        """Numbers of who has one of these ids, or ever had, in order."""
+        ...
+
+    def records(self, bucket: int, patients: Iterable[int] | None) -> Iterator[PatientRecord]:
+        """Records of one bucket in the order of their numbers; all, or those numbered."""
+        ...
+
+    def judge(
+        self,
+        bucket: int,
+        statement: Statement,
+        moments: Iterable[Moment],
+        instead: Mapping[int, PatientRecord],
+    ) -> CohortAnswers:
+        """The statement over one bucket; ``instead``: records that take the place of the stored."""
         ...
 
 

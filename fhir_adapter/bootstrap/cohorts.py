@@ -9,16 +9,20 @@ from functools import lru_cache
 from pathlib import Path
 
 from fhir_adapter.artifacts import mappings_dir
-from fhir_adapter.bootstrap.judging import whole_types
+from fhir_adapter.bootstrap.judging import Bench, whole_types
+from fhir_adapter.evaluate.cohort import compile_cohort
 from fhir_adapter.facts import KINDS, Normaliser
 from fhir_adapter.model.fact import PatientRecord
 from fhir_adapter.model.mapping import Mappings
-from fhir_adapter.population import load
+from fhir_adapter.population import BucketScreened, Spoken, load, screen
 from fhir_adapter.ports import ExportState, LoadCounts, LoadStep, Need, Piece
 from fhir_adapter.pull.export import FolderExport
 from fhir_adapter.pull.groups import PiecesRead
+from fhir_adapter.screening import AsOf
 from fhir_adapter.settings import Settings
 from fhir_adapter.terminology import facts_basis, load_mappings
+from fhir_adapter.warehouse.cohort import CohortStore
+from fhir_adapter.warehouse.dialects import Dialect, render
 from fhir_adapter.warehouse.loading import FactTables
 from fhir_adapter.warehouse.store import Store
 
@@ -94,3 +98,39 @@ def load_cohort(
 def open_store(store: Path, mappings: Mappings) -> Store:
     """The tables of a store for questions; refused where they were made otherwise."""
     return Store.open(store, site=mappings.site.name, facts_basis=facts_basis(mappings))
+
+
+def screen_cohort(bench: Bench, store: Path, as_of: AsOf, spoken: Spoken) -> CohortScreening:
+    """Everybody of a store, ready to be asked bucket by bucket."""
+    package = bench.package
+    statement = compile_cohort(
+        package.study,
+        bench.mappings,
+        calculators={item.name: item for item in package.calculators},
+        own_studies=bench.screener.own_studies,
+    )
+    tables = CohortStore(open_store(store, bench.mappings))
+    return CohortScreening(
+        buckets=screen(tables, statement, bench.screener, as_of, spoken),
+        total=len(tables.buckets),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CohortScreening:
+    """A screening of everybody that has not begun."""
+
+    buckets: Iterator[BucketScreened]
+    total: int
+
+
+def statement_text(bench: Bench, dialect: Dialect) -> str:
+    """The study's statement for an auditor's eyes."""
+    package = bench.package
+    statement = compile_cohort(
+        package.study,
+        bench.mappings,
+        calculators={item.name: item for item in package.calculators},
+        own_studies=bench.screener.own_studies,
+    )
+    return render(statement.tree, dialect, pretty=True)

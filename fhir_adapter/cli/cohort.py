@@ -14,6 +14,7 @@ from rich.table import Table
 
 from fhir_adapter.bootstrap import sites
 from fhir_adapter.cli import options
+from fhir_adapter.cli.cohort_screen import screen_command, sql_command
 from fhir_adapter.cli.running import (
     plainly,
     print_json,
@@ -28,7 +29,7 @@ from fhir_adapter.ports import LoadCounts, LoadStep
 from fhir_adapter.present.report import CriterionCounts, report
 
 app: typer.Typer = typer.Typer(
-    no_args_is_help=True, help="Reports over many records, and synthetic ones."
+    no_args_is_help=True, help="Everyone in this hospital: fact tables, answers, reports; and synthetic records."
 )
 
 
@@ -92,6 +93,10 @@ def watched(steps: Generator[LoadStep, None, LoadCounts], *, quiet: bool) -> Loa
 def _print_issues(issues: Iterable[tuple[str, int]], what: str) -> None:
     quality = ", ".join(f"{code} {count}" for code, count in issues)
     stdout().print(f"Data quality ({what}): {quality}")
+
+
+app.command("screen")(plainly(screen_command))
+app.command("sql")(plainly(sql_command))
 
 
 @app.command("report")

@@ -12,14 +12,10 @@ from typing import Any
 import duckdb
 
 from fhir_adapter.errors import WarehouseFault
-from fhir_adapter.ports import Statement
+from fhir_adapter.ports import Moment, Statement
 from fhir_adapter.warehouse.arrow import Table, pa
 from fhir_adapter.warehouse.dialects import steps
 from fhir_adapter.warehouse.dictionary import Dictionary
-
-Moment = tuple[int, int, int, int]
-"""(patient number, as_of, local date of as_of, stops that the runner knows as a mask)."""
-
 
 class Engine:
     """One DuckDB connection with the tables of one run."""
@@ -78,8 +74,6 @@ class Engine:
                 made.append(name)
             return self._connection.sql(last).to_arrow_table()
         except duckdb.Error as error:
-            import os
-            if os.environ.get("DBG"): print(str(error)[:600], name, query[:3000])
             raise WarehouseFault(
                 f"DuckDB could not run the statement ({type(error).__name__})",
                 where="cohort lane",

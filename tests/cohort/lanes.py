@@ -21,6 +21,7 @@ from fhir_adapter.model.fact import Fact, PatientRecord
 from fhir_adapter.model.mapping import Mappings
 from fhir_adapter.model.study import SETTLED_ORDER, Study
 from fhir_adapter.model.truth import Reason
+from fhir_adapter.ports import Moment
 from fhir_adapter.warehouse.dictionary import Dictionary
 from fhir_adapter.warehouse.duckdb import Engine
 from fhir_adapter.warehouse.rows import Rows, codings, dictionary_tables
@@ -56,7 +57,7 @@ def by_sql(
     engine = engine or Engine()
     engine.tables(tables)
     day = local_date(as_of, mappings.site.zone)
-    engine.moments((n, as_of, day, 0) for n in range(1, len(records) + 1))
+    engine.moments(Moment(n, as_of, day) for n in range(1, len(records) + 1))
     rows = sorted(engine.run(statement, dictionary).to_pylist(), key=lambda row: row["patient"])
     assert [row["patient"] for row in rows] == list(range(1, len(records) + 1))
     return [
