@@ -197,14 +197,14 @@ class StoreUnwritable(StoreFault):
 
 
 class WarehouseFault(AdapterError):
-    """The SQL engine could not run a statement; its own words quote values and are not passed on."""
+    """The SQL engine could not run a statement; its words quote values and are not passed on."""
 
     code = "warehouse-failed"
     exit_status = 5
 
 
 class LanesDisagree(AdapterError):
-    """SQL and the record lane answered one patient differently: nothing of the run is to be used."""
+    """SQL and the record lane answered one patient differently: no answer of the run is used."""
 
     code = "lanes-disagree"
     exit_status = 5

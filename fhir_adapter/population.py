@@ -73,7 +73,7 @@ def screen(
     as_of: AsOf,
     spoken: Spoken | None = None,
 ) -> Iterator[BucketScreened]:
-    """Everybody by one statement, bucket by bucket; who is shown is judged again by the record lane.
+    """Everybody by one statement, bucket by bucket; the record lane judges again who is shown.
 
     A difference between the lanes raises LanesDisagree: it is a fault of ours, and no answer of the
     run may be used.

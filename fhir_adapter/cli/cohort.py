@@ -29,7 +29,8 @@ from fhir_adapter.ports import LoadCounts, LoadStep
 from fhir_adapter.present.report import CriterionCounts, report
 
 app: typer.Typer = typer.Typer(
-    no_args_is_help=True, help="Everyone in this hospital: fact tables, answers, reports; and synthetic records."
+    no_args_is_help=True,
+    help="Everyone in this hospital: fact tables, answers, reports; and synthetic records.",
 )
 
 

@@ -9,6 +9,7 @@ from fhir_adapter.model.fact import Fact, Kind, PatientRecord
 from fhir_adapter.model.participation import CLOSED, DECLINED, ON_STUDY
 from fhir_adapter.model.vocabulary import PARTICIPATION
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyStanding:
     """What people have entered about this patient and this study."""

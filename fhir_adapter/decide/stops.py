@@ -20,6 +20,7 @@ _BY_FACT = (
     (SUPERSEDED, Stop.SUPERSEDED),
 )
 
+
 def stops_of(
     record: PatientRecord,
     *,

@@ -29,7 +29,11 @@ def settle(criterion: Criterion, opens: Sequence[Open]) -> tuple[Settled | None,
     if not opens:
         return None, ""
     placed = [
-        (SETTLED_ORDER.index(where_settled(criterion, item.reason, item.question)), item.reason, item)
+        (
+            SETTLED_ORDER.index(where_settled(criterion, item.reason, item.question)),
+            item.reason,
+            item,
+        )
         for item in opens
     ]
     place, _, first = min(placed, key=lambda entry: (entry[0], entry[1]))

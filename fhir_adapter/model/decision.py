@@ -36,6 +36,7 @@ class Stop(Enum):
 STOP_ORDER = tuple(Stop)
 """The order in which stops are listed."""
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One next check: a question, never an order."""

@@ -1,4 +1,4 @@
-"""The answers of one bucket: counts, who is listed, one patient in full, and all of them as files."""
+"""The answers of one bucket: counts, who is listed, one patient in full, all of them as a file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fhir_adapter.model.decision import STOP_ORDER, Outcome
 from fhir_adapter.model.fact import PatientRecord
@@ -51,17 +52,15 @@ class BucketAnswers:
             row["patient"]: self._answer(row, records[row["patient"]]) for row in rows.to_pylist()
         }
 
-    def _answer(self, row: Mapping[str, object], record: PatientRecord) -> LaneAnswer:
+    def _answer(self, row: Mapping[str, Any], record: PatientRecord) -> LaneAnswer:
         sources = [f.source for f in sorted(record.facts, key=lambda f: (f.start_lo, f.source))]
-        stops = tuple(s for place, s in enumerate(STOP_ORDER) if int(str(row["stops"])) >> place & 1)
-        results = (
-            _result(row, number, name, sources) for number, name in enumerate(self.criteria)
-        )
+        stops = tuple(s for place, s in enumerate(STOP_ORDER) if row["stops"] >> place & 1)
+        results = (_result(row, number, name, sources) for number, name in enumerate(self.criteria))
         return LaneAnswer(
             patient=record.patient,
-            outcome=OUTCOMES[int(str(row["outcome"]))],
+            outcome=OUTCOMES[int(row["outcome"])],
             stops=stops,
-            pointers=0 if stops else int(str(row["pointers"])),
+            pointers=0 if stops else row["pointers"],
             results=() if stops else tuple(results),
         )
 
@@ -76,9 +75,7 @@ class BucketAnswers:
         reasons = ["", *(reason.code for reason in Reason)]
         for number, name in enumerate(self.criteria):
             words[name] = _worded(self.table[f"f{number}"], [one.value for one in EFFECTS])
-            words[f"{name} reason"] = _worded(
-                pc.fill_null(self.table[f"r{number}"], 0), reasons
-            )
+            words[f"{name} reason"] = _worded(pc.fill_null(self.table[f"r{number}"], 0), reasons)
             words[f"{name} assumed"] = pc.equal(self.table[f"a{number}"], 1)
         pq.write_table(pa.table(words), path, compression="zstd")
 
@@ -88,20 +85,16 @@ def _worded(column: object, words: Sequence[str]) -> object:
     return pa.DictionaryArray.from_arrays(numbers, pa.array(list(words)))
 
 
-def _result(
-    row: Mapping[str, object], number: int, name: str, sources: Sequence[str]
-) -> LaneResult:
-    packed = row[f"e{number}"] or ()
-    assert isinstance(packed, list | tuple)
-    seqs = [seq for one in packed for seq in unpack(one or 0)]
+def _result(row: Mapping[str, Any], number: int, name: str, sources: Sequence[str]) -> LaneResult:
+    seqs = [seq for packed in row[f"e{number}"] or () for seq in unpack(packed or 0)]
     reason, settled = row[f"r{number}"], row[f"s{number}"]
     return LaneResult(
         criterion=name,
-        truth=TRUTHS[int(str(row[f"t{number}"]))],
+        truth=TRUTHS[int(row[f"t{number}"])],
         reason=None if reason is None else Reason(reason),
-        effect=EFFECTS[int(str(row[f"f{number}"]))],
+        effect=EFFECTS[int(row[f"f{number}"])],
         assumed=row[f"a{number}"] == 1,
-        settled=None if settled is None else SETTLED_ORDER[int(str(settled))],
+        settled=None if settled is None else SETTLED_ORDER[int(settled)],
         evidence=tuple(dict.fromkeys(sources[seq - 1] for seq in seqs)),
     )
 

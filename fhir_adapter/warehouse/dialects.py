@@ -33,29 +33,31 @@ _YEARS = (
 def render(tree: object, dialect: Dialect, *, pretty: bool = False) -> str:
     """A statement in one engine's dialect; ``pretty`` for an auditor's eyes."""
     assert isinstance(tree, exp.Query)
-    mine = tree.transform(lambda node: _own(node, dialect))
+    mine = tree.transform(_own, dialect)
     if dialect == "spark":  # which decides by itself what to keep
         for table in mine.find_all(exp.CTE):
             table.set("materialized", None)
-    return mine.sql(dialect, identify=True, pretty=pretty)
+    return mine.sql(dialect, identify=True, pretty=pretty, copy=False)
 
 
 def steps(tree: object, dialect: Dialect) -> tuple[list[tuple[str, str]], str]:
     """The statement's common tables as (name, query), in order, and the query that reads them."""
     assert isinstance(tree, exp.Query)
-    last = tree.copy()
-    last.set("with_", None)
     tables = [(table.alias, render(table.this, dialect)) for table in tree.ctes]
-    return tables, render(last, dialect)
+    common = tree.args.pop("with_", None)  # set aside: copying it is most of the work
+    try:
+        return tables, render(tree, dialect)
+    finally:
+        tree.set("with_", common)
 
 
-def _own(node: exp.Expression, dialect: Dialect) -> exp.Expression:
+def _own(node: exp.Expr, dialect: Dialect) -> exp.Expr:
     if not isinstance(node, exp.Anonymous):
         return node
     name = str(node.this).upper()
     if name not in ("SHIFT_MONTHS", "YEARS_BETWEEN"):
         return node
-    one, two = (part.transform(lambda n: _own(n, dialect)).sql(dialect) for part in node.expressions)
+    one, two = (part.transform(_own, dialect).sql(dialect) for part in node.expressions)
     words = _TEMPLATES[dialect]
     if name == "SHIFT_MONTHS":
         text = words["SHIFT_MONTHS"].format(one, two, day=words["DAY"].format(one))

@@ -17,6 +17,7 @@ from fhir_adapter.warehouse.arrow import Table, pa
 from fhir_adapter.warehouse.dialects import steps
 from fhir_adapter.warehouse.dictionary import Dictionary
 
+
 class Engine:
     """One DuckDB connection with the tables of one run."""
 
@@ -40,7 +41,7 @@ class Engine:
         for name, found in paths.items():
             listed = ", ".join("'" + path.replace("'", "''") + "'" for path in found)
             self._connection.execute(
-                f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM read_parquet([{listed}])"
+                f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM read_parquet([{listed}])"  # noqa: S608 - paths of our own store
             )
 
     def moments(self, moments: Iterable[Moment]) -> None:

@@ -136,9 +136,7 @@ def _score(rng: random.Random) -> tree.Node:
             (tree.ValueTest(more_than=("4",)), tree.ValueTest(at_least=("3",), at_most=("5",)))
         ),
         spread=rng.choice((None, "30 days")),
-        recorded=rng.choice(
-            (None, tree.Events(kind=(Kind.OBSERVATION,), codes="sister"))
-        ),
+        recorded=rng.choice((None, tree.Events(kind=(Kind.OBSERVATION,), codes="sister"))),
     )
 
 
@@ -175,12 +173,15 @@ def _node(rng: random.Random, drawn_node: tree.Node) -> tree.Node:
             return tree.Any(of=tree.Events(kind=(Kind.OBSERVATION,), codes="marker", value=coded))
         case 6:
             limit = tree.ValueTest(above_upper_limit="1.5")
-            return tree.Latest(
-                of=tree.Events(kind=(Kind.OBSERVATION,), codes="marker"), test=limit
-            )
+            return tree.Latest(of=tree.Events(kind=(Kind.OBSERVATION,), codes="marker"), test=limit)
         case 7:
             return rng.choice(
-                (tree.Alive(), tree.Age(min=40), tree.Age(max=45), tree.Unsupported(text="?", why="?"))
+                (
+                    tree.Alive(),
+                    tree.Age(min=40),
+                    tree.Age(max=45),
+                    tree.Unsupported(text="?", why="?"),
+                )
             )
         case _:
             return drawn_node
@@ -286,7 +287,8 @@ def _extra(rng: random.Random) -> list[Fact]:
         _fact(rng, Kind.ENCOUNTER, stay, "stay/3"),
         _fact(rng, Kind.PROCEDURE, worlds.DISEASE, "procedure/1", encounter="stay/2"),
         _fact(rng, condition, worlds.STRANGE, "none/1", recorded_absence=True),
-        _fact(rng, observation, marker, "limit/1", ref_low=Decimal(1), ref_high=Decimal(4), **value),
+        _fact(rng, observation, marker, "limit/1", ref_low=Decimal(1), ref_high=Decimal(4),
+              **value),
         _fact(rng, observation, marker, "coded/1", value_concepts=(worlds.SEVERE,)),
         _fact(rng, observation, marker, "coded/2", value_concepts=(worlds.STRANGE,)),
         _fact(rng, observation, sister, "score/1", **score),

@@ -26,7 +26,8 @@ def differences(study: Any, records: Any, engine: Any = None) -> list[str]:
 
 def shrunk(study: Any, records: Any, line: str) -> str:
     """The first difference on the fewest facts that still show it."""
-    number, name = line.split(", ", 1)[0].split()[-1], line.split(", ", 1)[1].split(":")[0]
+    place, rest = line.split(", ", 1)
+    number, name = place.split()[-1], rest.split(":", maxsplit=1)[0]
     record = records[int(number)]
     small = batches.alone(study, name) if name.startswith("C") else study
     if not differences(small, [record]):
@@ -37,7 +38,9 @@ def shrunk(study: Any, records: Any, line: str) -> str:
         if found is None:
             break
         record = found
-    return f"{differences(small, [record])[0]}\n{small.criteria[0]}\n{record.facts}\n{record.retrieved}"
+    return "\n".join(
+        (differences(small, [record])[0], *map(str, (small.criteria[0], record.facts)))
+    )
 
 
 def check(number: int, *, trees: int = 50, patients: int = 200, engine: Any = None) -> None:

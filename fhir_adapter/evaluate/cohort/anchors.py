@@ -16,7 +16,7 @@ from fhir_adapter.evaluate.retrieve import Absence
 from fhir_adapter.model import criterion as tree
 from fhir_adapter.model.dates import DATE_EARLIEST, DATE_LATEST, EARLIEST, LATEST, Duration
 from fhir_adapter.model.fact import Kind
-from fhir_adapter.model.tables import CONCEPT_ROLE, KIND_NUMBER, VALUE_ROLE
+from fhir_adapter.model.tables import KIND_NUMBER, VALUE_ROLE
 from fhir_adapter.model.truth import Reason
 from fhir_adapter.model.vocabulary import anchor_code
 
@@ -139,7 +139,8 @@ class Anchors:
         bounded = f"(b.k IS NOT NULL AND b.start_date_hi >= {limit})"
         running = "l.g > 0 AND COALESCE(e.ended, 0) = 0"
         in_order = (
-            "CASE WHEN f.start_lo IS NULL THEN 0 WHEN " + bounded
+            "CASE WHEN f.start_lo IS NULL THEN 0 WHEN "
+            + bounded
             + f" THEN b.seq + f.seq * {PACK} ELSE f.seq END"
         )
         return add(
@@ -159,7 +160,7 @@ class Anchors:
         )
 
     def _stretches(self, anchor: tree.Episode, tested: str) -> str:
-        """Values below the bound after the g-th value at it: since when, and whether they end it."""
+        """Values below the bound after the g-th at it: since when, and whether they end it."""
         over = "PARTITION BY patient, g ORDER BY k"
         lasted = (
             f"{shifted('since', Duration.parse(anchor.ends_after), 1)} <= start_date_lo "
@@ -190,7 +191,8 @@ class Anchors:
         return self._shop.script.add(
             "u",
             "SELECT s.patient, s.start_date_lo AS lo, MIN(e.since) AS hi FROM "
-            f"(SELECT *, LEAD(g) OVER (PARTITION BY patient ORDER BY k) AS next FROM {starts}) AS s "
+            "(SELECT *, LEAD(g) OVER (PARTITION BY patient ORDER BY k) AS next "
+            f"FROM {starts}) AS s "
             f"JOIN {stretch} e ON e.patient = s.patient AND e.ended = 1 AND e.g >= s.g "
             "AND (s.next IS NULL OR e.g < s.next) "
             f"JOIN {made} a ON a.patient = s.patient AND a.state <> {UNKNOWN} "
@@ -237,7 +239,7 @@ class Anchors:
         may_be = (
             f"f.start_hi > COALESCE(b.bound, {EARLIEST})"
             if latest
-            else f"(b.bound IS NULL OR f.start_lo < b.bound)"
+            else "(b.bound IS NULL OR f.start_lo < b.bound)"
         )
         candidate = f"CASE WHEN f.c <= {_LAST_REASON} AND {may_be} THEN 1 ELSE 0 END"
         cand = "may = 1"
@@ -252,12 +254,10 @@ class Anchors:
             f"MAX(CASE WHEN {cand} THEN last_start END) AS hi, "
             f"MIN(CASE WHEN {cand} THEN start_date_lo END) AS date_lo, "
             f"MAX(CASE WHEN {cand} THEN start_date_hi END) AS date_hi, "
-            f"{packed(cand)} AS facts, MAX(CASE WHEN {cand} AND n <= 3 THEN last_start END) AS last "
+            f"{packed(cand)} AS facts, "
+            f"MAX(CASE WHEN {cand} AND n <= 3 THEN last_start END) AS last "
             "FROM (SELECT *, ROW_NUMBER() OVER "
             "(PARTITION BY patient, may ORDER BY start_lo DESC, seq) AS n "
             f"FROM (SELECT f.*, {candidate} AS may FROM {members} f "
             f"LEFT JOIN {bounds} b ON b.patient = f.patient) AS y) AS z GROUP BY patient",
         )
-
-
-__all__ = ["CONCEPT_ROLE", "Anchors"]

@@ -164,11 +164,13 @@ def any_of(block: Block, parts: Sequence[Answer]) -> Answer:
 
 def _combined(block: Block, truth: str, parts: Sequence[Answer], *, decisive: str) -> Answer:
     """An answer rests on a policy where it would be unknown without: every child that decides
-    it, or any of those that all had to hold."""
+    it, or any of those that all had to hold.
+    """
     rests = [part for part in parts if part.assumed != "FALSE"]
     some = [f"({part.assumed} AND {part.truth} = {truth})" for part in rests]
     firm = [
-        f"({part.truth} = {truth})" if part.assumed == "FALSE"
+        f"({part.truth} = {truth})"
+        if part.assumed == "FALSE"
         else f"({part.truth} = {truth} AND NOT {part.assumed})"
         for part in parts
     ]
@@ -180,24 +182,39 @@ def _combined(block: Block, truth: str, parts: Sequence[Answer], *, decisive: st
             f"CASE WHEN {truth} = {UNKNOWN} THEN FALSE WHEN {truth} = {decisive} "
             f"THEN {all_} ELSE {any_} END"
         )
-    return pinned(block, Answer(truth=truth, opens=_open(truth, parts), assumed=assumed,
-                                evidence=_kept(block, truth, parts)))
+    return pinned(
+        block,
+        Answer(
+            truth=truth,
+            opens=_open(truth, parts),
+            assumed=assumed,
+            evidence=_kept(block, truth, parts),
+        ),
+    )
 
 
 def at_least(block: Block, n: int, parts: Sequence[Answer]) -> Answer:
     """At least n of the children."""
     true = " + ".join(f"CASE WHEN {p.truth} = 2 THEN 1 ELSE 0 END" for p in parts) or "0"
     not_false = " + ".join(f"CASE WHEN {p.truth} = 0 THEN 0 ELSE 1 END" for p in parts) or "0"
-    truth = block.pin(
-        f"CASE WHEN {true} >= {n} THEN 2 WHEN {not_false} >= {n} THEN 1 ELSE 0 END"
+    truth = block.pin(f"CASE WHEN {true} >= {n} THEN 2 WHEN {not_false} >= {n} THEN 1 ELSE 0 END")
+    firm = (
+        " + ".join(
+            f"CASE WHEN {p.truth} = {truth} AND NOT {p.assumed} THEN 1 ELSE 0 END" for p in parts
+        )
+        or "0"
     )
-    firm = " + ".join(
-        f"CASE WHEN {p.truth} = {truth} AND NOT {p.assumed} THEN 1 ELSE 0 END" for p in parts
-    ) or "0"
     needed = f"CASE WHEN {truth} = 2 THEN {n} ELSE {len(parts) - n + 1} END"
     assumed = f"{decided(truth)} AND ({firm}) < {needed}"
-    return pinned(block, Answer(truth=truth, opens=_open(truth, parts), assumed=assumed,
-                                evidence=_kept(block, truth, parts)))
+    return pinned(
+        block,
+        Answer(
+            truth=truth,
+            opens=_open(truth, parts),
+            assumed=assumed,
+            evidence=_kept(block, truth, parts),
+        ),
+    )
 
 
 def negated(block: Block, part: Answer) -> Answer:

@@ -74,7 +74,10 @@ class Question:
                 assumed="FALSE" if data.assumed == "FALSE" else f"NOT {given} AND {data.assumed}",
                 evidence=(
                     own,
-                    *(slot.only(self.block, f"(NOT {given} OR {contrary})") for slot in data.evidence),
+                    *(
+                        slot.only(self.block, f"(NOT {given} OR {contrary})")
+                        for slot in data.evidence
+                    ),
                 ),
             ),
         )
@@ -153,7 +156,7 @@ class Question:
                  f"CASE WHEN {open_} AND {part.truth} = 1 THEN {mask} ELSE 0 END")
                 for question, mask in part.opens
             ]  # fmt: skip
-        first = [] if raised is None else raised.evidence
+        first: tuple[Slot, ...] = () if raised is None else raised.evidence
         slots = [
             *(slot.only(self.block, f"{stage} = 3") for slot in first),
             *_once(self.block, self._of_branch(yes, stage, 1), self._of_branch(no, stage, 2)),

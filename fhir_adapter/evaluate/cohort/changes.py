@@ -42,7 +42,7 @@ def change(silence: Silence, node: tree.Rise | tree.Fall, by: Decimal | None) ->
     members = silence.rows.members(node.of)
     base = silence.rows.every(node.of)
     pairs = silence.shop.script.add("j", _pairs(node, by, members, base))
-    table = silence.shop.script.add("g", _summed(silence, node, members, pairs))
+    table = silence.shop.script.add("g", _summed(silence, members, pairs))
     take, pin = silence.block.take, silence.block.pin
     problem = pin(silence.problem)
     found, truth = take(table, "found"), take(table, "truth")
@@ -73,9 +73,7 @@ def _pairs(node: tree.Rise | tree.Fall, by: Decimal | None, members: str, base: 
     """Every pair within reach: (one, two), how certain, and where it stands in order."""
     surely, possibly = near("one", "two", Duration.parse(node.within))
     low, high = ("one", "two") if isinstance(node, tree.Rise) else ("two", "one")
-    usable = " AND ".join(
-        f"{f}.standing = 0 AND {IS_NUMERIC.format(f=f)}" for f in ("one", "two")
-    )
+    usable = " AND ".join(f"{f}.standing = 0 AND {IS_NUMERIC.format(f=f)}" for f in ("one", "two"))
     placed = "two.c = 0 AND one.start_hi <= two.start_lo"
     order = f"CASE WHEN {surely} AND {placed} THEN 2 ELSE 1 END"
     truth = f"CASE WHEN {usable} THEN {least([_compared(node, by, low, high), order])} ELSE 1 END"
@@ -110,7 +108,7 @@ def _compared(node: tree.Rise | tree.Fall, by: Decimal | None, low: str, high: s
     return f"CASE WHEN {sure} THEN 2 WHEN {perhaps} OR {unbounded} THEN 1 ELSE 0 END"
 
 
-def _summed(silence: Silence, node: tree.Rise | tree.Fall, members: str, pairs: str) -> str:
+def _summed(silence: Silence, members: str, pairs: str) -> str:
     """One row per patient: the best pair's truth, its facts, or all that were compared."""
     first = (
         "SELECT *, ROW_NUMBER() OVER (PARTITION BY patient ORDER BY truth DESC, "
@@ -164,7 +162,7 @@ def paired(first: Silence, second: Silence, within: Duration) -> Answer:
     surely, possibly = near("a", "b", within)
     possible = f"a.c <= {_LAST_REASON} AND b.c <= {_LAST_REASON} AND {possibly}"
     both = f"a.c = 0 AND b.c = 0 AND {surely}"
-    why = f"LEAST(CASE WHEN a.c > 0 THEN a.c END, CASE WHEN b.c > 0 THEN b.c END)"
+    why = "LEAST(CASE WHEN a.c > 0 THEN a.c END, CASE WHEN b.c > 0 THEN b.c END)"
     pairs = (
         f"SELECT a.patient, a.seq AS one, b.seq AS two, a.start_lo AS start_one, "
         "b.start_lo AS start_two, a.last_start AS last_one, b.last_start AS last_two, "
@@ -246,8 +244,7 @@ def _paired(first: Silence, second: Silence, pair: str, sides: list[str]) -> Ans
     problem = pin(f"COALESCE({problems[0]}, {problems[1]})")
     sure, why = take(pair, "sure"), take(pair, "why")
     worse = [
-        f"(CASE WHEN {a.truth} = 0 THEN 0 ELSE 2 END "
-        f"+ CASE WHEN {a.assumed} THEN 1 ELSE 0 END)"
+        f"(CASE WHEN {a.truth} = 0 THEN 0 ELSE 2 END + CASE WHEN {a.assumed} THEN 1 ELSE 0 END)"
         for a in absents
     ]
     by_first = pin(f"{silent[0]} AND (NOT {silent[1]} OR {worse[0]} <= {worse[1]})")
@@ -273,7 +270,9 @@ def _paired(first: Silence, second: Silence, pair: str, sides: list[str]) -> Ans
                  when=pin(f"{stage} = {number_}"))
         )  # fmt: skip
     for number_, absent in ((5, absents[0]), (6, absents[1])):
-        opens += [(q, f"CASE WHEN {stage} = {number_} THEN {m} ELSE 0 END") for q, m in absent.opens]
+        opens += [
+            (q, f"CASE WHEN {stage} = {number_} THEN {m} ELSE 0 END") for q, m in absent.opens
+        ]
         slots += [slot.only(block, f"{stage} = {number_}") for slot in absent.evidence]
     apart = _apart_evidence(
         first, first.rows.members(first.events), second.rows.members(second.events)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fhir_adapter.errors import StudyInvalid
 from fhir_adapter.evaluate.cohort.answer import (
     PACK,
     Answer,
@@ -94,7 +95,7 @@ class Unconfounded:
                 return f"{self.test.truth} <> 1"
             case "true":
                 return f"{self.test.truth} = 2"
-            case "false":
+            case "false":  # exhaustive
                 return f"{self.test.truth} = 0"
 
     def _around(self, item: Confounder) -> str:
@@ -127,7 +128,10 @@ class Unconfounded:
         """A query of the confounder's facts around each value, with their class."""
         if window is None or not window.on_value:
             table = self.rows.members(events)
-            return f"SELECT v.slot, m.* FROM {self.values} v JOIN {table} m ON m.patient = v.patient"
+            return (
+                f"SELECT v.slot, m.* FROM {self.values} v JOIN {table} m ON m.patient = v.patient"
+            )
+        _refuse_more_than_a_window(events)
         base = self.rows.every(events)
         placed = (
             f"SELECT f.*, w.slot, {window.place('f', 'w')} AS place FROM ({base}) AS f "
@@ -153,6 +157,16 @@ class Unconfounded:
             return " ".join(joins), cut
         empty = f"CASE WHEN w.emp = 1 THEN NULL ELSE COALESCE({missing}, {cut}) END"
         return " ".join(joins), f"CASE WHEN e.patient IS NULL THEN {cut} ELSE {empty} END"
+
+
+def _refuse_more_than_a_window(events: Events) -> None:
+    """A day, an episode or a second retrieve around each value has no SQL: said, not dropped."""
+    if events.also or events.same_day_as or events.not_in_earlier:
+        raise StudyInvalid(
+            "a confounder whose window hangs on the value cannot also have also, same-day-as or "
+            "not-in-earlier in SQL",
+            remedy="Write it as two confounders, or judge by the record lane (`screen`).",
+        )
 
 
 def deciding_values(shop: Workshop, test: Answer, block: Block) -> tuple[str, int]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fhir_adapter.evaluate.case import TYPED_IN
 from fhir_adapter.evaluate.cohort.answer import packed
 from fhir_adapter.evaluate.cohort.inputs import Inputs
 from fhir_adapter.evaluate.cohort.person import FACT_COLUMNS, ROW, Person
 from fhir_adapter.evaluate.cohort.script import Script, least, text
 from fhir_adapter.evaluate.cohort.values import value_test
 from fhir_adapter.evaluate.cohort.windows import UNKNOWN, Windows, WindowTable
-from fhir_adapter.evaluate.case import TYPED_IN
-from fhir_adapter.evaluate.retrieve import ORDER_DAYS
 from fhir_adapter.evaluate.values import analyte_of
 from fhir_adapter.model.criterion import Events, ValueTest
 from fhir_adapter.model.fact import Kind
@@ -136,8 +135,8 @@ class Rows:
             f"JOIN {days} d ON d.patient = f.patient GROUP BY f.patient, f.seq",
         )
         place = (
-            f"CASE WHEN f.place = 0 THEN 0 WHEN d.hit = 1 THEN f.place "
-            f"WHEN d.near = 1 OR q.problem IS NOT NULL THEN 1 ELSE 0 END"
+            "CASE WHEN f.place = 0 THEN 0 WHEN d.hit = 1 THEN f.place "
+            "WHEN d.near = 1 OR q.problem IS NOT NULL THEN 1 ELSE 0 END"
         )
         return (
             f"SELECT {columns}, {place} AS place FROM {table} f "
@@ -275,6 +274,3 @@ def _top_three(rows: str) -> str:
         f"(PARTITION BY patient ORDER BY start_lo DESC, seq) AS n FROM ({rows}) AS a) AS b "
         "GROUP BY patient"
     )
-
-
-__all__ = ["ORDER_DAYS", "Rows", "Workshop"]

@@ -32,6 +32,20 @@ from fhir_adapter.model.study import Study
 from fhir_adapter.model.truth import Reason
 from fhir_adapter.model.vocabulary import BIRTH_DATE, DECEASED, SEX, question_code
 
+_OverEvents = (
+    tree.Any
+    | tree.CountAtLeast
+    | tree.Lasts
+    | tree.Paired
+    | tree.Rise
+    | tree.Fall
+    | tree.Latest
+    | tree.Earliest
+    | tree.Lowest
+    | tree.Highest
+)
+_Boxed = _OverEvents | tree.UnlessConfounded | tree.Score | tree.Ask
+
 
 @dataclass(slots=True)
 class Nodes:
@@ -73,12 +87,8 @@ class Scope:
                 return answers.at_least(self.block, node.n, [self.node(part) for part in node.of])
             case tree.Not():
                 return answers.negated(self.block, self.node(node.of))
-            case tree.Age():
-                return self._age(node)
-            case tree.Sex():
-                return self._sex(node)
-            case tree.Alive():
-                return self._alive()
+            case tree.Age() | tree.Sex() | tree.Alive():
+                return self._patient(node)
             case tree.InEpisode():
                 return self._in_episode(node.anchor)
             case tree.Unsupported():
@@ -86,18 +96,27 @@ class Scope:
             case _:
                 return self._boxed(node)
 
-    def _boxed(self, node: Node) -> Answer:
+    def _patient(self, node: tree.Age | tree.Sex | tree.Alive) -> Answer:
+        match node:
+            case tree.Age():
+                return self._age(node)
+            case tree.Sex():
+                return self._sex(node)
+            case tree.Alive():  # exhaustive
+                return self._alive()
+
+    def _boxed(self, node: _Boxed) -> Answer:
         """A node that reads tables of its own becomes a table: the block above stays narrow."""
         inner = replace(self, block=Block())
         match node:
             case tree.UnlessConfounded():
-                made = inner._unconfounded(node)
+                made = inner.unconfounded(node)
             case tree.Score():
-                made = inner._score(node)
+                made = inner.score(node)
             case tree.Ask():
-                made = inner._ask(node)
+                made = inner.ask(node)
             case _:
-                made = inner._events(node)
+                made = inner.over_events(node)
         return boxed(self.block, self.nodes.shop.script, inner.block, made)
 
     def silence(self, events: Events) -> Silence:
@@ -110,7 +129,8 @@ class Scope:
             absence=self.absence,
         )
 
-    def _events(self, node: Node) -> Answer:
+    def over_events(self, node: _OverEvents) -> Answer:
+        """A node over events, in this block."""
         match node:
             case tree.Any():
                 return any_member(self.silence(node.of))
@@ -123,12 +143,10 @@ class Scope:
                 return paired(self.silence(node.first), self.silence(node.second), within)
             case tree.Rise() | tree.Fall():
                 return self._change(node)
-            case tree.Latest() | tree.Earliest() | tree.Lowest() | tree.Highest():
+            case tree.Latest() | tree.Earliest() | tree.Lowest() | tree.Highest():  # exhaustive
                 fresh = self.fresh if isinstance(node, tree.Latest) else None
                 fresh = fresh if node.fresh is None else duration(node.fresh)
                 return selection(self.silence(node.of), node, fresh)
-            case _:
-                raise TypeError(f"{type(node).__name__} is no node over events")
 
     def _change(self, node: tree.Rise | tree.Fall) -> Answer:
         by = None
@@ -217,7 +235,8 @@ class Scope:
 
     # ------------------------------------------------------------------ people, scores
 
-    def _unconfounded(self, node: tree.UnlessConfounded) -> Answer:
+    def unconfounded(self, node: tree.UnlessConfounded) -> Answer:
+        """Node ``unless-confounded``, in this block."""
         alone = Block()
         test = replace(self, block=alone).node(node.test)
         values, slots = deciding_values(self.nodes.shop, test, alone)
@@ -231,7 +250,8 @@ class Scope:
             slots=slots,
         ).answer()
 
-    def _score(self, node: tree.Score) -> Answer:
+    def score(self, node: tree.Score) -> Answer:
+        """Node ``score``, in this block."""
         return Scoring(
             block=self.block,
             shop=self.nodes.shop,
@@ -241,7 +261,8 @@ class Scope:
             calculator=self.nodes.calculators[node.calculator],
         ).answer()
 
-    def _ask(self, node: tree.Ask) -> Answer:
+    def ask(self, node: tree.Ask) -> Answer:
+        """Node ``ask``, in this block."""
         parts = [
             None if part is None else self.node(part)
             for part in (node.yes_if, node.no_if, node.raised_by)

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable
 from fhir_adapter.evaluate.cohort.inputs import BITS, Inputs
 from fhir_adapter.evaluate.cohort.script import every, greatest, least, text
 from fhir_adapter.evaluate.retrieve import KNOWN_DAYS
-from fhir_adapter.model.participation import ON_STUDY
 from fhir_adapter.model.code import Code
 from fhir_adapter.model.dates import DATE_LATEST
-from fhir_adapter.model.fact import Kind
-from fhir_adapter.model.tables import CONCEPT_ROLE, KIND_NUMBER, STANDING_NUMBER, VALUE_ROLE
 from fhir_adapter.model.decision import Stop
+from fhir_adapter.model.fact import Kind, Standing
+from fhir_adapter.model.participation import ON_STUDY
+from fhir_adapter.model.tables import CONCEPT_ROLE, KIND_NUMBER, STANDING_NUMBER, VALUE_ROLE
 from fhir_adapter.model.vocabulary import (
     ACT_CODE,
     ADMISSION_CLASSES,
@@ -32,7 +32,6 @@ from fhir_adapter.model.vocabulary import (
     SUPERSEDED,
     TEST_RECORD,
 )
-from fhir_adapter.model.fact import Standing
 
 ROW = (
     "patient", "seq", "kind", "start_lo", "start_hi", "last_start", "start_date_lo",
@@ -151,7 +150,14 @@ class Person:
         }
         columns = ["m.patient", "m.as_of", "m.as_of_date", "m.stops AS told_stops"]
         joins: list[str] = []
-        for add in (self._stays, self._pulls, self._stats, self._denials, self._papers, self._stops):
+        for add in (
+            self._stays,
+            self._pulls,
+            self._stats,
+            self._denials,
+            self._papers,
+            self._stops,
+        ):
             add(made, columns, joins)
         for name, code in self._codes.items():
             self._about(name, code, made, columns, joins)
@@ -180,7 +186,7 @@ class Person:
             "SELECT patient, run, MIN(start_lo) AS start_lo, MAX(end_hi) AS reach, "
             "MIN(start_date_lo) AS start_date FROM "
             "(SELECT patient, run, end_hi, "
-            f"FIRST_VALUE(start_lo) OVER (PARTITION BY patient, run ORDER BY start_lo, seq) "
+            "FIRST_VALUE(start_lo) OVER (PARTITION BY patient, run ORDER BY start_lo, seq) "
             "AS start_lo, "
             "FIRST_VALUE(start_date_lo) OVER (PARTITION BY patient, run ORDER BY start_lo, seq) "
             "AS start_date_lo FROM stay_run) AS s GROUP BY patient, run"
@@ -312,9 +318,7 @@ class Person:
             "AND f.set_by = 'person' AND f.start_lo <= m.as_of"
         )
         joins.append("LEFT JOIN on_study ON on_study.patient = m.patient")
-        columns.append(
-            "CASE WHEN on_study.patient IS NULL THEN 0 ELSE 1 END AS stop_on_study"
-        )
+        columns.append("CASE WHEN on_study.patient IS NULL THEN 0 ELSE 1 END AS stop_on_study")
 
     def _about(
         self, name: str, code: Code, made: dict[str, str], columns: list[str], joins: list[str]
@@ -332,7 +336,12 @@ class Person:
         columns += [
             f"{table}.{column} AS {name}_{column}"
             for column in (
-                "seq", "start_date_lo", "start_date_hi", "standing", "last_start", "coded"
+                "seq",
+                "start_date_lo",
+                "start_date_hi",
+                "standing",
+                "last_start",
+                "coded",
             )
         ]
         if code == SEX:
@@ -350,7 +359,9 @@ class Person:
 
 
 def known(column: Callable[[str], str], numbers: list[str]) -> str:
-    """Whether the patient is known here, from the columns of these kinds."""
+    """Whether the patient is known here, from the columns of these kinds; nobody is by none."""
+    if not numbers:
+        return "FALSE"
     total = " + ".join(f"COALESCE({column(f'known_{k}')}, 0)" for k in numbers)
     visits = [
         least([column(f"visit_lo_{k}") for k in numbers]),

@@ -1,4 +1,4 @@
-"""Node score in SQL: per item the range of its points, then sums. The rules of ``evaluate/score.py``.
+"""Node score in SQL, by the rules of ``evaluate/score.py``: per item a range of points, then sums.
 
 For every item the facts that may be the latest of its first source that has any; a missing, stale
 or unusable item is its whole range. Steps are data (mappings/calculators) and become CASE lines.
@@ -158,9 +158,7 @@ class Scoring:
         first = pin(least(reasons) if reasons else str(_NONE))
         why = f"CASE WHEN {first} = {_NONE} THEN {_CONFLICT} ELSE {first} END"
         mask = f"CASE WHEN {truth} = 1 THEN {bits_of(f'({why})')} ELSE 0 END"
-        return pinned(
-            self.block, Answer(truth=truth, opens=(("", mask),), evidence=tuple(slots))
-        )
+        return pinned(self.block, Answer(truth=truth, opens=(("", mask),), evidence=tuple(slots)))
 
     def _chosen(self, entry: tree.ScoreInput) -> tuple[str, str, str]:
         """(table, number of the source picked or 0, reason why none) of one item."""
@@ -281,7 +279,7 @@ class Scoring:
 
 
 def _ends(table: StepTable, unit: str) -> list[str]:
-    """Points at the lower and the upper end of a fact's value, as reported where that is the unit."""
+    """Points at the lower and upper end of a fact's value, as reported where that is the unit."""
     reported = (
         f"f.reported_unit = {text(unit)} AND "
         "(f.reported_lo IS NOT NULL OR f.reported_hi IS NOT NULL)"
@@ -320,7 +318,7 @@ def _whole(test: ValueTest, low: str, high: str) -> str:
             case _:
                 sure, never = f"{high} < {bound}", f"{low} >= {bound}"
         parts.append(f"CASE WHEN {sure} THEN 2 WHEN {never} THEN 0 ELSE 1 END")
-    return least(parts) if parts else "1"
+    return least(parts) if parts else "2"
 
 
 def _bound(printed: tuple[str, ...]) -> Decimal:

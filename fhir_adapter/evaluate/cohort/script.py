@@ -48,7 +48,7 @@ class Script:
 _TABLES_OF_THEIR_OWN = ("p", "hit", "rel", "criterion_", "pair_", "pointer_")
 
 
-def _inline(trees: dict[str, exp.Expression], final: exp.Expression) -> None:
+def _inline(trees: dict[str, exp.Expr], final: exp.Expr) -> None:
     """Replace every table that is read once, and once only, by its query."""
     readers: dict[str, list[exp.Table]] = {}
     for query in (*trees.values(), final):
@@ -61,12 +61,13 @@ def _inline(trees: dict[str, exp.Expression], final: exp.Expression) -> None:
         if len(found) != 1 and not _is_filter(trees[name]):
             continue
         query = trees.pop(name)
-        for table in found:
+        for place, table in enumerate(found, 1):
+            again = query if place == len(found) else query.copy()
             alias = exp.TableAlias(this=_alias(table))
-            table.replace(exp.Subquery(this=query.copy(), alias=alias))
+            table.replace(exp.Subquery(this=again, alias=alias))
 
 
-def _is_filter(query: exp.Expression) -> bool:
+def _is_filter(query: exp.Expr) -> bool:
     """Whether a query only picks rows of one table: cheaper to say again than to keep."""
     heavy = (exp.Join, exp.Group, exp.Window, exp.Union, exp.Distinct)
     return not any(query.find(kind) for kind in heavy)

@@ -100,7 +100,12 @@ def selection(silence: Silence, node: Selects, fresh: Duration | None) -> Answer
              when=pin(f"{undecided} AND {open_} <> {STALE}"), decides="FALSE"),
     )  # fmt: skip
     return leaf(
-        silence, lines, there=there, newest=newest, evidence=evidence, more=older,
+        silence,
+        lines,
+        there=there,
+        newest=newest,
+        evidence=evidence,
+        more=older,
         nothing_is_absent=True,
     )
 
@@ -117,9 +122,7 @@ def _table(silence: Silence, node: Selects, order: _Order, fresh: Duration | Non
     tested = add("t", _tested(silence, node, order, fresh, rows, bound))
     fails = _sure_failure(silence, node, order, tested) if node.n > 1 else None
     usable = f"standing = 0 AND {IS_NUMERIC.format(f='t')}"
-    group = (
-        f"CASE WHEN place = 0 THEN 3 WHEN candidate = 1 THEN 0 WHEN {usable} THEN 1 ELSE 2 END"
-    )
+    group = f"CASE WHEN place = 0 THEN 3 WHEN candidate = 1 THEN 0 WHEN {usable} THEN 1 ELSE 2 END"
     numbered = (
         f"SELECT *, ROW_NUMBER() OVER (PARTITION BY patient, grp ORDER BY start_lo DESC, seq) "
         "AS n, ROW_NUMBER() OVER (PARTITION BY patient, CASE WHEN place > 0 THEN 1 ELSE 0 END "

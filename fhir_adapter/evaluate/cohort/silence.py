@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fhir_adapter.evaluate.cohort.answer import Answer, Slot, any_of, bit, bits_of, pinned
+from fhir_adapter.evaluate.cohort.answer import Answer, Slot, any_of, bits_of, pinned
 from fhir_adapter.evaluate.cohort.members import Rows, Workshop
 from fhir_adapter.evaluate.cohort.person import known
 from fhir_adapter.evaluate.cohort.script import Block, either, every
@@ -58,10 +58,10 @@ class Silence:
     def not_whole(self) -> str:
         """The reason's number when this, or what counts as well, was not pulled whole; or NULL."""
         conditions = [self.not_retrieved]
-        also = self._also
+        also = self.also
         while also is not None:
             conditions.append(also.not_retrieved)
-            also = also._also
+            also = also.also
         return f"CASE WHEN {either(conditions)} THEN {Reason.NOT_RETRIEVED.value} END"
 
     @property
@@ -70,13 +70,14 @@ class Silence:
         missing = self.window("miss")
         retrieved = f"CASE WHEN {self.not_retrieved} THEN {Reason.NOT_RETRIEVED.value} END"
         own = retrieved if missing is None else f"COALESCE({missing}, {retrieved})"
-        if self._also is None:
+        if self.also is None:
             return own
         # LEAST passes over NULL
-        return f"LEAST({own}, {self._also.problem})"
+        return f"LEAST({own}, {self.also.problem})"
 
     @property
-    def _also(self) -> Silence | None:
+    def also(self) -> Silence | None:
+        """Silence about the retrieve that counts as well."""
         if self.events.also is None:
             return None
         return Silence(
@@ -92,10 +93,10 @@ class Silence:
     def answer(self, newest: str) -> Answer:
         """What it means that there is no such fact; ``newest``: the newest start in the window."""
         own = self._own(newest)
-        if self._also is None:
+        if self.also is None:
             return own
-        start = self.block.take(self._newest_of(self._also.events), "newest")
-        return any_of(self.block, [own, self._also.answer(start)])
+        start = self.block.take(self._newest_of(self.also.events), "newest")
+        return any_of(self.block, [own, self.also.answer(start)])
 
     def _newest_of(self, events: Events) -> str:
         """Table: the newest start in the window of a retrieve that counts as well."""
@@ -194,11 +195,6 @@ class Silence:
                 return "FALSE"
             case "assume-absent":
                 return "TRUE"
-            case "assume-absent-if-known-here":
-                if not self.absence.known_kinds:
-                    return "FALSE"
+            case "assume-absent-if-known-here":  # exhaustive
                 numbers = self.shop.person.known_here(self.absence.known_kinds)
                 return f"COALESCE({known(self.p, numbers)}, FALSE)"
-
-
-__all__ = ["Silence", "bit"]

@@ -164,7 +164,8 @@ class _Maker:
         reasons = block.pin(" | ".join(mask for _, mask in answer.opens) or "0")
         slots = [*answer.evidence, *self._beside(block, criterion.beside, effect)]
         columns = {
-            "truth": f"CASE WHEN {effect} = {_NOT_APPLICABLE} THEN {passes} ELSE {answer.truth} END",
+            "truth": f"CASE WHEN {effect} = {_NOT_APPLICABLE} THEN {passes} "
+            f"ELSE {answer.truth} END",
             "reason": f"CASE WHEN {effect} = {_OPEN} THEN {lowest(reasons)} END",
             "effect": effect,
             "assumed": f"CASE WHEN {effect} IN ({_FITS}, {_AGAINST}) AND {answer.assumed} "
@@ -204,10 +205,7 @@ class _Maker:
             ]
         )
         evidence = (
-            *(
-                slot.only(block, f"({applies.truth} = 0 OR {unsure})")
-                for slot in applies.evidence
-            ),
+            *(slot.only(block, f"({applies.truth} = 0 OR {unsure})") for slot in applies.evidence),
             *(
                 slot.only(block, f"({applied} AND (NOT {unsure} OR {answer.truth} = 1))")
                 for slot in answer.evidence

@@ -74,9 +74,7 @@ def value_test(test: ValueTest, fact: str, analyte: Analyte | None, coded: str) 
     if bounds:
         parts.append(f"CASE WHEN NOT {numeric} THEN 1 ELSE {least(bounds)} END")
     if test.coded_in is not None:
-        parts.append(
-            f"CASE WHEN {fact}.coded = 0 THEN 1 WHEN {coded} = 1 THEN 2 ELSE 0 END"
-        )
+        parts.append(f"CASE WHEN {fact}.coded = 0 THEN 1 WHEN {coded} = 1 THEN 2 ELSE 0 END")
     limits = (
         ("more-than", test.above_upper_limit, "ref_high"),
         ("less-than", test.below_lower_limit, "ref_low"),

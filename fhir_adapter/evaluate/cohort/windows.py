@@ -189,7 +189,9 @@ class Windows:
             self.admission = True
             return f"p.admission{date}", f"p.admission{date}"
         if edge.anchor == VALUE:
-            return ("v.start_date_lo", "v.start_date_hi") if date else ("v.start_lo", "v.last_start")
+            return (
+                ("v.start_date_lo", "v.start_date_hi") if date else ("v.start_lo", "v.last_start")
+            )
         anchor = self._joined(edge.anchor, joins)
         lo, hi = f"{anchor}.{'date_' if date else ''}lo", f"{anchor}.{'date_' if date else ''}hi"
         return (lo, hi) if not edge.point else ((lo, lo) if edge.point == "start" else (hi, hi))
@@ -199,9 +201,7 @@ class Windows:
         joins[table] = f"LEFT JOIN {table} ON {table}.patient = p.patient"
         return table
 
-    def _state(
-        self, window: Window, edges: list[Edge], joins: dict[str, str]
-    ) -> dict[str, str]:
+    def _state(self, window: Window, edges: list[Edge], joins: dict[str, str]) -> dict[str, str]:
         """Why the window is not known, or that it holds nothing: the first edge that says so."""
         named = [e.anchor for e in edges if e.anchor not in (AS_OF, ADMISSION, VALUE)]
         missing: list[str] = []
