@@ -154,7 +154,7 @@ def _index(case: Case, fact: Fact) -> None:
         for code in fact.concepts:
             case.answers.setdefault(code, []).append(fact)
     else:
-        _index_codes(case, fact, TYPED_IN if kind is Kind.ENTERED else (kind,))
+        _index_codes(case, fact, (*TYPED_IN, kind) if kind is Kind.ENTERED else (kind,))
 
 
 def _index_codes(case: Case, fact: Fact, kinds: tuple[Kind, ...]) -> None:

@@ -325,7 +325,7 @@ class Retrieve:
         return Reason.OUTSIDE if self.absence.reopen_outside and self._outside(case) else None
 
     def _recorded_absence(self, case: Case) -> bool:
-        return bool(case.denied) and self._kinds <= case.denied
+        return bool(self._kinds) and self._kinds <= case.denied
 
     def _not_mapped(self, case: Case) -> bool:
         """Facts of these kinds exist, none in a code system that the set uses."""

@@ -56,13 +56,13 @@ class FolderExport:
 
     def __init__(self, path: Path, *, complete_types: Collection[str] = ()) -> None:
         self.files: tuple[RecordFile, ...] = record_files(path)
-        self.steps = len(self.files)
-        self.size = sum(_size(file.path) for file in self.files)
+        self.steps: int = len(self.files)
+        self.size: int = sum(_size(file.path) for file in self.files)
         self._complete_types = frozenset(complete_types)
         self._begin()
 
     def _begin(self) -> None:
-        self.steps_done = 0
+        self.steps_done: int = 0
         self._types: set[str] = set()
         self._broken: dict[str, str] = {}
         self._issues: Counter[str] = Counter()

@@ -38,7 +38,7 @@ class PiecesRead:
     ) -> None:
         self.issues: Counter[str] = Counter()
         self.references: dict[str, None] = {}
-        self.unreadable = 0
+        self.unreadable: int = 0
         self._state = state
         self._companions = companions
         self._by_patient: dict[str, list[_Placed]] = {}

@@ -88,7 +88,7 @@ class Load:
     """FactLoad into a folder."""
 
     def __init__(self, into: FactTables, held: ExitStack) -> None:
-        self.staging = into.folder / "loading"
+        self.staging: Path = into.folder / "loading"
         self._into = into
         self._held = held
         before = _before(into)

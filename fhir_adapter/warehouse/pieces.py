@@ -31,7 +31,7 @@ class PieceWriter:
         self._block = block
         self._waiting: list[Piece] = []
         self._size = 0
-        self.bytes = 0
+        self.bytes: int = 0
         """How many bytes of resources were taken."""
 
     def add(self, piece: Piece) -> None:

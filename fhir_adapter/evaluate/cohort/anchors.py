@@ -33,7 +33,7 @@ class Anchors:
         self._anchors = {anchor.name: anchor for anchor in anchors}
         self._made: dict[str, str] = {}
         self.runs: dict[str, str] = {}
-        self.rows = Rows(shop, self.runs)
+        self.rows: Rows = Rows(shop, self.runs)
 
     def table(self, name: str) -> str:
         """The table of one anchor."""

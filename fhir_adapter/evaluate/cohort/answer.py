@@ -163,9 +163,7 @@ def any_of(block: Block, parts: Sequence[Answer]) -> Answer:
 
 
 def _combined(block: Block, truth: str, parts: Sequence[Answer], *, decisive: str) -> Answer:
-    """An answer rests on a policy where it would be unknown without: every child that decides
-    it, or any of those that all had to hold.
-    """
+    """It rests on a policy where every child that decides it does, or any that all had to hold."""
     rests = [part for part in parts if part.assumed != "FALSE"]
     some = [f"({part.assumed} AND {part.truth} = {truth})" for part in rests]
     firm = [

@@ -76,8 +76,8 @@ class Person:
         self._kinds: dict[str, dict[Kind, None]] = {}
         self._denied: dict[Kind, None] = {}
         self._codes: dict[str, Code] = {}
-        self.documents = False
-        self.admission = False
+        self.documents: bool = False
+        self.admission: bool = False
 
     # ------------------------------------------------------------------ what criteria may ask
 

@@ -160,7 +160,8 @@ class Silence:
 
     def _denied(self) -> str:
         kinds = [kind for kind in self.events.kind if kind not in _PERSONS_WORD]
-        return every([f"{self.p(self.shop.person.denied(kind))} = 1" for kind in kinds])
+        denied = [f"{self.p(self.shop.person.denied(kind))} = 1" for kind in kinds]
+        return every(denied) if denied else "FALSE"
 
     def _not_mapped(self) -> str:
         if self.events.codes is None:

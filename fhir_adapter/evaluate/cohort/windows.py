@@ -111,8 +111,8 @@ class Windows:
 
     def __init__(self, script: Script, anchor: AnchorTable) -> None:
         self._script = script
-        self.anchor = anchor
-        self.admission = False
+        self.anchor: AnchorTable = anchor
+        self.admission: bool = False
         """Some window hangs on the current stay."""
 
     def table(self, window: Window | None, values: str = "") -> WindowTable | None:
