@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from fhir_adapter.bootstrap.cohorts import open_store
 from fhir_adapter.errors import LanesDisagree, WarehouseFault
 from fhir_adapter.evaluate.cohort import compile_cohort
 from fhir_adapter.ledger import open_ledger
-from fhir_adapter.ledger.given import answer_fact
 from fhir_adapter.model.decision import Outcome
 from fhir_adapter.model.vocabulary import YES, question_code
 from fhir_adapter.population import screen
@@ -92,21 +92,17 @@ def test_every_patient_may_have_a_moment_of_its_own(store: Path) -> None:
 
 @pytest.mark.deep
 def test_what_people_have_answered_since_the_load_is_read(store: Path) -> None:
-    ledger = open_ledger(Path("ledger.sqlite"), SystemClock())
-    moment = bootstrap.parse_as_of(AS_OF, bootstrap.bench(Settings()).zone, SystemClock())
-    assert isinstance(moment, int)
-    answer = msgspec.structs.replace(
-        answer_fact(
-            patient="01-whole-umol",
-            study=STUDY,
-            question=question_code(STUDY, "encephalopathy-grade"),
-            value=YES,
-            at=bootstrap.SystemClock().now(),
-        ),
-        start_lo=moment - 1, start_hi=moment, known_from=moment - 1,
-        start_date_lo=739942, start_date_hi=739942,
-    )  # fmt: skip
-    ledger.add_answer(answer, study=STUDY, who="A. Nurse", role="treating-team")
+    zone = bootstrap.bench(Settings()).zone
+    ledger = open_ledger(Path(Settings().ledger), SystemClock())
+    ledger.add_answer(
+        patient="01-whole-umol",
+        study=STUDY,
+        question=question_code(STUDY, "encephalopathy-grade"),
+        value=YES,
+        who="A. Nurse",
+        role="treating-team",
+        at=datetime(2026, 11, 22, 7, 0, tzinfo=zone),
+    )
     ledger.close()
     cohort = run("cohort", "screen", str(store), "--as-of", AS_OF, "--json").json
     one_by_one = run("screen", str(COHORT), "--as-of", AS_OF, "--json").json

@@ -25,7 +25,14 @@ SAMPLES = {
 }
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "teaching cohort",
+        pytest.param("synthea-24", marks=pytest.mark.deep),
+        pytest.param("mimic3-demo-10", marks=pytest.mark.deep),
+    ],
+)
 def test_both_lanes_answer_everybody_alike(name: str) -> None:
     folder, site, as_of = SAMPLES[name]
     if not folder.is_dir():

@@ -127,7 +127,14 @@ def with_question(study: Any, **more: Any) -> Any:
     return msgspec.structs.replace(study, questions=questions, **more)
 
 
-@pytest.mark.parametrize("policy", ["unknown", "assume-absent", "assume-absent-if-known-here"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        pytest.param("unknown", marks=pytest.mark.deep),
+        pytest.param("assume-absent", marks=pytest.mark.deep),
+        "assume-absent-if-known-here",
+    ],
+)
 def test_the_lanes_agree_on_every_special_node(policy: str) -> None:
     study = with_question(worlds.study_of(*NODES.values(), policy=policy))
     assert lanes_differ(study, batches.records(7, 80)) == []
