@@ -93,7 +93,9 @@ def test_every_patient_may_have_a_moment_of_its_own(store: Path) -> None:
 @pytest.mark.deep
 def test_what_people_have_answered_since_the_load_is_read(store: Path) -> None:
     zone = bootstrap.bench(Settings()).zone
-    ledger = open_ledger(Path(Settings().ledger), SystemClock())
+    path = Path(Settings().ledger)
+    path.parent.mkdir()
+    ledger = open_ledger(path, SystemClock())
     ledger.add_answer(
         patient="01-whole-umol",
         study=STUDY,
