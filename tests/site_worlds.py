@@ -32,12 +32,16 @@ GATES: tuple[Gate | str, ...] = (
 )
 OTHER_BOUT = msgspec.structs.replace(worlds.EPISODE, look_back="10 days")
 _EVER_REPORTED = tree.Any(of=tree.Events(kind=(Kind.REPORT, Kind.CONDITION), codes="sister"))
-_PLAIN: tuple[tree.Node, ...] = (
+PLAIN: tuple[tree.Node, ...] = (
     tree.Sex(is_="female"),
     tree.Alive(),
     tree.Unsupported(text="?", why="?"),
     tree.Ask(question="q"),
     tree.Not(of=_EVER_REPORTED),
+    tree.InEpisode(anchor="bout"),
+    tree.Any(
+        of=tree.Events(kind=(Kind.OBSERVATION,), codes="marker", not_in_earlier="bout"),
+    ),
     tree.Any(of=tree.Events(kind=(Kind.STUDY_PARTICIPATION,))),
     tree.Any(of=tree.Events(kind=(Kind.ENTERED,), codes="marker")),
     tree.Any(
@@ -53,7 +57,7 @@ _PLAIN: tuple[tree.Node, ...] = (
 
 def tests() -> st.SearchStrategy[tree.Node]:
     """Whole trees; plain leaves often, as real criteria are."""
-    return st.one_of(worlds.leaves(), worlds.leaves(), st.sampled_from(_PLAIN), worlds.nodes())
+    return st.one_of(worlds.leaves(), worlds.leaves(), st.sampled_from(PLAIN), worlds.nodes())
 
 
 @st.composite
@@ -76,6 +80,11 @@ def criteria(draw: st.DrawFn) -> Criterion:
     return msgspec.structs.replace(base, **fields)
 
 
+REOPENS = Pair(
+    id="P", criteria=("C0",), when=tree.Alive(), reopens_assumed=("C0",), note="n", question="q"
+)
+
+
 @st.composite
 def studies(draw: st.DrawFn, pool: list[Criterion], number: int) -> Study:
     """A study of criteria that others may have too, some with anchors or pairs of its own."""
@@ -86,16 +95,13 @@ def studies(draw: st.DrawFn, pool: list[Criterion], number: int) -> Study:
     )
     base = worlds.study_of()
     bout = draw(st.sampled_from((worlds.EPISODE, worlds.EPISODE, OTHER_BOUT)))
-    pair = Pair(
-        id="P", criteria=("C0",), when=tree.Alive(), reopens_assumed=("C0",), note="n", question="q"
-    )
     return msgspec.structs.replace(
         base,
         id=draw(st.sampled_from(("toy", f"toy/{number}"))),
         criteria=numbered,
         anchors=(bout, worlds.DRUG_START),
         questions=(Question(id="q", text="?", who="patient", valid_for="20 days"),),
-        pairs=(pair,) if numbered and draw(st.integers(0, 4)) == 0 else (),
+        pairs=(REOPENS,) if numbered and draw(st.integers(0, 4)) == 0 else (),
     )
 
 
@@ -114,7 +120,7 @@ def sites(draw: st.DrawFn) -> list[SiteStudy]:
 
 OWN = "ResearchStudy/own"
 _STRANGE_VISIT = Code(ACT_CODE, "AMB")
-_EXTRAS: tuple[Fact, ...] = (
+EXTRAS: tuple[Fact, ...] = (
     sex(),
     fact(Kind.SERVICE_REQUEST, worlds.MARKER, "2026-11-21", status="active"),
     fact(Kind.DOCUMENT, worlds.STRANGE, "2026-11-21", stage="outside"),
@@ -135,7 +141,7 @@ _EXTRAS: tuple[Fact, ...] = (
 
 def some_facts() -> st.SearchStrategy[list[Fact]]:
     """Messy facts, and a few that speak about more than themselves."""
-    one = st.one_of(worlds.facts(), worlds.facts(), st.sampled_from(_EXTRAS))
+    one = st.one_of(worlds.facts(), worlds.facts(), st.sampled_from(EXTRAS))
     return st.lists(one, max_size=7)
 
 

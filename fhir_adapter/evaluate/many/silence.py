@@ -38,8 +38,6 @@ _LEAVES = (
 def leaf(criterion: Criterion) -> Events | None:
     """The one retrieve that decides a criterion; None where there are several, or none."""
     node = criterion.test
-    while isinstance(node, tree.Not):
-        node = node.of
     if criterion.applies_if is not None or criterion.passing_if is not None:
         return None
     return node.of if isinstance(node, _LEAVES) and node.of.also is None else None
