@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import hook, record_lane
+from benchmarks import hook, ingest, many_studies, normalise, record_lane
 from benchmarks.measure import machine
 
-ALL = {"record-lane": record_lane.main, "hook": hook.main}
+ALL = {
+    "record-lane": record_lane.main,
+    "hook": hook.main,
+    "ingest": ingest.main,
+    "normalise": normalise.main,
+    "many-studies": many_studies.main,
+}
 
 
 def main() -> None:

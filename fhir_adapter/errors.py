@@ -196,6 +196,20 @@ class StoreUnwritable(StoreFault):
     code = "store-unwritable"
 
 
+class WarehouseFault(AdapterError):
+    """The SQL engine could not run a statement; its words quote values and are not passed on."""
+
+    code = "warehouse-failed"
+    exit_status = 5
+
+
+class LanesDisagree(AdapterError):
+    """SQL and the record lane answered one patient differently: no answer of the run is used."""
+
+    code = "lanes-disagree"
+    exit_status = 5
+
+
 class RecordFault(AdapterError):
     """A record that was handed to us cannot be read at all."""
 

@@ -5,13 +5,18 @@ Resources travel as plain JSON mappings: real hospital data is not always valid 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
 
 from fhir_adapter.model.calculator import Calculator
-from fhir_adapter.model.fact import Fact, Kind
+from fhir_adapter.model.code import Code
+from fhir_adapter.model.decision import Outcome
+from fhir_adapter.model.fact import Fact, Kind, PatientRecord
+from fhir_adapter.model.lane import LaneAnswer
 from fhir_adapter.model.mapping import CodeSet
 from fhir_adapter.model.study import Study
 
@@ -63,6 +68,159 @@ class RecordSource(Protocol):
     def pull(self, patient: str, needs: Sequence[Need]) -> Pulled:
         """One patient's record; raises PatientNotFound or another ServerFault."""
         ...
+
+
+class Piece(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One resource of an export, still as bytes, and whose it is."""
+
+    owners: tuple[str, ...]
+    """Ids of its patients; none for what is nobody's."""
+    key: str
+    """``Type/id``; the id is empty where the resource has none."""
+    body: bytes
+    role: str = ""
+    """Empty for a resource; COMPANION, or what a Bundle claimed of its patients."""
+
+
+COMPANION = "companion"
+"""A resource of nobody's that others refer to: a Medication, a ResearchStudy."""
+WHOLE = "whole"
+"""No resource: a Bundle held everything about the owners."""
+DOCUMENT = "document"
+"""No resource: a document, which is a summary, held something about the owners."""
+
+
+class ExportState(msgspec.Struct, frozen=True, kw_only=True):
+    """What is true of an export as a whole, once all of it has been read."""
+
+    types: frozenset[str] = frozenset()
+    """Resource types of which there is a file."""
+    complete_types: frozenset[str] = frozenset()
+    """Types that the site knows to be whole, file or not."""
+    broken: dict[str, str] = {}
+    """Type, or "*" for any, to why it is whole for nobody."""
+    issues: dict[str, int] = {}
+    links: dict[str, tuple[tuple[str, str], ...]] = {}
+    """Patient id to what that Patient says: (replaced id, surviving id)."""
+    deleted: frozenset[str] = frozenset()
+    """``Type/id`` of what is gone from the server since the export before."""
+    transaction_time: str = ""
+
+    def roots(self) -> dict[str, str]:
+        """Every id that a link joins to another -> the first of all ids so joined.
+
+        >>> ExportState(links={"b": (("b", "c"),), "c": (), "d": (("a", "c"),)}).roots()
+        {'b': 'a', 'c': 'a', 'a': 'a'}
+        """
+        parent: dict[str, str] = {}
+
+        def find(one: str) -> str:
+            while parent.setdefault(one, one) != one:
+                one = parent[one]
+            return one
+
+        for edges in self.links.values():
+            for old, new in edges:
+                first, last = sorted((find(old), find(new)))
+                parent[last] = first
+        return {one: find(one) for one in list(parent)}
+
+
+class BulkSource(Protocol):
+    """Where a whole export comes from: a folder, a ``$export`` that is being downloaded."""
+
+    size: int
+    """About how many bytes of resources there are."""
+    steps: int
+    """How many parts (files) there are, for a progress bar."""
+    steps_done: int
+
+    def links(self) -> Mapping[str, tuple[tuple[str, str], ...]]:
+        """What Patients say about merges, as far as a quick look finds it; ``state`` has all."""
+        ...
+
+    def hashes(self) -> Mapping[str, str]:
+        """A sayable label of each part to its sha256."""
+        ...
+
+    def pieces(self, *, strict: bool) -> Iterator[Piece]:
+        """Every resource once through; ``strict`` decodes each wholly instead of its head."""
+        ...
+
+    def state(self) -> ExportState:
+        """What the pieces did not say; complete after they have all been taken."""
+        ...
+
+
+class BucketRead(Protocol):
+    """The records of some pieces, and what came up while reading them."""
+
+    @property
+    def issues(self) -> Mapping[str, int]:
+        """Data-quality code to count."""
+        ...
+
+    @property
+    def references(self) -> Collection[str]:
+        """``Type/id`` of every companion that was asked for, there or not."""
+        ...
+
+    @property
+    def unreadable(self) -> int:
+        """Pieces that were no resources after all."""
+        ...
+
+    def records(self) -> Iterator[PatientRecord]:
+        """One record per patient, in a fixed order."""
+        ...
+
+
+BucketReader = Callable[
+    [Iterable[Piece], ExportState, Mapping[str, bytes], Callable[[str], bool]], BucketRead
+]
+"""Pieces, the export's state, companions by key, and which patients are wanted -> their records."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadStep:
+    """How far a load is, for a progress bar."""
+
+    name: str
+    """split, normalise or write."""
+    done: int
+    total: int
+
+
+class FactLoad(Protocol):
+    """One load into a store; nothing of it is seen before ``switch``."""
+
+    def split(self, source: BulkSource) -> Iterator[LoadStep]:
+        """Sort the export into buckets of patients."""
+        ...
+
+    def normalise(self) -> Iterator[LoadStep]:
+        """Make records of every touched bucket."""
+        ...
+
+    def write(self) -> Iterator[LoadStep]:
+        """Write their tables beside those that are there."""
+        ...
+
+    def switch(self) -> LoadCounts:
+        """From now on the new tables are the store's."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadCounts:
+    """What a finished load put into the store."""
+
+    patients: int
+    resources: int
+    facts: int
+    buckets: int
+    """How many were written."""
+    issues: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +296,95 @@ class Written:
     notes: tuple[str, ...] = field(default=())
     error: str = ""
     """Code of the fault that stopped it; the next run takes it up again."""
+
+
+class Moment(NamedTuple):
+    """Who is judged, and as of when."""
+
+    patient: int
+    """Number in a store."""
+    as_of: int
+    as_of_date: int
+    """Local date of as_of."""
+    stops: int = 0
+    """Stops that the record does not tell, as a mask by their place in STOP_ORDER."""
+
+
+class Statement(Protocol):
+    """A study as one SQL statement over the fact tables (model/tables.py), as a sqlglot tree."""
+
+    @property
+    def tree(self) -> object:
+        """The whole statement; a warehouse prints it in its own dialect."""
+        ...
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """Ids of the criteria, in the order of the columns."""
+        ...
+
+    @property
+    def masks(self) -> int:
+        """How many mask columns ``system_masks`` gives."""
+        ...
+
+    def concept_sets(self, concepts: Iterable[tuple[int, Code]]) -> Iterator[tuple[int, int]]:
+        """(concept, set number) for table ``concept_set``, from a store's dictionary."""
+        ...
+
+    def system_masks(
+        self, combinations: Iterable[tuple[int, frozenset[str]]]
+    ) -> Iterator[tuple[int, ...]]:
+        """(combination, mask, ...) for table ``system_mask``."""
+        ...
+
+
+class CohortAnswers(Protocol):
+    """The answers for everybody of one bucket."""
+
+    @property
+    def outcomes(self) -> Mapping[Outcome, int]:
+        """Everybody, by outcome."""
+        ...
+
+    def listed(self) -> tuple[int, ...]:
+        """Numbers of who stands in the default list."""
+        ...
+
+    def answers(self, records: Mapping[int, PatientRecord]) -> Mapping[int, LaneAnswer]:
+        """The answers of some patients, by number."""
+        ...
+
+
+class CohortTables(Protocol):
+    """Fact tables that a statement is put to, bucket by bucket."""
+
+    @property
+    def buckets(self) -> tuple[int, ...]:
+        """Numbers of the buckets in which somebody is."""
+        ...
+
+    def patients(self, bucket: int) -> Mapping[int, str]:
+        """Number -> logical id of everybody in a bucket."""
+        ...
+
+    def named(self, bucket: int, ids: frozenset[str]) -> tuple[int, ...]:
+        """Numbers of who has one of these ids, or ever had, in order."""
+        ...
+
+    def records(self, bucket: int, patients: Iterable[int] | None) -> Iterator[PatientRecord]:
+        """Records of one bucket in the order of their numbers; all, or those numbered."""
+        ...
+
+    def judge(
+        self,
+        bucket: int,
+        statement: Statement,
+        moments: Iterable[Moment],
+        instead: Mapping[int, PatientRecord],
+    ) -> CohortAnswers:
+        """The statement over one bucket; ``instead``: records that take the place of the stored."""
+        ...
 
 
 class DecisionSink(Protocol):

@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from fhir_adapter.decide import decide, standing_of, stops_of
+from fhir_adapter.decide.outcome import ORDER, outcome_by
 from fhir_adapter.errors import AdapterError, InternalFault
-from fhir_adapter.evaluate.many import ManyStudies
+from fhir_adapter.evaluate.many import ManyStudies, Marked, Rule
 from fhir_adapter.evaluate.record import CompiledStudy, JudgedStudy, judge
 from fhir_adapter.model.code import key_of
 from fhir_adapter.model.dates import DATE_LATEST, EARLIEST, start_of
-from fhir_adapter.model.decision import Decision
+from fhir_adapter.model.decision import Decision, Outcome
 from fhir_adapter.model.fact import Fact, Kind, PatientRecord
+from fhir_adapter.model.result import CriterionResult, Effect
+from fhir_adapter.model.study import Criterion
 from fhir_adapter.ports import Answers, Need, Pulled, RecordSource
 
 LAST_FACT = "last-fact"
@@ -139,15 +142,38 @@ def screen_facts(screener: Screener, record: PatientRecord, as_of: AsOf) -> Scre
     )
 
 
+def _outcome_mark(criterion: Criterion, result: CriterionResult) -> int:
+    return ORDER.index(outcome_by(criterion, result))
+
+
+def _gate_mark(criterion: Criterion, result: CriterionResult) -> int:
+    fitting = result.effect in (Effect.FITS, Effect.NOT_APPLICABLE)
+    return GATES.top if fitting or criterion.gate == "none" else 0
+
+
+OUTCOMES = Rule(_outcome_mark, top=len(ORDER) - 1)
+"""The mark of a study is the place of its outcome in the order of outcomes."""
+
+GATES = Rule(_gate_mark, top=1)
+"""1 where every gate fits or does not apply: all that an alert needs of most studies."""
+
+
+def outcomes(marked: Marked) -> list[Outcome]:
+    """Study by study, what ``ManyStudies(studies, OUTCOMES)`` found for a patient, stops apart."""
+    return [ORDER[mark] for mark in marked.lowest.tolist()]
+
+
 def alertable(
     many: ManyStudies, screeners: Sequence[Screener], record: PatientRecord, as_of: AsOf
 ) -> list[bool]:
     """Study by study, whether judging the rest could lead to an alert: every gate fits.
 
-    Stops are not looked at. ``many`` are the compiled studies of the screeners, in their order.
+    Stops are not looked at. ``many`` are the studies of the screeners, in their order, by the
+    rule GATES.
     """
     moment = moment_of(screeners[0], record, as_of)
-    return many.gates_fit(record, moment, [one.own_studies for one in screeners])
+    found = many.judge(record, moment, [one.own_studies for one in screeners])
+    return [mark == GATES.top for mark in found.lowest.tolist()]
 
 
 def _judge(screener: Screener, record: PatientRecord, as_of: int) -> JudgedStudy:

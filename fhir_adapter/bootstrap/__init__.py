@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from fhir_adapter.bootstrap.judging import (
     Bench,
+    Damage,
     SystemClock,
     bench,
+    damage_of,
     folder_records,
     make_screener,
     package_from_folder,
@@ -24,8 +26,10 @@ from fhir_adapter.bootstrap.judging import (
 
 __all__ = [
     "Bench",
+    "Damage",
     "SystemClock",
     "bench",
+    "damage_of",
     "folder_records",
     "make_screener",
     "package_from_folder",

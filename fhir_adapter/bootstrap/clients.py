@@ -7,12 +7,18 @@ from fhir_adapter.client.auth import Auth
 from fhir_adapter.errors import SettingInvalid
 from fhir_adapter.settings import Settings
 
+_OPTIONS = {
+    "record_server": "--server (or a folder of records, where the command takes one)",
+    "study_server": "--study-server",
+    "write_server": "--write-server",
+}
+
 
 def _client(base: str, token: str, name: str) -> FhirClient:
     if not base:
         raise SettingInvalid(
             f"no {name.replace('_', ' ')} is set",
-            remedy=f"Give a base URL: --{name.replace('_', '-')}, or {name} in fhir-adapter.toml.",
+            remedy=f"Give a base URL: {_OPTIONS[name]}, or {name} in fhir-adapter.toml.",
         )
     return FhirClient(base, auth=_auth(token, name))
 

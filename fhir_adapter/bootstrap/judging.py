@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -94,9 +95,13 @@ def site_mappings(settings: Settings, package: StudyPackage) -> Mappings:
 
 def folder_records(path: Path, mappings: Mappings) -> FolderRecords:
     """Records from a folder or file; the site file says what its exports hold whole."""
+    return FolderRecords(path, complete_types=whole_types(mappings))
+
+
+def whole_types(mappings: Mappings) -> list[str]:
+    """Resource types that the site's exports hold whole, file or not."""
     whole = set(mappings.site.complete_kinds)
-    types = [name for name, kind in KINDS.items() if kind.value in whole]
-    return FolderRecords(path, complete_types=types)
+    return [name for name, kind in KINDS.items() if kind.value in whole]
 
 
 def record_source(settings: Settings, path: Path | None, mappings: Mappings) -> RecordSource:
@@ -108,6 +113,21 @@ def record_source(settings: Settings, path: Path | None, mappings: Mappings) -> 
     from fhir_adapter.pull.record import ServerRecords  # noqa: PLC0415
 
     return ServerRecords(record_client(settings))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """What a source of records could not read: codes with counts, and places."""
+
+    issues: Mapping[str, int]
+    places: tuple[str, ...]
+
+
+def damage_of(source: RecordSource) -> Damage:
+    """The damage of a folder; a server answers or fails, patient by patient."""
+    if isinstance(source, FolderRecords):
+        return Damage(issues=source.issues, places=source.damaged)
+    return Damage(issues={}, places=())
 
 
 def basis_holds(mappings: Mappings, study: Study, clock: Clock) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from fhir_adapter.bootstrap.judging import SystemClock
+from fhir_adapter.population import Spoken
 from fhir_adapter.ports import Answers
 from fhir_adapter.screening import Refusals, nobody_refused
 from fhir_adapter.settings import Settings
@@ -19,6 +20,8 @@ class People:
 
     answers: Answers | None
     refusals: Refusals
+    spoken: Callable[[str], Spoken] = lambda _study: Spoken()
+    """Study -> patients of whom people have said something."""
 
 
 @contextmanager
@@ -38,6 +41,9 @@ def people(settings: Settings) -> Generator[People]:
             refusals=Refusals(
                 declined=lambda study, ids: bool(ledger.declined(study, ids)),
                 opted_out=lambda _ids: False,
+            ),
+            spoken=lambda study: Spoken(
+                answered=ledger.answered(study), proposed=ledger.proposed(study)
             ),
         )
     finally:

@@ -20,7 +20,7 @@ from fhir_adapter.bootstrap.judging import Bench, SystemClock, bench, parse_as_o
 from fhir_adapter.client import FhirClient
 from fhir_adapter.criteria.names import canonical
 from fhir_adapter.errors import AdapterError, ServerUnreachable, StudyNotFound
-from fhir_adapter.evaluate.many import ManyStudies
+from fhir_adapter.evaluate.many import ManyStudies, SiteStudy
 from fhir_adapter.fhir.reading import is_array, parts, text
 from fhir_adapter.ledger import Ledger, open_ledger
 from fhir_adapter.model.dates import instant
@@ -32,6 +32,7 @@ from fhir_adapter.pull.folder import BundleRecord
 from fhir_adapter.pull.prefetch import PrefetchRecord, read, templates
 from fhir_adapter.pull.record import ServerRecords
 from fhir_adapter.screening import (
+    GATES,
     AsOf,
     Refusals,
     Screened,
@@ -299,7 +300,7 @@ def open_service(
         raise
     return Service(
         benches=benches,
-        many=ManyStudies([one.screener.compiled for one in benches]),
+        many=ManyStudies([SiteStudy.of(one.screener.compiled) for one in benches], GATES),
         records=_records(client),
         record_base=client.base_url,
         ledger=ledger,

@@ -1,24 +1,103 @@
-"""`cohort report`, before a study goes live; `cohort generate`, patients to try things out on."""
+"""`cohort load`, `cohort report` before a study goes live, `cohort generate` to try things out."""
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from fhir_adapter.bootstrap import sites
 from fhir_adapter.cli import options
-from fhir_adapter.cli.running import plainly, print_json, progress, settings, stdout
+from fhir_adapter.cli.cohort_screen import screen_command, sql_command
+from fhir_adapter.cli.running import (
+    plainly,
+    print_json,
+    progress,
+    settings,
+    stderr_console,
+    stdout,
+)
 from fhir_adapter.cli.runs import Run, run
 from fhir_adapter.cli.tables import counts_table
+from fhir_adapter.ports import LoadCounts, LoadStep
 from fhir_adapter.present.report import CriterionCounts, report
 
 app: typer.Typer = typer.Typer(
-    no_args_is_help=True, help="Reports over many records, and synthetic ones."
+    no_args_is_help=True,
+    help="Everyone in this hospital: fact tables, answers, reports; and synthetic records.",
 )
+
+
+@app.command("load")
+@plainly
+def load_command(
+    folder: Annotated[Path, typer.Argument(help="Folder or file: Bulk Data NDJSON, Bundles.")],
+    *,
+    store: Annotated[Path, typer.Option(help="Folder for the fact tables.")],
+    update: Annotated[
+        bool, typer.Option("--update", help="The export holds only what changed since.")
+    ] = False,
+    site: options.Site = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes. Default: one per processor.", min=1)
+    ] = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    config: options.Config = None,
+) -> None:
+    """Turn a whole export into fact tables: the answers for everyone come from these.
+
+    Without --update the export replaces what the store held. Until the end of a load the tables
+    before stay as they are.
+    """
+    # the table libraries are loaded by the command that needs them
+    from fhir_adapter.bootstrap import cohorts  # noqa: PLC0415
+
+    in_force = settings(config, site=site).settings
+    steps = cohorts.load_cohort(
+        in_force, folder, store, workers=workers or cohorts.cores(), update=update
+    )
+    counts = watched(steps, quiet=quiet)
+    if as_json:
+        print_json({**asdict(counts), "issues": dict(counts.issues)})
+        return
+    stdout().print(
+        f"{counts.patients} patients, {counts.resources} resources, {counts.facts} facts; "
+        f"{counts.buckets} buckets written"
+    )
+    if counts.issues:
+        _print_issues(counts.issues.items(), "times")
+
+
+def watched(steps: Generator[LoadStep, None, LoadCounts], *, quiet: bool) -> LoadCounts:
+    """Run a load to its end, with a bar on stderr where somebody is looking."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = stderr_console()
+    shown = console.is_terminal and not quiet
+    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
+        task = bar.add_task("split", total=None)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                counts: LoadCounts = end.value
+                return counts
+            bar.update(task, description=step.name, completed=step.done, total=step.total)
+
+
+def _print_issues(issues: Iterable[tuple[str, int]], what: str) -> None:
+    quality = ", ".join(f"{code} {count}" for code, count in issues)
+    stdout().print(f"Data quality ({what}): {quality}")
+
+
+app.command("screen")(plainly(screen_command))
+app.command("sql")(plainly(sql_command))
 
 
 @app.command("report")
@@ -78,8 +157,7 @@ def _print(
         table.add_row(escape(f"{row.criterion} {row.title}"), *map(str, counts), why)
     console.print(table)
     if issues:
-        quality = ", ".join(f"{code} {count}" for code, count in issues)
-        console.print(f"Data quality (records that have it): {quality}")
+        _print_issues(issues, "records that have it")
 
 
 @app.command("generate")

@@ -11,9 +11,10 @@ from rich.markup import escape
 from fhir_adapter import bootstrap
 from fhir_adapter.bootstrap.people import people
 from fhir_adapter.cli import tables
-from fhir_adapter.cli.running import log, progress, stdout
-from fhir_adapter.errors import AdapterError
+from fhir_adapter.cli.running import log, progress, stderr_console, stdout
+from fhir_adapter.errors import AdapterError, RecordFault
 from fhir_adapter.model.decision import Decision
+from fhir_adapter.present.sentences import damage_sentence
 from fhir_adapter.present.words import DISCLAIMER
 from fhir_adapter.present.worklist import outcome_counts
 from fhir_adapter.present.worklist import worklist as worklist_of
@@ -28,6 +29,7 @@ class Run:
     bench: bootstrap.Bench
     as_of: AsOf
     screened: tuple[Screened, ...]
+    damage: bootstrap.Damage
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -61,11 +63,23 @@ def run(
         moment = bootstrap.parse_as_of(as_of, bench.zone, bench.clock)
         begun = bench.clock.now()
         wanted = list(patients) if patients else list(source.patients())
+        damage = _said_aloud(bootstrap.damage_of(source), found=len(wanted))
         found = screen_everyone(bench.screener, source, moment, wanted)
         seen = tuple(progress(found, text="screening", total=len(wanted), quiet=quiet))
-    made = Run(bench=bench, as_of=moment, screened=seen)
+    made = Run(bench=bench, as_of=moment, screened=seen, damage=damage)
     _log_end(made, seconds=(bench.clock.now() - begun).total_seconds())
     return made
+
+
+def _said_aloud(damage: bootstrap.Damage, *, found: int) -> bootstrap.Damage:
+    """Nobody is lost in silence: --quiet and --json keep stdout clean, not people ignorant."""
+    said = damage_sentence(damage.issues, damage.places)
+    if said and not found:
+        raise RecordFault("no patient could be read", where="record folder", remedy=said)
+    if said:
+        log("records-damaged", **damage.issues)
+        stderr_console().print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
+    return damage
 
 
 def _log_end(made: Run, *, seconds: float) -> None:

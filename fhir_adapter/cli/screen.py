@@ -68,7 +68,8 @@ def screen(  # noqa: PLR0913 - one argument per option
     written = _write(found, in_force, folder, write=write, quiet=quiet)
     if as_json:
         study_of, zone = found.bench.package.study, found.bench.zone
-        print_json(run_json(found.decisions, found.failed, study_of, zone, written))
+        issues = found.damage.issues
+        print_json(run_json(found.decisions, found.failed, study_of, zone, written, issues=issues))
     else:
         show(found, everyone=everyone)
         _show_written(written, write=write)

@@ -15,6 +15,9 @@ from fhir_adapter.present.sentences import check_sentence, decision_sentence
 from fhir_adapter.present.words import DISCLAIMER, OUTCOMES, UNCONFIRMED
 from fhir_adapter.present.worklist import Worklist, outcome_counts
 
+_ID_WIDTH = 36
+"""A UUID stands on one line: an id is there to be copied. A longer one is folded, never cut."""
+
 STYLES = {
     "fits": "green",
     "against": "red",
@@ -39,12 +42,14 @@ def worklist_table(found: Worklist, *, everyone: bool = False) -> Table:
     """The default list, or all of it."""
     table = Table(title="Worklist" if not everyone else "All patients")
     table.add_column("#", justify="right")
-    for name in ("patient", "outcome"):
-        table.add_column(name)
+    shown = found.entries if everyone else found.listed
+    longest = max((len(entry.patient) for entry in shown), default=0)
+    table.add_column("patient", overflow="fold", min_width=min(longest, _ID_WIDTH))
+    table.add_column("outcome")
     for name in ("fits", "assumed", "open", "against"):
         table.add_column(name, justify="right")
     table.add_column("next question", ratio=1)
-    for entry in found.entries if everyone else found.listed:
+    for entry in shown:
         effects = (entry.fits, entry.assumed, entry.open, entry.against)
         table.add_row(
             str(entry.place),

@@ -45,6 +45,7 @@ def worklist(  # noqa: PLR0913 - one argument per option
     elif as_json:
         shown = [entry.patient for entry in listed.listed]
         decisions = [d for d in found.decisions if d.patient in shown]
-        print_json(run_json(decisions, found.failed, found.bench.package.study, found.bench.zone))
+        study_of, zone = found.bench.package.study, found.bench.zone
+        print_json(run_json(decisions, found.failed, study_of, zone, issues=found.damage.issues))
     else:
         stdout().print(tables.worklist_table(listed))

@@ -13,6 +13,15 @@ from fhir_adapter.model.result import CriterionResult, Effect
 from fhir_adapter.model.study import BEFORE_CONTACT, Criterion, Study
 from fhir_adapter.model.truth import Reason
 
+ORDER: tuple[Outcome, ...] = (
+    Outcome.NOT_PROPOSED,
+    Outcome.NOT_ELIGIBLE,
+    Outcome.NOT_NOW,
+    Outcome.NEEDS_DATA,
+    Outcome.CANDIDATE,
+)
+"""What criteria can lead to, first match wins (design section 5)."""
+
 
 def decide(  # noqa: PLR0913 - one argument per thing that a decision rests on
     study: Study,
@@ -73,18 +82,19 @@ def _judged(
 
 
 def outcome_of(study: Study, results: Sequence[CriterionResult]) -> Outcome:
-    """The outcome of results alone, stops apart."""
+    """The outcome of results alone, stops apart: the first that any of them calls for."""
     criteria = {criterion.id: criterion for criterion in study.criteria}
-    if any(_gate_shuts(criteria[result.criterion], result) for result in results):
+    parts = (outcome_by(criteria[result.criterion], result) for result in results)
+    return min(parts, key=ORDER.index, default=Outcome.CANDIDATE)
+
+
+def outcome_by(criterion: Criterion, result: CriterionResult) -> Outcome:
+    """What one result calls for, whatever the others say; only a gate can shut a study."""
+    if _gate_shuts(criterion, result):
         return Outcome.NOT_PROPOSED
-    against = [result for result in results if result.effect is Effect.AGAINST]
-    if any(result.lasting for result in against):
-        return Outcome.NOT_ELIGIBLE
-    if against:
-        return Outcome.NOT_NOW
-    if any(result.settled in BEFORE_CONTACT for result in results):
-        return Outcome.NEEDS_DATA
-    return Outcome.CANDIDATE
+    if result.effect is Effect.AGAINST:
+        return Outcome.NOT_ELIGIBLE if result.lasting else Outcome.NOT_NOW
+    return Outcome.NEEDS_DATA if result.settled in BEFORE_CONTACT else Outcome.CANDIDATE
 
 
 def _gate_shuts(criterion: Criterion, result: CriterionResult) -> bool:

@@ -6,13 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fhir_adapter.model.fact import Fact, Kind, PatientRecord
+from fhir_adapter.model.participation import CLOSED, DECLINED, ON_STUDY
 from fhir_adapter.model.vocabulary import PARTICIPATION
-
-ON_STUDY = frozenset(
-    ("on-study", "on-study-intervention", "on-study-observation", "follow-up", "off-study")
-)
-DECLINED = frozenset(("not-registered", "withdrawn"))
-CLOSED = frozenset(("ineligible",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

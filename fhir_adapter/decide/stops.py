@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fhir_adapter.model.decision import Stop
+from fhir_adapter.model.decision import STOP_ORDER, Stop
 from fhir_adapter.model.fact import Fact, Kind, PatientRecord, Standing
 from fhir_adapter.model.vocabulary import (
     DECEASED,
@@ -18,16 +18,6 @@ _BY_FACT = (
     (RESTRICTED, Stop.RESTRICTED),
     (TEST_RECORD, Stop.TEST_RECORD),
     (SUPERSEDED, Stop.SUPERSEDED),
-)
-
-ORDER = (
-    Stop.DECEASED,
-    Stop.OPTED_OUT,
-    Stop.NO_BASIS,
-    Stop.RESTRICTED,
-    Stop.TEST_RECORD,
-    Stop.SUPERSEDED,
-    Stop.ON_STUDY,
 )
 
 
@@ -53,7 +43,7 @@ def stops_of(
         found.add(Stop.NO_BASIS)
     if on_study:
         found.add(Stop.ON_STUDY)
-    return tuple(stop for stop in ORDER if stop in found)
+    return tuple(stop for stop in STOP_ORDER if stop in found)
 
 
 def _states(facts: list[Fact], code: object) -> bool:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fhir_adapter.evaluate.case import Case, last_start
+from fhir_adapter.evaluate.case import Case, in_order, last_start
+from fhir_adapter.evaluate.judged import first_reason, shown
 from fhir_adapter.evaluate.retrieve import Retrieve
 from fhir_adapter.evaluate.values import Test
 from fhir_adapter.evaluate.windows import AnchorState, AnchorValue
@@ -49,7 +50,7 @@ class CompiledEpisode:
 
     def _silent(self, case: Case) -> AnchorValue:
         absent = self.retrieve.absent(case)
-        reason = absent.opens[0].reason if absent.opens else Reason.NEVER_RECORDED
+        reason = first_reason(absent.opens) if absent.opens else Reason.NEVER_RECORDED
         return AnchorValue(state=AnchorState.UNKNOWN, reason=reason)
 
     def _run(self, tested: Sequence[tuple[Fact, Truth]]) -> AnchorValue:
@@ -147,7 +148,7 @@ class CompiledEvent:
         absent = self.retrieve.absent(case)
         if absent.truth is Truth.FALSE:
             return AnchorValue(state=AnchorState.NONE)
-        return AnchorValue(state=AnchorState.UNKNOWN, reason=absent.opens[0].reason)
+        return AnchorValue(state=AnchorState.UNKNOWN, reason=first_reason(absent.opens))
 
     def _span(self, facts: Sequence[Fact], sure: Sequence[Fact]) -> AnchorValue:
         """Every fact that may be the one selected widens the interval."""
@@ -161,7 +162,7 @@ class CompiledEvent:
             return AnchorValue(
                 state=AnchorState.UNKNOWN,
                 reason=Reason.DATE_MISSING_OR_TOO_COARSE,
-                evidence=tuple(may_be),
+                evidence=_shown(may_be),
             )
         return AnchorValue(
             state=AnchorState.PRESENT,
@@ -169,8 +170,12 @@ class CompiledEvent:
             hi=max(last_start(fact) for fact in may_be),
             date_lo=min(fact.start_date_lo for fact in may_be),
             date_hi=max(fact.start_date_hi for fact in may_be),
-            evidence=tuple(may_be),
+            evidence=_shown(may_be),
         )
+
+
+def _shown(facts: Sequence[Fact]) -> tuple[Fact, ...]:
+    return tuple(item.fact for item in shown(facts))
 
 
 CompiledAnchor = CompiledEpisode | CompiledEvent
@@ -181,7 +186,7 @@ def set_by_person(case: Case, code: Code) -> AnchorValue | None:
     entries = case.answers.get(code)
     if not entries:
         return None
-    newest = max(entries, key=lambda fact: (fact.known_from, fact.source))
+    newest = max(entries, key=lambda fact: (fact.known_from, *in_order(fact)))
     return AnchorValue(
         state=AnchorState.PRESENT,
         lo=newest.start_lo,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from fhir_adapter.evaluate.case import Case, last_start
-from fhir_adapter.evaluate.judged import Closure, Judged
+from fhir_adapter.evaluate.judged import Closure, Judged, shown
 from fhir_adapter.model.code import Code
 from fhir_adapter.model.dates import Duration
 from fhir_adapter.model.fact import Fact
@@ -54,7 +54,7 @@ class CompiledAsk:
 
     def _answered(self, case: Case, answers: Sequence[Fact]) -> Judged:
         said = {_said(fact) for fact in answers}
-        evidence = tuple(Evidence(fact, "answered") for fact in answers)
+        evidence = shown(answers, "answered")
         truth = said.pop() if len(said) == 1 else None
         if truth is None:
             return self._open(Reason.CONFLICT, evidence)

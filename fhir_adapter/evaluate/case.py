@@ -18,7 +18,7 @@ Membership = Callable[[str], tuple[str, ...]]
 
 _NONE: list[Fact] = []
 _SPEAKS = frozenset((Kind.SERVICE_REQUEST, Kind.DOCUMENT))
-_TYPED_IN = (
+TYPED_IN = (
     Kind.OBSERVATION,
     Kind.REPORT,
     Kind.CONDITION,
@@ -88,7 +88,7 @@ def build(
     """
     as_of_date = local_date(as_of, zone)
     alive = [fact for fact in record.facts if _exists(fact, as_of, own_studies)]
-    alive.sort(key=_in_order)
+    alive.sort(key=in_order)
     rows = _by_kind(record.retrieved)
     case = Case(
         record=record,
@@ -127,7 +127,7 @@ def _began(fact: Fact, as_of: int) -> bool:
     return fact.start_lo <= as_of and fact.known_from <= as_of
 
 
-def _in_order(fact: Fact) -> tuple[int, str]:
+def in_order(fact: Fact) -> tuple[int, str]:
     """Whatever order a record comes in, evidence and ties come out the same."""
     return fact.start_lo, fact.source
 
@@ -154,7 +154,7 @@ def _index(case: Case, fact: Fact) -> None:
         for code in fact.concepts:
             case.answers.setdefault(code, []).append(fact)
     else:
-        _index_codes(case, fact, _TYPED_IN if kind is Kind.ENTERED else (kind,))
+        _index_codes(case, fact, (*TYPED_IN, kind) if kind is Kind.ENTERED else (kind,))
 
 
 def _index_codes(case: Case, fact: Fact, kinds: tuple[Kind, ...]) -> None:

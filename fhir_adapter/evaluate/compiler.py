@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from fhir_adapter.evaluate import judged
 from fhir_adapter.evaluate.anchors import CompiledAnchor, CompiledEpisode, CompiledEvent
 from fhir_adapter.evaluate.ask import CompiledAsk
@@ -16,7 +18,7 @@ from fhir_adapter.evaluate.judged import Closure, Judged
 from fhir_adapter.evaluate.person import age, alive, sex
 from fhir_adapter.evaluate.retrieve import Absence, Retrieve, any_member, count_at_least
 from fhir_adapter.evaluate.score import CompiledInput, CompiledScore
-from fhir_adapter.evaluate.selection import Selection, earlier, higher, later, lower
+from fhir_adapter.evaluate.selection import Precedes, Selection, earlier, higher, later, lower
 from fhir_adapter.evaluate.values import Test, analyte_of, compile_test, to_canonical
 from fhir_adapter.evaluate.windows import AnchorState, AnchorValue, CompiledWindow
 from fhir_adapter.model import criterion as tree
@@ -91,9 +93,11 @@ class Compiler:
         self.asked: list[CompiledAsk] = []
         self._sets = code_sets
         self._units = units
-        self._calculators = calculators
+        self.calculators: dict[str, Calculator] = calculators
         self._questions = {question.id: question for question in study.questions}
         self._windows: dict[tree.Window | None, CompiledWindow] = {}
+        self._choices: dict[tuple[object, Precedes, int], object] = {}
+        self._places: dict[Events, object] = {}
         self._retrieves: dict[tuple[Events, Absence], Retrieve] = {}
         self._closures: dict[tuple[Node, Absence, Duration | None], Closure] = {}
         self._anchors: dict[str, CompiledAnchor] = {}
@@ -133,12 +137,17 @@ class Compiler:
             same_day=None if same_day is None else self.retrieve(same_day, absence),
             also=None if also is None else self.retrieve(also, absence),
         )
+        made.place = self._places.setdefault(replace(events, if_absent=None), made)
         self._retrieves[events, absence] = made
         if (events.if_absent or absence.policy) == "assume-absent-if-known-here":
             self.known_here.update(absence.known_kinds)
         if made.window.moving:
             self.timed.append(Timed(made))
         return made
+
+    def choice(self, of: Retrieve, precedes: Precedes, n: int) -> object:
+        """One object for all selections that choose the same facts."""
+        return self._choices.setdefault((of.place, precedes, n), object())
 
     def _tests(self, events: Events) -> tuple[Test, ...]:
         tests: list[Test] = []
@@ -168,7 +177,7 @@ class Compiler:
 
     def calculator(self, name: str) -> Calculator:
         """A calculator by name."""
-        return self._calculators[name]
+        return self.calculators[name]
 
     def valid_for(self, question: str) -> Duration | None:
         """How long an answer to a question holds; None for ever."""
@@ -332,6 +341,7 @@ class _Scope:
             n=node.n,
             fresh=fresh,
             by_time=by_time,
+            choice=self._compiler.choice(made, precedes, node.n),
         )
 
     def _change(self, node: tree.Rise | tree.Fall) -> Change:

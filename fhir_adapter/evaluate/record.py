@@ -46,7 +46,7 @@ class JudgedStudy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
+class Line:
     """One compiled criterion."""
 
     criterion: Criterion
@@ -62,7 +62,7 @@ class CompiledStudy:
     """A study ready to judge patients of one site."""
 
     study: Study
-    lines: tuple[_Line, ...]
+    lines: tuple[Line, ...]
     pointers: tuple[tuple[str, Closure], ...]
     pairs: tuple[tuple[Pair, Closure], ...]
     compiler: Compiler
@@ -98,7 +98,7 @@ def compile_study(
     free = Absence("unknown", reopen_outside=False, known_kinds=())
     return CompiledStudy(
         study=study,
-        lines=tuple(_line(c, compiler, (hashes or {}).get(c.id, "")) for c in study.criteria),
+        lines=tuple(line_of(c, compiler, (hashes or {}).get(c.id, "")) for c in study.criteria),
         pointers=tuple((p.id, compiler.closure(p.test, free, None)) for p in study.pointers),
         pairs=tuple((p, compiler.closure(p.when, free, None)) for p in study.pairs),
         compiler=compiler,
@@ -106,20 +106,26 @@ def compile_study(
     )
 
 
-def _line(criterion: Criterion, compiler: Compiler, hash_: str) -> _Line:
-    absence = Absence(
-        criterion.if_absent,
-        reopen_outside=criterion.outside_documents == "reopen",
-        known_kinds=_kinds(criterion),
-    )
+def line_of(criterion: Criterion, compiler: Compiler, hash_: str = "") -> Line:
+    """One criterion compiled; ``hash_`` is its criterion hash."""
+    absence = absence_of(criterion)
     closure = partial(compiler.closure, absence=absence, fresh=duration(criterion.fresh))
-    return _Line(
+    return Line(
         criterion=criterion,
         test=closure(criterion.test),
         applies=None if criterion.applies_if is None else closure(criterion.applies_if),
         passing=None if criterion.passing_if is None else closure(criterion.passing_if),
         beside=tuple(compiler.retrieve(events, absence) for events in criterion.beside),
         hash=hash_,
+    )
+
+
+def absence_of(criterion: Criterion) -> Absence:
+    """How a criterion reads silence."""
+    return Absence(
+        criterion.if_absent,
+        reopen_outside=criterion.outside_documents == "reopen",
+        known_kinds=_kinds(criterion),
     )
 
 
@@ -143,7 +149,7 @@ def _walk_kinds(part: object, found: dict[Kind, None]) -> None:
 
 def judge(compiled: CompiledStudy, case: Case) -> JudgedStudy:
     """All criteria, pointers and pairs of one study for one case."""
-    results = {line.criterion.id: _result(line, case) for line in compiled.lines}
+    results = {line.criterion.id: result_of(line, case) for line in compiled.lines}
     active = [pair for pair, when in compiled.pairs if when(case).truth is Truth.TRUE]
     together = [pair for pair in active if _wanted(pair, results)]
     by_id = {criterion.id: criterion for criterion in compiled.study.criteria}
@@ -159,13 +165,6 @@ def judge(compiled: CompiledStudy, case: Case) -> JudgedStudy:
             for anchor in compiled.study.anchors
         ),
     )
-
-
-def gates_fit(compiled: CompiledStudy, case: Case) -> bool:
-    """Whether every gate fits or does not apply: all that an alert needs of most studies."""
-    fitting = (Effect.FITS, Effect.NOT_APPLICABLE)
-    gates = (line for line in compiled.lines if line.criterion.gate != "none")
-    return all(_result(line, case).effect in fitting for line in gates)
 
 
 def _wanted(pair: Pair, results: Mapping[str, CriterionResult]) -> bool:
@@ -199,9 +198,14 @@ def _reopened(result: CriterionResult, criterion: Criterion, pair: Pair) -> Crit
     )
 
 
-def _result(line: _Line, case: Case) -> CriterionResult:
+def result_of(line: Line, case: Case) -> CriterionResult:
+    """One criterion for one case, pairs apart."""
+    return result_for(line, line.test(case), case)
+
+
+def result_for(line: Line, answer: Judged, case: Case) -> CriterionResult:
+    """One criterion for one case in which its test answers this."""
     criterion = line.criterion
-    answer = line.test(case)
     applies = line.applies(case) if line.applies is not None else None
     if applies is not None and applies.truth is Truth.FALSE:
         return _not_applicable(line, applies)
@@ -222,7 +226,7 @@ def _effect(truth: Truth, passes: Truth) -> Effect:
     return Effect.FITS if truth is passes else Effect.AGAINST
 
 
-def _not_applicable(line: _Line, applies: Judged) -> CriterionResult:
+def _not_applicable(line: Line, applies: Judged) -> CriterionResult:
     inclusion = line.criterion.kind == "inclusion"
     return CriterionResult(
         criterion=line.criterion.id,
@@ -237,7 +241,7 @@ def _not_applicable(line: _Line, applies: Judged) -> CriterionResult:
     )
 
 
-def _make(line: _Line, answer: Judged, effect: Effect, case: Case) -> CriterionResult:
+def _make(line: Line, answer: Judged, effect: Effect, case: Case) -> CriterionResult:
     reason = first_reason(answer.opens) if effect is Effect.OPEN else None
     settled, question = settle(line.criterion, answer.opens)
     return CriterionResult(
@@ -271,13 +275,13 @@ def _verdict(truth: Truth, reason: Reason | None) -> Verdict:
             return Verdict.PERSON if person else Verdict.UNKNOWN
 
 
-def _lasts(line: _Line, case: Case) -> bool:
+def _lasts(line: Line, case: Case) -> bool:
     if line.passing is not None and line.passing(case).truth is Truth.TRUE:
         return False
     return line.criterion.lasts != "passing"
 
 
-def _beside(line: _Line, case: Case) -> tuple[Evidence, ...]:
+def _beside(line: Line, case: Case) -> tuple[Evidence, ...]:
     found: list[Fact] = []
     for retrieve in line.beside:
         members = retrieve.members(case)
@@ -285,6 +289,6 @@ def _beside(line: _Line, case: Case) -> tuple[Evidence, ...]:
     return judged.shown(found, "beside")
 
 
-def _signed(line: _Line) -> bool:
+def _signed(line: Line) -> bool:
     signed = line.criterion.sign_off
     return signed is not None and signed.hash == line.hash and line.hash != ""

@@ -7,12 +7,12 @@ is an answer, not silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from fhir_adapter.evaluate.case import Case
+from fhir_adapter.evaluate.case import Case, in_order
 from fhir_adapter.evaluate.judged import FALSE, SHOWN, Judged, any_of, shown, unknown
 from fhir_adapter.evaluate.values import Test
 from fhir_adapter.evaluate.windows import (
@@ -97,32 +97,42 @@ class Retrieve:
         also: Retrieve | None,
     ) -> None:
         self.events = events
+        self.place: object = self
+        """One for retrieves that differ in nothing but how they read silence."""
         self.window = window
         self.absence = absence
         self.policy: AbsencePolicy = events.if_absent or absence.policy
         self.same_day = same_day
         self.also = also
         self._anchors = anchors
-        self._systems = _systems(code_set)
+        self._systems = systems_of(code_set)
         self._keys = tuple((kind, events.codes) for kind in events.kind)
         self._kinds = frozenset(events.kind) - frozenset(_PERSONS_WORD)
         self._tests = (*_status_tests(events), *tests)
         self._assumption = Judged(Truth.FALSE, assumed=events.if_absent is None)
 
     def every(self, case: Case) -> list[Fact]:
-        """Facts of the kinds and codes, whatever the window."""
+        """Facts of the kinds and codes in order of time, whatever the window."""
         if len(self._keys) == 1:
             return case.facts(*self._keys[0])
         found = {id(fact): fact for key in self._keys for fact in case.facts(*key)}
-        return list(found.values())
+        return sorted(found.values(), key=in_order)
 
     def nothing(self, case: Case) -> bool:
         """No such fact at all, in or out of the window: absent, whatever the window is."""
         alone = self.also is None or self.also.nothing(case)
         return alone and not any(case.facts(*key) for key in self._keys)
 
-    def in_window(self, case: Case, value: Fact | None = None) -> tuple[Resolved, list[Found]]:
-        """Facts that lie, or may lie, in the window."""
+    def in_window(self, case: Case, value: Fact | None = None) -> tuple[Resolved, Sequence[Found]]:
+        """Facts that lie, or may lie, in the window; worked out once per place and case."""
+        if value is not None:
+            return self._in_window(case, value)
+        known = case.memo.get(self.place)
+        if known is None:
+            known = case.memo[self.place] = self._in_window(case, None)
+        return known  # type: ignore[return-value] # the memo holds what this place put there
+
+    def _in_window(self, case: Case, value: Fact | None) -> tuple[Resolved, Sequence[Found]]:
         window = self.window.resolve(case, value)
         closed = window.missing is not None or window.empty
         found = [] if closed else self._own(case, window)
@@ -140,14 +150,14 @@ class Retrieve:
             found = self._not_earlier(case, found, self.events.not_in_earlier)
         return found
 
-    def _with_also(self, case: Case, found: list[Found]) -> list[Found]:
+    def _with_also(self, case: Case, found: Sequence[Found]) -> Sequence[Found]:
         assert self.also is not None
         _, more = self.also.in_window(case)
         kept = {id(item.fact): item for item in found}
         for item in more:
             if item.sure or id(item.fact) not in kept:
                 kept[id(item.fact)] = item
-        return list(kept.values())
+        return sorted(kept.values(), key=lambda item: in_order(item.fact))
 
     def _not_earlier(self, case: Case, found: list[Found], anchor: str) -> list[Found]:
         """Facts of earlier runs are left out; one that only may be of such a run is doubtful."""
@@ -315,7 +325,7 @@ class Retrieve:
         return Reason.OUTSIDE if self.absence.reopen_outside and self._outside(case) else None
 
     def _recorded_absence(self, case: Case) -> bool:
-        return bool(case.denied) and self._kinds <= case.denied
+        return bool(self._kinds) and self._kinds <= case.denied
 
     def _not_mapped(self, case: Case) -> bool:
         """Facts of these kinds exist, none in a code system that the set uses."""
@@ -350,7 +360,7 @@ def _why_aside(fact: Fact) -> str:
     return "about another" if fact.about_other else "ignored"
 
 
-def _systems(code_set: CodeSet | None) -> frozenset[str] | None:
+def systems_of(code_set: CodeSet | None) -> frozenset[str] | None:
     """Systems in which silence about a set means absence; None where it always does."""
     if code_set is None or code_set.is_mapped_here:
         return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from fhir_adapter.evaluate.case import Case
-from fhir_adapter.evaluate.judged import Judged, shown, unknown
+from fhir_adapter.evaluate.judged import Judged, first_reason, shown, unknown
 from fhir_adapter.evaluate.retrieve import Retrieve
 from fhir_adapter.evaluate.selection import later
 from fhir_adapter.evaluate.values import Test, is_numeric
@@ -104,7 +104,7 @@ class CompiledInput:
                 latest = [f for f in facts if not any(later(other, f) for other in sure)]
                 return tuple(latest), reason
             absent = source.absent(case)
-            why = absent.opens[0].reason if absent.opens else Reason.NEVER_RECORDED
+            why = first_reason(absent.opens) if absent.opens else Reason.NEVER_RECORDED
             reason = why if reason is None else min(reason, why)
         return (), reason
 

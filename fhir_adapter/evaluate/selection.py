@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+import msgspec
+
 from fhir_adapter.evaluate.case import Case, last_start
 from fhir_adapter.evaluate.judged import FALSE, Judged, decided, shown, unknown
 from fhir_adapter.evaluate.retrieve import Found, Retrieve
@@ -47,6 +49,15 @@ def _below(hi: Decimal | None, lo: Decimal | None) -> bool:
     return hi is not None and lo is not None and hi < lo
 
 
+class _Picked(msgspec.Struct, frozen=True, gc=False):
+    """What a selection chooses from a record, before any test."""
+
+    found: Sequence[Found] = ()
+    chosen: Sequence[Found] = ()
+    problem: Reason | None = None
+    empty_window: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """One compiled selection node."""
@@ -57,21 +68,32 @@ class Selection:
     n: int
     fresh: Duration | None
     by_time: bool
+    choice: object
+    """One for selections that choose the same facts, whatever they ask of them."""
 
     def judge(self, case: Case) -> Judged:
         """The answer for one case."""
+        known = case.memo.get(self.choice)
+        if known is None:
+            known = case.memo[self.choice] = self._pick(case)
+        picked: _Picked = known  # type: ignore[assignment] # the memo holds what this put there
+        if picked.empty_window:
+            return FALSE
+        if picked.problem is not None:
+            return unknown(picked.problem, *shown([i.fact for i in picked.found], "incomplete"))
+        if not any(item.sure for item in picked.chosen):
+            return self._no_sure_member(case, picked.chosen)
+        return self._answer(case, picked.chosen, picked.found)
+
+    def _pick(self, case: Case) -> _Picked:
         if self.retrieve.nothing(case):
-            return self.retrieve.absent(case)
+            return _Picked()
         window, found = self.retrieve.in_window(case)
         if window.empty and not found:
-            return FALSE
+            return _Picked(empty_window=True)
         problem = self.retrieve.problem(case, window)
-        if problem is not None:
-            return unknown(problem, *shown([item.fact for item in found], "incomplete"))
-        picked = self._candidates(found)
-        if not any(item.sure for item in picked):
-            return self._no_sure_member(case, picked)
-        return self._answer(case, picked, found)
+        chosen = [] if problem is not None else self._candidates(found)
+        return _Picked(found, chosen, problem)
 
     def _candidates(self, found: Sequence[Found]) -> list[Found]:
         sure = [item.fact for item in found if item.sure]

@@ -28,18 +28,26 @@ def settle(criterion: Criterion, opens: Sequence[Open]) -> tuple[Settled | None,
     """The earliest place among the open leaves, and the question to ask there."""
     if not opens:
         return None, ""
-    placed = [(SETTLED_ORDER.index(_where(criterion, item)), item.reason, item) for item in opens]
+    placed = [
+        (
+            SETTLED_ORDER.index(where_settled(criterion, item.reason, item.question)),
+            item.reason,
+            item,
+        )
+        for item in opens
+    ]
     place, _, first = min(placed, key=lambda entry: (entry[0], entry[1]))
     asks = first.reason in _ASKS and first.question
     return SETTLED_ORDER[place], asks or criterion.question
 
 
-def _where(criterion: Criterion, item: Open) -> Settled:
-    if item.reason is Reason.NEEDS_HUMAN and item.question in criterion.settled_when:
-        return criterion.settled_when[item.question]
-    if item.reason.code in criterion.settled_when:
-        return criterion.settled_when[item.reason.code]
-    usual = _BY_REASON.get(item.reason, criterion.settled)
-    if item.reason in _BEFORE and usual not in BEFORE_CONTACT:
+def where_settled(criterion: Criterion, reason: Reason, question: str) -> Settled:
+    """Where one open leaf is settled: what the criterion names, else what the reason says."""
+    if reason is Reason.NEEDS_HUMAN and question in criterion.settled_when:
+        return criterion.settled_when[question]
+    if reason.code in criterion.settled_when:
+        return criterion.settled_when[reason.code]
+    usual = _BY_REASON.get(reason, criterion.settled)
+    if reason in _BEFORE and usual not in BEFORE_CONTACT:
         return "record"
     return usual

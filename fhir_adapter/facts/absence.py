@@ -47,16 +47,23 @@ class Absence:
     issues: tuple[str, ...] = ()
 
 
+def _said(kind: Kind, *, states: bool) -> Absence:
+    return Absence(kind=kind, states=states, worth=COUNTS)
+
+
+def _not_said(kind: Kind) -> Absence:
+    issues = ("no-information-statement",)
+    return Absence(kind=kind, states=False, worth=IGNORED, issues=issues)
+
+
+_STATEMENTS: dict[Code, Absence] = {
+    code: _said(kind, states=code not in _PARTIAL) for code, kind in _ABSENT.items()
+} | {code: _not_said(kind) for code, kind in _NO_INFORMATION.items()}
+
+
 def recorded_absence(concepts: tuple[Code, ...]) -> Absence | None:
     """The statement that these codes make about a whole kind; None for ordinary codes."""
     for code in concepts:
-        if code in _ABSENT:
-            return Absence(kind=_ABSENT[code], states=code not in _PARTIAL, worth=COUNTS)
-        if code in _NO_INFORMATION:
-            return Absence(
-                kind=_NO_INFORMATION[code],
-                states=False,
-                worth=IGNORED,
-                issues=("no-information-statement",),
-            )
+        if code in _STATEMENTS:
+            return _STATEMENTS[code]
     return None

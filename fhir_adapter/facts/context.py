@@ -36,6 +36,8 @@ class Context:
     quantities: Quantities
     medications: dict[str, Resource] = field(default_factory=dict)
     studies: dict[str, Resource] = field(default_factory=dict)
+    moments: dict[tuple[str, str], When] = field(default_factory=dict)
+    """(effectiveDateTime, issued) as sent -> when: a panel shares them. Outlives the record."""
     birth: Span | None = None
 
 
@@ -85,10 +87,9 @@ def period(
     return When(begins, end, source, since, issues)
 
 
-def earliest(*spans: Span | None) -> int | None:
-    """The latest lower bound among the dates at which something was written down."""
-    found = [span.lo for span in spans if span is not None]
-    return max(found) if found else None
+def earliest(span: Span | None) -> int | None:
+    """The lower bound of the date at which something was written down."""
+    return None if span is None else span.lo
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,51 +121,74 @@ def by_status(table: dict[str, Worth], status: str) -> Worth:
 
 def doubted(resource: Resource, worth: Worth) -> tuple[Worth, tuple[str, ...]]:
     """A modifier that we do not know, or implicit rules, is never ignored (FHIR R4 2.5)."""
-    issues: tuple[str, ...] = ()
-    if resource.get("modifierExtension"):
-        issues = (UNKNOWN_MODIFIER,)
-    if resource.get("implicitRules"):
-        issues = (*issues, IMPLICIT_RULES)
-    if issues and worth.standing is not Standing.IGNORED:
-        return UNUSABLE, issues
-    return worth, issues
+    modifier, rules = resource.get("modifierExtension"), resource.get("implicitRules")
+    if not modifier and not rules:
+        return worth, ()
+    issues = (*((UNKNOWN_MODIFIER,) if modifier else ()), *((IMPLICIT_RULES,) if rules else ()))
+    return (worth if worth.standing is Standing.IGNORED else UNUSABLE), issues
 
 
 def source_of(resource: Resource) -> str:
     """Type/id of a resource."""
-    return f"{text(resource.get('resourceType'))}/{text(resource.get('id'))}"
+    name, own = resource.get("resourceType"), resource.get("id")
+    if isinstance(name, str) and isinstance(own, str):
+        return f"{name}/{own}"
+    return f"{text(name)}/{text(own)}"
+
+
+def version_of(resource: Resource) -> tuple[str, str]:
+    """meta.versionId and meta.lastUpdated."""
+    if "meta" not in resource:
+        return "", ""
+    meta = part(resource["meta"])
+    return text(meta.get("versionId")), text(meta.get("lastUpdated"))
+
+
+def each_once(issues: tuple[str, ...]) -> tuple[str, ...]:
+    """Data-quality codes in the order in which they were found."""
+    return issues if len(issues) < _TWO else tuple(dict.fromkeys(issues))
+
+
+_TWO = 2
 
 
 def make(
-    resource: Resource, kind: Kind, when: When, worth: Worth, patient: str, **more: Any
+    resource: Resource,
+    kind: Kind,
+    when: When,
+    worth: Worth,
+    patient: str,
+    *,
+    source: str | None = None,
+    encounter: str | None = None,
+    issues: tuple[str, ...] = (),
+    **more: Any,
 ) -> Fact:
     """A fact with everything that every kind shares."""
-    meta = part(resource.get("meta"))
     judged, doubts = doubted(resource, worth)
-    issues = (*when.issues, *doubts, *more.pop("issues", ()))
-    if "source" not in more:
-        more["source"] = source_of(resource)
-    if "encounter" not in more:
-        more["encounter"] = reference(resource.get("encounter"))
-    more.setdefault("status", text(resource.get("status")))
+    version, last_updated = version_of(resource)
+    start, end = when.start, when.end
     return Fact(
         patient=patient,
         kind=kind,
-        start_lo=when.start.lo,
-        start_hi=when.start.hi,
-        start_date_lo=when.start.date_lo,
-        start_date_hi=when.start.date_hi,
-        end_lo=when.end.lo,
-        end_hi=when.end.hi,
-        end_date_lo=when.end.date_lo,
-        end_date_hi=when.end.date_hi,
+        source=source_of(resource) if source is None else source,
+        encounter=reference(resource.get("encounter")) if encounter is None else encounter,
+        status=text(resource.get("status")),
+        start_lo=start.lo,
+        start_hi=start.hi,
+        start_date_lo=start.date_lo,
+        start_date_hi=start.date_hi,
+        end_lo=end.lo,
+        end_hi=end.hi,
+        end_date_lo=end.date_lo,
+        end_date_hi=end.date_hi,
         date_source=when.source,
         known_from=when.known,
         standing=judged.standing,
         standing_reason=judged.reason,
-        issues=tuple(dict.fromkeys(issues)) if issues else (),
-        version=text(meta.get("versionId")),
-        last_updated=text(meta.get("lastUpdated")),
+        issues=each_once((*when.issues, *doubts, *issues)),
+        version=version,
+        last_updated=last_updated,
         **more,
     )
 

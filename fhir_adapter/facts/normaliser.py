@@ -25,7 +25,7 @@ from fhir_adapter.facts import (
     report,
     service_request,
 )
-from fhir_adapter.facts.context import Context, source_of
+from fhir_adapter.facts.context import Context, When, source_of
 from fhir_adapter.facts.quantities import Quantities
 from fhir_adapter.facts.security import is_restricted
 from fhir_adapter.fhir.dates import DateReader
@@ -83,10 +83,11 @@ class Normaliser:
         self._mappings = mappings
         self._dates = DateReader(mappings.site.zone)
         self._quantities = Quantities(mappings.units)
+        self._moments: dict[tuple[str, str], When] = {}
 
     def __call__(self, pulled: Pulled) -> PatientRecord:
         """One patient's record as facts, in an order that does not depend on the pull's."""
-        context = Context(self._mappings, self._dates, self._quantities)
+        context = Context(self._mappings, self._dates, self._quantities, moments=self._moments)
         reading = _Reading(context, pulled)
         for resource in _newest(pulled.resources, reading.issues):
             reading.collect(resource)
@@ -100,7 +101,8 @@ class _Reading:
         self._context = context
         self._pulled = pulled
         self._ids = frozenset((pulled.patient, *pulled.aliases))
-        self._mine: list[Resource] = []
+        self._mine: list[tuple[str, Resource]] = []
+        """(resource type, resource)"""
         self._broken: dict[Kind, str] = {}
         self._facts: list[Fact] = []
         self.issues: dict[str, None] = dict.fromkeys(pulled.issues)
@@ -114,26 +116,31 @@ class _Reading:
             self._context.studies[source_of(resource)] = resource
         elif kind not in _READERS:
             self.issues[NOT_READ] = None
-        elif not self._is_mine(resource):
+        elif not self._is_mine(kind, resource):
             self.issues[OTHER_PATIENT] = None
         elif kind != "Patient" and is_restricted(self._context.mappings.site, resource):
             self.issues[RESTRICTED_RESOURCE] = None
             self._broken.setdefault(_READERS[kind][0], "restricted")
         else:
-            self._mine.append(resource)
+            self._mine.append((kind, resource))
 
-    def _is_mine(self, resource: Resource) -> bool:
-        if resource.get("resourceType") == "Patient":
-            return resource.get("id") in self._ids
-        owners = [reference(resource.get(name)) for name in _OWNERS if name in resource]
-        named = [owner for owner in owners if owner.startswith("Patient/")]
-        return not named or any(owner[8:] in self._ids for owner in named)
+    def _is_mine(self, kind: str, resource: Resource) -> bool:
+        if kind == "Patient":
+            return text(resource.get("id")) in self._ids
+        is_named = False
+        for name in _OWNERS:
+            owner = reference(resource[name]) if name in resource else ""
+            if owner.startswith("Patient/"):
+                if owner[8:] in self._ids:
+                    return True
+                is_named = True
+        return not is_named
 
     def done(self) -> PatientRecord:
         """Everything that was understood, and what was not."""
         self._context.birth = self._birth()
-        for resource in self._mine:
-            self._read(resource)
+        for name, resource in self._mine:
+            self._read(name, resource)
         if any(fact.about_other for fact in self._facts):
             self.issues[ABOUT_ANOTHER] = None
         facts = sorted(self._facts, key=_in_order)
@@ -147,12 +154,16 @@ class _Reading:
         )
 
     def _birth(self) -> Span | None:
-        own = [r for r in self._mine if source_of(r) == f"Patient/{self._pulled.patient}"]
-        span, _ = self._context.dates.read(own[0].get("birthDate") if own else None)
+        own = (
+            resource.get("birthDate")
+            for name, resource in self._mine
+            if name == "Patient" and text(resource.get("id")) == self._pulled.patient
+        )
+        span, _ = self._context.dates.read(next(own, None))
         return span
 
-    def _read(self, resource: Resource) -> None:
-        kind, reader = _READERS[text(resource.get("resourceType"))]
+    def _read(self, name: str, resource: Resource) -> None:
+        kind, reader = _READERS[name]
         try:
             self._facts += reader(self._context, resource, self._pulled.patient)
         except _RUBBISH:
@@ -160,7 +171,7 @@ class _Reading:
             self._broken.setdefault(kind, UNREADABLE)
         if kind is Kind.MEDICATION and self._facts and not _resolved(self._facts[-1]):
             self._broken.setdefault(kind, MEDICATION_MISSING)
-        if resource.get("resourceType") == "Composition":
+        if name == "Composition":
             self._not_asked(resource)
 
     def _not_asked(self, resource: Resource) -> None:
@@ -188,7 +199,7 @@ def _resolved(fact: Fact) -> bool:
 
 
 def _in_order(fact: Fact) -> tuple[str, int, str]:
-    return fact.kind.value, fact.start_lo, fact.source
+    return fact.kind, fact.start_lo, fact.source
 
 
 def _newest(resources: Sequence[Resource], issues: dict[str, None]) -> Iterable[Resource]:

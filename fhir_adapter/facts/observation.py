@@ -20,16 +20,19 @@ from fhir_adapter.facts.context import (
     Worth,
     by_status,
     doubted,
+    each_once,
     earliest,
-    make,
     moment,
     period,
     source_of,
     unknown,
     up_to,
+    version_of,
 )
+from fhir_adapter.facts.memory import remember
 from fhir_adapter.facts.quantities import NOTHING, Measured
 from fhir_adapter.fhir.reading import codings, label, many_codings, part, parts, reference, text
+from fhir_adapter.model.dates import Span
 from fhir_adapter.model.fact import Fact, Kind, Standing
 from fhir_adapter.model.truth import Reason
 from fhir_adapter.model.vocabulary import NO, YES
@@ -55,6 +58,7 @@ class _Sent(msgspec.Struct, frozen=True, gc=False):
     """What the root and its components share."""
 
     resource: Resource
+    source: str
     when: When
     patient: str
     about_other: bool
@@ -62,12 +66,15 @@ class _Sent(msgspec.Struct, frozen=True, gc=False):
 
 def facts(context: Context, resource: Resource, patient: str) -> tuple[Fact, ...]:
     """The root fact where it says something, and one fact per component."""
-    sent = _Sent(resource, when_of(context, resource), patient, _about_other(resource))
+    sent = _Sent(
+        resource, source_of(resource), when_of(context, resource), patient, _about_other(resource)
+    )
     worth = by_status(STATUS, text(resource.get("status")))
     components = parts(resource.get("component"))
-    has_parts = bool(components or resource.get("hasMember"))
+    if not components and not resource.get("hasMember"):
+        return (_fact(context, sent, resource, worth),)
     found: list[Fact] = []
-    if not has_parts or _says_something(resource):
+    if _says_something(resource):
         found.append(_fact(context, sent, resource, worth))
     for index, component in enumerate(components):
         judged, doubts = doubted(component, worth)
@@ -77,7 +84,22 @@ def facts(context: Context, resource: Resource, patient: str) -> tuple[Fact, ...
 
 def when_of(context: Context, resource: Resource) -> When:
     """effective[x]; else no later than issued (an upper bound only)."""
-    issued, _ = context.dates.read(resource.get("issued"))
+    sent, issued = resource.get("effectiveDateTime"), resource.get("issued")
+    if isinstance(sent, str) and "effectivePeriod" not in resource:
+        key = (sent, text(issued))
+        return context.moments.get(key) or remember(context.moments, key, _at(context, *key))
+    return _when_of(context, resource, context.dates.read(issued)[0])
+
+
+def _at(context: Context, effective: str, issued: str) -> When:
+    span, issue = context.dates.read(effective)
+    if span is None:
+        return When(source="effective", issues=(issue,))
+    written, _ = context.dates.read(issued)
+    return moment(span, "effective", earliest(written), issue)
+
+
+def _when_of(context: Context, resource: Resource, issued: Span | None) -> When:
     known = earliest(issued)
     if "effectivePeriod" in resource:
         return period(
@@ -126,17 +148,29 @@ def _fact(
     analyte = context.quantities.analyte(concepts)
     measured = _measured(context, element, analyte)
     low, high = context.quantities.limits(element.get("referenceRange"), analyte)
-    judged, absent = _worth(element, worth, measured)
-    return make(
-        sent.resource,
-        Kind.OBSERVATION,
-        sent.when,
-        judged,
-        sent.patient,
-        source=source_of(sent.resource) + ("" if component is None else f"#component[{component}]"),
+    counted, absent = _worth(element, worth, measured)
+    resource, when = sent.resource, sent.when
+    judged, doubts = doubted(resource, counted)
+    version, last_updated = version_of(resource)
+    # written out: observations are most of a record, and Fact(...) is most of their cost
+    return Fact(
+        patient=sent.patient,
+        kind=Kind.OBSERVATION,
+        source=sent.source if component is None else f"{sent.source}#component[{component}]",
         concepts=concepts,
-        component=component,
-        about_other=sent.about_other,
+        version=version,
+        last_updated=last_updated,
+        encounter=reference(resource.get("encounter")),
+        start_lo=when.start.lo,
+        start_hi=when.start.hi,
+        end_lo=when.end.lo,
+        end_hi=when.end.hi,
+        start_date_lo=when.start.date_lo,
+        start_date_hi=when.start.date_hi,
+        end_date_lo=when.end.date_lo,
+        end_date_hi=when.end.date_hi,
+        date_source=when.source,
+        known_from=when.known,
         value_lo=measured.lo,
         value_hi=measured.hi,
         value_lo_open=measured.lo_open,
@@ -151,8 +185,13 @@ def _fact(
         value_concepts=_coded(element) + many_codings(element.get("interpretation")),
         ref_low=low,
         ref_high=high,
+        standing=judged.standing,
+        standing_reason=judged.reason,
+        status=text(resource.get("status")),
+        component=component,
+        about_other=sent.about_other,
         label=label(element.get("code")),
-        issues=(*issues, *measured.issues, *absent),
+        issues=each_once((*when.issues, *doubts, *issues, *measured.issues, *absent)),
     )
 
 

@@ -7,13 +7,13 @@ No unit engine: a table per analyte (design section 11). An unknown pair of anal
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
+from fhir_adapter.facts.memory import remember
 from fhir_adapter.fhir.reading import part, parts, text
 from fhir_adapter.model.code import Code, key_of
 from fhir_adapter.model.mapping import Analyte, UnitRow, UnitTable
@@ -56,27 +56,54 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 NOTHING = Measured()
 
 
+_NUMBERS = frozenset((int, float, Decimal))
+"""What a JSON number becomes; a bool is an int to Python, but none of these."""
+
+_Key = tuple[str, str, str, int]
+
+
 class Quantities:
-    """Reads quantities for one site's unit table."""
+    """Reads quantities for one site's unit table; every distinct one is worked out once.
+
+    A laboratory prints few distinct numbers per analyte. What is remembered hangs on the text of
+    the number, never on its value: 5.0 and 5.00 are equal, but not the same as sent. The analyte
+    is remembered with it, so that an identity is never taken for another's.
+    """
 
     def __init__(self, units: UnitTable) -> None:
         self._by_key = units.by_key
+        self._analytes: dict[tuple[Code, ...], Analyte | None] = {}
+        self._quantities: dict[_Key, tuple[Analyte | None, Measured]] = {}
+        self._limits: dict[_Key, tuple[Analyte, Decimal | None]] = {}
 
-    def analyte(self, concepts: Iterable[Code]) -> Analyte | None:
+    def analyte(self, concepts: tuple[Code, ...]) -> Analyte | None:
         """The analyte of the first coding that the unit table knows."""
-        found = (self._by_key.get(key_of(code)) for code in concepts)
-        return next((analyte for analyte in found if analyte is not None), None)
+        try:
+            return self._analytes[concepts]
+        except KeyError:
+            found = (self._by_key.get(key_of(code)) for code in concepts)
+            known = next((analyte for analyte in found if analyte is not None), None)
+            return remember(self._analytes, concepts, known)
 
     def quantity(self, value: Any, analyte: Analyte | None) -> Measured:
         """A Quantity, SimpleQuantity or Age."""
         sent = part(value)
-        number = decimal(sent.get("value"))
-        unit = _unit(sent)
-        comparator = text(sent.get("comparator"))
-        raw = raw_number(sent.get("value"))
-        if number is None:
+        number = sent.get("value")
+        if type(number) not in _NUMBERS:
             issues = (NOT_A_NUMBER,) if "value" in sent else ()
-            return Measured(raw=raw, raw_unit=unit, problem=Reason.RECORDED_UNUSABLE, issues=issues)
+            return Measured(raw_unit=_unit(sent), problem=Reason.RECORDED_UNUSABLE, issues=issues)
+        key = (str(number), _unit(sent), text(sent.get("comparator")), id(analyte))
+        known = self._quantities.get(key)
+        if known is None or known[0] is not analyte:
+            known = remember(self._quantities, key, (analyte, self._measured(key, analyte)))
+        return known[1]
+
+    def _measured(self, key: _Key, analyte: Analyte | None) -> Measured:
+        raw, unit, comparator, _ = key
+        number = Decimal(raw)
+        if not number.is_finite():
+            problem = Reason.RECORDED_UNUSABLE
+            return Measured(raw_unit=unit, problem=problem, issues=(NOT_A_NUMBER,))
         lo, hi, lo_open, hi_open = _interval(number, comparator)
         found = Measured(
             lo=lo, hi=hi, lo_open=lo_open, hi_open=hi_open,
@@ -124,51 +151,62 @@ class Quantities:
 
     def convert(self, found: Measured, unit: str, analyte: Analyte | None) -> Measured:
         """The same value in the analyte's canonical unit; without an analyte only as reported."""
+        said_lo, said_hi = _held(found.lo), _held(found.hi)
+        if _too_large(said_lo) or _too_large(said_hi):
+            return _unfit(found)
         if analyte is None:
             return replace(
                 found, lo=None, hi=None,
-                reported_lo=found.lo, reported_hi=found.hi, reported_unit=unit,
+                reported_lo=said_lo, reported_hi=said_hi, reported_unit=unit,
             )  # fmt: skip
         row = analyte.by_spelling.get(unit)
         if row is None:
             return replace(
-                found, lo=None, hi=None, reported_lo=found.lo, reported_hi=found.hi,
+                found, lo=None, hi=None, reported_lo=said_lo, reported_hi=said_hi,
                 reported_unit=unit, problem=Reason.UNIT_NOT_CONVERTIBLE,
                 issues=(*found.issues, NOT_CONVERTIBLE),
             )  # fmt: skip
         lo, hi = _canonical(found.lo, row), _canonical(found.hi, row)
         if _too_large(lo) or _too_large(hi):
-            return replace(
-                found, lo=None, hi=None, problem=Reason.RECORDED_UNUSABLE,
-                issues=(*found.issues, TOO_LARGE),
-            )  # fmt: skip
+            return _unfit(found)
         return replace(
             found, lo=lo, hi=hi, unit=analyte.canonical,
-            reported_lo=found.lo, reported_hi=found.hi, reported_unit=row.unit,
+            reported_lo=said_lo, reported_hi=said_hi, reported_unit=row.unit,
         )  # fmt: skip
 
     def limits(self, ranges: Any, analyte: Analyte | None) -> tuple[Decimal | None, Decimal | None]:
         """The result's own normal range, canonical: the first without appliesTo."""
-        if analyte is None:
+        if analyte is None or not ranges:
             return None, None
         for found in parts(ranges):
-            if not found.get("appliesTo") and (found.get("low") or found.get("high")):
-                return self._limit(found.get("low"), analyte), self._limit(
-                    found.get("high"), analyte
-                )
+            low, high = found.get("low"), found.get("high")
+            if (low or high) and not found.get("appliesTo"):
+                return self._limit(low, analyte), self._limit(high, analyte)
         return None, None
 
     def _limit(self, value: Any, analyte: Analyte) -> Decimal | None:
         sent = part(value)
-        number = decimal(sent.get("value"))
-        row = analyte.by_spelling.get(_unit(sent))
-        canonical = None if number is None or row is None else _canonical(number, row)
-        return None if _too_large(canonical) else canonical
+        number = sent.get("value")
+        if type(number) not in _NUMBERS:
+            return None
+        key = (str(number), _unit(sent), "", id(analyte))
+        known = self._limits.get(key)
+        if known is None or known[0] is not analyte:
+            known = remember(self._limits, key, (analyte, _bound(key, analyte)))
+        return known[1]
+
+
+def _bound(key: _Key, analyte: Analyte) -> Decimal | None:
+    number, row = Decimal(key[0]), analyte.by_spelling.get(key[1])
+    if row is None or not number.is_finite():
+        return None
+    canonical = _canonical(number, row)
+    return None if _too_large(canonical) else canonical
 
 
 def decimal(value: Any) -> Decimal | None:
     """An exact number from JSON: int, Decimal, float by its shortest text; never a bool."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+    if type(value) not in _NUMBERS:
         return None
     found = value if isinstance(value, Decimal) else Decimal(str(value))
     return found if found.is_finite() else None
@@ -180,9 +218,10 @@ def raw_number(value: Any) -> str:
 
 
 def _unit(sent: dict[str, Any]) -> str:
-    if sent.get("system") == UCUM and isinstance(sent.get("code"), str):
-        return text(sent.get("code"))
-    return text(sent.get("unit")) or text(sent.get("code"))
+    code = sent.get("code")
+    if isinstance(code, str) and sent.get("system") == UCUM:
+        return code
+    return text(sent.get("unit")) or text(code)
 
 
 def _interval(
@@ -209,6 +248,24 @@ def _canonical(value: Decimal | None, row: UnitRow) -> Decimal | None:
         return moved.quantize(SCALE, rounding=ROUND_HALF_EVEN)
     except InvalidOperation:
         return LIMIT
+
+
+def _held(value: Decimal | None) -> Decimal | None:
+    """A reported number as the fact tables can hold it: nine decimals, like canonical ones."""
+    if value is None:
+        return None
+    try:
+        held = value.quantize(SCALE, rounding=ROUND_HALF_EVEN)
+    except InvalidOperation:
+        return LIMIT
+    return value if held == value else held
+
+
+def _unfit(found: Measured) -> Measured:
+    return replace(
+        found, lo=None, hi=None, problem=Reason.RECORDED_UNUSABLE,
+        issues=(*found.issues, TOO_LARGE),
+    )  # fmt: skip
 
 
 def _too_large(value: Decimal | None) -> bool:

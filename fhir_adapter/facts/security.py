@@ -20,6 +20,8 @@ def _labels(resource: Resource, *names: str) -> frozenset[Code]:
 
 def is_restricted(site: SiteRules, resource: Resource) -> bool:
     """Whether meta.security carries a label that the site leaves out."""
+    if not site.restricted_labels or "security" not in part(resource.get("meta")):
+        return False
     return not _labels(resource, "security").isdisjoint(site.restricted_labels)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from datetime import UTC, date, datetime, timedelta, timezone
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from fhir_adapter.model.dates import Span, instant, local_date, start_of
@@ -78,24 +79,28 @@ class DateReader:
         )
 
     def _clock(self, found: re.Match[str]) -> Span:
-        year, month, day, hour, minute = (int(found[i]) for i in range(1, 6))
-        second, fraction = int(found[6] or 0), found[7] or ""
-        zone = _offset(found[8]) or self.zone
-        leap = second == 60  # noqa: PLR2004 - a leap second is read as the one before it
-        moment = datetime(year, month, day, hour, minute, 59 if leap else second, tzinfo=zone)
+        year, month, day, hour, minute, second = found.group(1, 2, 3, 4, 5, 6)
+        fraction, offset = found[7] or "", _offset(found[8])
+        seconds = int(second or 0)
+        if seconds == 60:  # noqa: PLR2004 - a leap second is read as the one before it
+            seconds = 59
+        moment = datetime(
+            int(year), int(month), int(day), int(hour), int(minute), seconds,
+            tzinfo=offset or self.zone,
+        )  # fmt: skip
         lo = instant(moment) + int(fraction[:6].ljust(6, "0") if fraction else 0)
-        hi = lo + _width(has_second=found[6] is not None, digits=len(fraction))
-        return Span(
-            lo=lo,
-            hi=hi,
-            date_lo=local_date(lo, self.zone),
-            date_hi=local_date(hi - 1, self.zone),
-        )
+        hi = lo + _width(has_second=second is not None, digits=len(fraction))
+        first = local_date(lo, self.zone)
+        # zones are whole seconds off UTC: what lasts no longer than a second begins and ends on
+        # one date
+        last = first if second is not None else local_date(hi - 1, self.zone)
+        return Span(lo=lo, hi=hi, date_lo=first, date_hi=last)
 
 
 _CACHE = 200_000
 
 
+@lru_cache(maxsize=1024)
 def _offset(text: str | None) -> timezone | None:
     if text is None:
         return None

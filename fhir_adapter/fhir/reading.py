@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, TypeGuard
 
 from fhir_adapter.model.code import Code
@@ -27,13 +28,20 @@ def text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+# Every resource passes through these many times: the checks are written out, not called. A name
+# of its own keeps the JSON type through them, which `isinstance` alone would lose.
+
+
 def part(value: Any) -> Resource:
     """A JSON object, or an empty one."""
-    return value if is_object(value) else _NOTHING
+    found: Resource = value
+    return found if isinstance(value, dict) else _NOTHING
 
 
 def parts(value: Any) -> list[Resource]:
     """The objects of a JSON array; a single object counts as an array of one."""
+    if value is None:
+        return []
     if is_array(value):
         return [item for item in value if is_object(item)]
     return [value] if is_object(value) else []
@@ -41,37 +49,52 @@ def parts(value: Any) -> list[Resource]:
 
 def codings(concept: Any) -> tuple[Code, ...]:
     """The codings of a CodeableConcept as sent, in order, without displays."""
-    if not is_object(concept):
-        return ()
-    listed = concept.get("coding")
+    found: Resource = concept
+    listed = found.get("coding") if isinstance(concept, dict) else None
     if not is_array(listed):
         return ()
-    return tuple(
-        Code(text(item.get("system")), code)
-        for item in listed
-        if is_object(item) and (code := text(item.get("code")))
-    )
+    if len(listed) == 1:
+        return coding(listed[0])
+    return tuple(code for item in listed for code in coding(item))
 
 
 def coding(value: Any) -> tuple[Code, ...]:
-    """One Coding, as a tuple of none or one."""
-    found = part(value)
-    code = text(found.get("code"))
-    return (Code(text(found.get("system")), code),) if code else ()
+    """One Coding, as a tuple of none or one; equal codings are one and the same tuple."""
+    found: Resource = value
+    if not isinstance(value, dict):
+        return ()
+    code, system = found.get("code"), found.get("system")
+    if not isinstance(code, str) or not code:
+        return ()
+    return _one(system if isinstance(system, str) else "", code)
+
+
+@lru_cache(maxsize=65536)
+def _one(system: str, code: str) -> tuple[Code, ...]:
+    """A hospital sends few distinct codes, each of them by the million."""
+    return (Code(system, code),)
 
 
 def many_codings(concepts: Any) -> tuple[Code, ...]:
     """The codings of a list of CodeableConcepts."""
+    if not concepts:
+        return ()
     return tuple(code for concept in parts(concepts) for code in codings(concept))
 
 
 def label(concept: Any) -> str:
     """Text for people: never matched."""
-    found = part(concept)
-    if text(found.get("text")):
-        return text(found["text"])
-    shown = (text(item.get("display")) for item in parts(found.get("coding")))
-    return next((display for display in shown if display), "")
+    found: Resource = concept
+    if not isinstance(concept, dict):
+        return ""
+    said = found.get("text")
+    if isinstance(said, str) and said:
+        return said
+    for item in parts(found.get("coding")):
+        shown = item.get("display")
+        if isinstance(shown, str) and shown:
+            return shown
+    return ""
 
 
 def reference(value: Any) -> str:
@@ -80,7 +103,17 @@ def reference(value: Any) -> str:
     Absolute URLs keep their last two steps, versions are dropped, contained ("#x") and urn:uuid
     references and conditional ones stay as sent.
     """
-    sent = text(part(value).get("reference"))
+    found: Resource = value
+    sent = found.get("reference") if isinstance(value, dict) else None
+    return _relative(sent) if isinstance(sent, str) else ""
+
+
+@lru_cache(maxsize=1024)
+def _relative(sent: str) -> str:
+    """A patient and an encounter are named by all of their resources, mostly one after another.
+
+    Few are kept, for they are people's ids.
+    """
     if _PLAIN(sent):
         return sent
     if not sent or sent[0] == "#" or sent.startswith("urn:") or "?" in sent:

@@ -188,6 +188,18 @@ class Ledger:
         """The name that the Answers port has for ``answers_of``."""
         return self.answers_of(study, patients)
 
+    def answered(self, study: str) -> frozenset[str]:
+        """Ids of patients of whom a person has answered or typed in something for a study."""
+        wanted = select(ANSWERS.c.patient).where(ANSWERS.c.study == study).distinct()
+        with self._transaction() as connection:
+            return frozenset(connection.scalars(wanted))
+
+    def proposed(self, study: str) -> frozenset[str]:
+        """Ids of patients who were ever proposed for a study."""
+        wanted = select(SUBJECTS.c.patient).where(SUBJECTS.c.study == study).distinct()
+        with self._transaction() as connection:
+            return frozenset(connection.scalars(wanted))
+
     def decline(self, *, patient: str, study: str, who: str, role: str) -> bool:
         """The patient does not want this study; False where that was known. Never undone here."""
         row = {

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 EARLIEST = -(2**62)
 LATEST = 2**62
 DATE_EARLIEST = 0
@@ -54,8 +56,7 @@ def start_of(ordinal: int, zone: ZoneInfo, /) -> int:
     return instant(datetime(day.year, day.month, day.day, tzinfo=zone))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class Span(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An uncertain instant: somewhere in the half-open [lo, hi); dates are both ends closed."""
 
     lo: int

@@ -33,6 +33,10 @@ class Stop(Enum):
     ON_STUDY = "on-study"
 
 
+STOP_ORDER = tuple(Stop)
+"""The order in which stops are listed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One next check: a question, never an order."""

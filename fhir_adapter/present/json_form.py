@@ -62,6 +62,8 @@ def run_json(
     study: Study,
     zone: ZoneInfo,
     written: Sequence[Written] = (),
+    *,
+    issues: Mapping[str, int],
 ) -> Json:
     """A whole run: the counts add up to everyone pulled; what was, or would be, written."""
     return {
@@ -76,6 +78,7 @@ def run_json(
         ],
         "decisions": [decision_json(decision, study, zone) for decision in decisions],
         "written": [_written(one) for one in written],
+        "issues": dict(issues),
     }
 
 
@@ -234,5 +237,6 @@ def _run(outcomes: Sequence[str]) -> Json:
             "failed": _list(failed),
             "decisions": _list({"$ref": "#/$defs/decision"}),
             "written": _list(_object(written)),
+            "issues": {"type": "object", "additionalProperties": _COUNT},
         }
     )

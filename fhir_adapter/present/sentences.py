@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from fhir_adapter.model.decision import Check, Decision, Outcome
 from fhir_adapter.model.study import BEFORE_CONTACT
 from fhir_adapter.present.rows import iso
 from fhir_adapter.present.words import OUTCOMES, SETTLED, STOPS, WHO
+
+_LOSES = frozenset(
+    ("unreadable-file", "unreadable-line", "no-type", "no-patient", "entry-without-resource")
+)
+_PLACES_SHOWN = 3
+
+
+def damage_sentence(issues: Mapping[str, int], places: Sequence[str]) -> str:
+    """What is wrong with files of records, where, and what that means; empty where nothing is."""
+    if not issues:
+        return ""
+    counts = ", ".join(f"{code} {count}" for code, count in sorted(issues.items()))
+    more = f" and {len(places) - _PLACES_SHOWN} more" if len(places) > _PLACES_SHOWN else ""
+    where = f" ({', '.join(places[:_PLACES_SHOWN])}{more})" if places else ""
+    lost = (
+        " What could not be read is open for everybody it may be about, and patients may be "
+        "missing: mend these files, or export them again."
+    )
+    return f"The files are not whole: {counts}{where}.{lost if _LOSES & set(issues) else ''}"
 
 
 def decision_sentence(decision: Decision) -> str:

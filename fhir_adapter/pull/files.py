@@ -103,9 +103,10 @@ class RecordFile:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A line (from 1), or the rest of a file (line 0), that is no resource."""
+    """A line, a whole file or the rest of one that is no resource."""
 
-    line: int
+    line: int = 0
+    """Where it stands, from 1; 0 where the file is read whole."""
 
 
 def record_files(path: Path) -> tuple[RecordFile, ...]:
@@ -115,7 +116,13 @@ def record_files(path: Path) -> tuple[RecordFile, ...]:
     """
     paths = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     found = [p for p in paths if _kind(p.name)]
-    if not path.exists() or not found:
+    if not path.exists():
+        raise RecordFault(
+            "there is no such folder or file",
+            where="record folder",
+            remedy="Check the path; a relative one starts in the working folder.",
+        )
+    if not found:
         raise RecordFault(
             "no FHIR files (.ndjson, .ndjson.gz, .json, .json.gz) there",
             where="record folder",
@@ -141,20 +148,24 @@ def _kind(name: str) -> str:
 
 def resources_in(file: RecordFile) -> Iterator[Resource | Unreadable]:
     """Every resource, and an Unreadable for what is none; RecordFault if it cannot be opened."""
-    if file.is_lines:
-        yield from _from_lines(file)
+    for number, raw in _numbered(file):
+        yield (None if raw is None else decode(raw)) or Unreadable(number)
+
+
+def raw_in(file: RecordFile) -> Iterator[bytes | Unreadable]:
+    """The bytes of every resource, and an Unreadable where a file breaks off."""
+    for number, raw in _numbered(file):
+        yield Unreadable(number) if raw is None else raw
+
+
+def _numbered(file: RecordFile) -> Iterator[tuple[int, bytes | None]]:
+    """(line, bytes) of everything that is not blank; None where the file breaks off."""
+    if not file.is_lines:
+        yield 0, _bytes(file)
         return
-    data = _bytes(file)
-    yield (decode(data) if data is not None else None) or Unreadable(0)
-
-
-def _from_lines(file: RecordFile) -> Iterator[Resource | Unreadable]:
-    lines = _lines(file)
-    for number, line in enumerate(lines, 1):
-        if line is None:
-            yield Unreadable(0)
-        elif line.strip():
-            yield decode(line) or Unreadable(number)
+    for number, line in enumerate(_lines(file), 1):
+        if line is None or line.strip():
+            yield number, line
 
 
 def _lines(file: RecordFile) -> Iterator[bytes | None]:

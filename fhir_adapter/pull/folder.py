@@ -40,6 +40,11 @@ class FolderRecords:
         """Code to count, over all files: what a report on the folder must say."""
         return dict(sorted(self._index.issues.items()))
 
+    @property
+    def damaged(self) -> tuple[str, ...]:
+        """Places that could not be read: a file's label, and the line where it has lines."""
+        return tuple(self._index.damaged)
+
     @cached_property
     def _index(self) -> Index:
         index = Index(complete_types=self._complete_types)
@@ -72,6 +77,7 @@ def _read(index: Index, file: RecordFile) -> None:
     for found in resources_in(file):
         if isinstance(found, Unreadable):
             bad += 1
+            index.damaged.append(f"{file.label} line {found.line}" if found.line else file.label)
         else:
             types |= index.add(found)
     if bad:

@@ -8,24 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_adapter.errors import PatientNotFound
-from fhir_adapter.fhir.reading import text
-from fhir_adapter.fhir.wire import as_array, as_object
-from fhir_adapter.ports import Need, Pulled, PulledType, Resource
+from fhir_adapter.ports import ExportState, Need, Pulled, PulledType, Resource
+from fhir_adapter.pull.bundles import is_typed, read_bundle
 from fhir_adapter.pull.merges import Edge, Merge, edges_of, follow
 from fhir_adapter.pull.references import (
     COMPANION_TYPES,
     COMPANIONS,
     companion_reference,
-    dicts,
     key_of,
     patients_of,
-    rewritten,
     target_of,
 )
 
 EVERY_TYPE = "*"
-_WHOLE_BUNDLES = frozenset({"collection", "transaction", "batch"})
-_LONE = frozenset(
+LONE_TYPES = frozenset(
     [
         "Medication",
         "ResearchStudy",
@@ -65,8 +61,12 @@ class Index:
 
     complete_types: frozenset[str] = frozenset()
     issues: Counter[str] = field(default_factory=Counter[str])
+    damaged: list[str] = field(default_factory=list[str])
+    """Places in files that could not be read."""
     broken: dict[str, str] = field(default_factory=dict[str, str])
     """Type (or EVERY_TYPE) to why it is whole for nobody."""
+    only: frozenset[str] | None = None
+    """Where set: nobody else's resources are taken, and nothing is counted for others."""
     _by_patient: dict[str, dict[str, Resource]] = field(default_factory=dict[str, Any])
     _lone: dict[str, Resource] = field(default_factory=dict[str, Any])
     _types: set[str] = field(default_factory=set[str])
@@ -74,15 +74,29 @@ class Index:
     _in_documents: set[str] = field(default_factory=set[str])
     _edges: dict[str, set[Edge]] = field(default_factory=dict[str, set[Edge]])
 
+    @classmethod
+    def of_group(cls, state: ExportState, ids: Collection[str]) -> Index:
+        """Empty, for these patients alone, with what is true of the export that they are in."""
+        return cls(
+            complete_types=state.complete_types,
+            broken=dict(state.broken),
+            only=frozenset(ids),
+            _types=set(state.types),
+        )
+
+    def lend(self, key: str, companion: Resource) -> None:
+        """A resource of nobody's under ``Type/id``."""
+        self._lone[key] = companion
+
     def add(self, resource: Resource) -> frozenset[str]:
         """Take one resource, or all of a Bundle; gives the resource types seen."""
-        if not _is_typed(resource):
+        if not is_typed(resource):
             self.issues["no-type"] += 1
             return frozenset()
         if resource["resourceType"] == "Bundle":
             return self._add_bundle(resource)
         self._types.add(resource["resourceType"])
-        self._place(resource)
+        self.place(resource)
         return frozenset({resource["resourceType"]})
 
     def has_type(self, resource_type: str) -> None:
@@ -159,39 +173,31 @@ class Index:
         return (*sorted(self.issues), *merge.issues, *sorted(lost))
 
     def _add_bundle(self, bundle: Resource) -> frozenset[str]:
-        kind = text(bundle.get("type"))
-        resources = self._entries(bundle)
-        owners = {one for r in resources for one in self._place(r)}
-        if kind in _WHOLE_BUNDLES:
-            self._in_bundles |= owners
-        elif kind == "document":
-            self._in_documents |= owners
-        types = frozenset(str(r["resourceType"]) for r in resources)
-        if kind not in _WHOLE_BUNDLES and kind != "document":
-            self._types |= types
-        if any(link.get("relation") == "next" for link in dicts(bundle.get("link"))):
-            self.issues["cut-short"] += 1
-            self.break_types(types, "cut-short")
-        return types
+        read = read_bundle(bundle)
+        self.issues.update(read.issues)
+        owners = {one for r in read.resources for one in self.place(r)}
+        self.claim(owners, whole=read.is_whole, document=read.is_document)
+        if not read.is_whole and not read.is_document:
+            self._types |= read.types
+        if read.is_cut_short:
+            self.break_types(read.types, "cut-short")
+        return read.types
 
-    def _entries(self, bundle: Resource) -> list[Resource]:
-        """Resources with ``urn:`` references replaced by Type/id; the Bundle stays as it is."""
-        entries = [
-            (e, as_object(e.get("resource"))) for e in map(as_object, as_array(bundle.get("entry")))
-        ]
-        named = [(e, _named(e, r)) for e, r in entries if _is_typed(r)]
-        missing = len(as_array(bundle.get("entry"))) - len(named)
-        if missing:
-            self.issues["entry-without-resource"] += missing
-        names = {str(e["fullUrl"]): key_of(r) for e, r in named if _is_urn(e)}
-        return [rewritten(r, names) if names else r for _, r in named]
+    def claim(self, owners: Collection[str], *, whole: bool, document: bool) -> None:
+        """A Bundle that is whole, or a summary, held resources of these patients."""
+        if whole:
+            self._in_bundles.update(owners)
+        elif document:
+            self._in_documents.update(owners)
 
-    def _place(self, resource: Resource) -> tuple[str, ...]:
+    def place(self, resource: Resource) -> tuple[str, ...]:
         """Put a resource where it belongs; gives the patients it belongs to."""
         owners = patients_of(resource)
+        if self.only is not None:
+            owners = tuple(one for one in owners if one in self.only)
         for patient in owners:
             self._put(self._by_patient.setdefault(patient, {}), resource)
-        if not owners and resource["resourceType"] in _LONE:
+        if not owners and resource["resourceType"] in LONE_TYPES:
             self._put(self._lone, resource)
         elif not owners:
             self.issues["no-patient"] += 1
@@ -216,21 +222,6 @@ class Index:
 
 def _is_asked(name: str) -> bool:
     return name not in COMPANION_TYPES and name != "Composition"
-
-
-def _is_typed(resource: Resource) -> bool:
-    return isinstance(resource.get("resourceType"), str)
-
-
-def _is_urn(entry: dict[str, Any]) -> bool:
-    return str(entry.get("fullUrl", "")).startswith("urn:")
-
-
-def _named(entry: dict[str, Any], resource: Resource) -> Resource:
-    """A resource without id takes the last part of its ``urn:`` fullUrl as one."""
-    if "id" in resource or not _is_urn(entry):
-        return resource
-    return {**resource, "id": str(entry["fullUrl"]).rpartition(":")[2]}
 
 
 def _not_found() -> PatientNotFound:

@@ -1,6 +1,6 @@
 """Reads mappings/: value sets, units, site files, calculators; everything is checked on the way."""
 
-from fhir_adapter.terminology.assembly import load_mappings
+from fhir_adapter.terminology.assembly import facts_basis, load_mappings
 from fhir_adapter.terminology.calculators import load_calculators
 from fhir_adapter.terminology.sites import load_site
 from fhir_adapter.terminology.units import load_units
@@ -12,6 +12,7 @@ from fhir_adapter.terminology.valuesets import (
 
 __all__ = [
     "code_set_from_value_set",
+    "facts_basis",
     "load_calculators",
     "load_code_sets",
     "load_mappings",

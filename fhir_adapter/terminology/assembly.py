@@ -56,6 +56,15 @@ def load_mappings(
     return Mappings(site=site, code_sets=localised, units=units, version=version)
 
 
+def facts_basis(mappings: Mappings) -> str:
+    """Hash of what facts/ reads: the site's rules for records and the unit table, no code sets.
+
+    A new value set, concept map or basis asks no hospital to load its export again.
+    """
+    site = replace(mappings.site, local_codes=(), system_aliases=(), bases=())
+    return digest(_plain(site), _plain(mappings.units))
+
+
 def _site_path(folder: Path, name: str) -> Path:
     if name.endswith(".toml"):
         return Path(name)

@@ -24,6 +24,8 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
     facts: int = 0
     last_number: int = 0
     """How many patient numbers were ever given in it: none is given twice."""
+    issues: dict[str, int] = {}
+    """Data-quality code to count, of its own resources."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

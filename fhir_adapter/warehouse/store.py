@@ -3,8 +3,9 @@
 ::
 
     STORE/manifest.json                       which load each bucket and the dictionary are of
-    STORE/dictionary/load=0003/concept.parquet, coding_systems.parquet
-    STORE/bucket=0007/load=0003/fact.parquet, fact_concept.parquet, patient.parquet, ...
+    STORE/shared/load=0003/concept.parquet, coding_systems.parquet, state.json, companions
+    STORE/bucket=0007/load=0003/fact.parquet, fact_concept.parquet, patient.parquet, alias.parquet,
+                            retrieved.parquet; pieces and keys, for the next load
 
 A reader holds the manifest that it opened; a load writes new folders beside and switches the
 manifest, and folders of the load before stay until the next one.
@@ -44,20 +45,24 @@ class Store:
 
     @property
     def buckets(self) -> tuple[int, ...]:
-        """Numbers of the buckets in which somebody is."""
+        """Numbers of the buckets in which anything is."""
         found = enumerate(self.manifest.buckets)
-        return tuple(number for number, bucket in found if bucket.patients)
+        return tuple(number for number, bucket in found if bucket.load)
 
     def paths(self, table: str) -> tuple[Path, ...]:
         """The Parquet files of a table, in bucket order."""
         if table in OF_DICTIONARY:
-            return (dictionary_folder(self.folder, self.manifest.load) / f"{table}.parquet",)
+            return (shared_folder(self.folder, self.manifest.load) / f"{table}.parquet",)
         return tuple(self.path(number, table) for number in self.buckets)
 
     def path(self, bucket: int, table: str) -> Path:
         """The Parquet file of a table in one bucket."""
         load = self.manifest.buckets[bucket].load
         return bucket_folder(self.folder, bucket, load) / f"{table}.parquet"
+
+    def table(self, bucket: int, table: str, patients: Iterable[int] | None = None) -> Table:
+        """A table of one bucket as Arrow; all of it, or the rows of some patients."""
+        return _read(self.path(bucket, table), None if patients is None else sorted(patients))
 
     @cached_property
     def dictionary(self) -> Dictionary:
@@ -70,7 +75,7 @@ class Store:
     ) -> Iterator[PatientRecord]:
         """Records of one bucket, by patient number; all, or those numbered."""
         only = None if patients is None else sorted(patients)
-        tables: Tables = {name: _read(self.path(bucket, name), only) for name in _OF_RECORD}
+        tables: Tables = {name: self.table(bucket, name, only) for name in _OF_RECORD}
         yield from records_of(tables, self.dictionary)
 
 
@@ -79,9 +84,9 @@ def bucket_folder(store: Path, bucket: int, load: int) -> Path:
     return store / f"bucket={bucket:04d}" / f"load={load:04d}"
 
 
-def dictionary_folder(store: Path, load: int) -> Path:
-    """Where the dictionary lies."""
-    return store / "dictionary" / f"load={load:04d}"
+def shared_folder(store: Path, load: int) -> Path:
+    """Where the dictionary and what is true of the whole export lie."""
+    return store / "shared" / f"load={load:04d}"
 
 
 def _read(path: Path, patients: list[int] | None = None) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from fhir_adapter.warehouse.arrow import Table, pq
@@ -18,4 +19,9 @@ def write_tables(folder: Path, tables: Tables) -> None:
 
 
 def _write(path: Path, table: Table) -> None:
-    pq.write_table(table, path, compression="zstd", use_dictionary=True, row_group_size=_ROW_GROUP)
+    with path.open("wb") as stream:
+        pq.write_table(
+            table, stream, compression="zstd", use_dictionary=True, row_group_size=_ROW_GROUP
+        )
+        stream.flush()
+        os.fsync(stream.fileno())  # the manifest must not name what a power cut took away

@@ -184,8 +184,8 @@ def test_the_habits_of_a_server_do_not_change_an_answer(habits: dict[str, Any]) 
 
 
 USAGE: dict[str, tuple[tuple[str, ...], int, str]] = {
-    "no source": (("screen",), 2, "--record-server"),
-    "no such folder": (("screen", "nowhere"), 3, "Give"),
+    "no source": (("screen",), 2, "--server"),
+    "no such folder": (("screen", "nowhere"), 3, "there is no such folder or file"),
     "no such study": (("screen", FOLDER, "--study", "NCT0"), 4, "NCT05985863"),
     "no such site": (("screen", FOLDER, "--site", "dema"), 4, "Did you mean 'demo'?"),
     "no such patient": (("explain", "nobody", FOLDER), 3, "patient-not-found"),
@@ -335,6 +335,38 @@ def test_records_that_are_rubbish_are_open_or_named_and_nobody_is_lost(tmp_path:
     odd = next(d for d in again["decisions"] if d["patient"] == "odd")
     assert {c["reason-code"] for c in odd["criteria"]} >= {"not-retrieved"}
     assert again["patients"] == 2
+
+
+@pytest.mark.parametrize("command", ["screen", "worklist", "cohort report"])
+def test_damaged_files_are_said_aloud_whatever_the_command(command: str, tmp_path: Path) -> None:
+    records = tmp_path / "records"
+    copytree(COHORT, records, ignore=lambda _, names: [n for n in names if ONE not in n])
+    (records / "Canary.json").write_text('{"resourceType": "Bundle", "entry": [')
+    (records / "Patient.ndjson").write_text('{"resourceType": "Patient", "id"\n')
+    for more in ((), ("--quiet",), ("--json",)):
+        ran = run(*command.split(), str(records), "--as-of", AS_OF, *more)
+        assert ran.status == 0
+        said = " ".join(ran.err.split())
+        assert "unreadable-file 1, unreadable-line 1" in said
+        assert "patients may be missing" in said
+        assert "Canary" not in ran.flat
+    assert ran.json["issues"] or command == "cohort report"
+
+
+def test_a_folder_in_which_nobody_can_be_read_is_an_error_and_not_an_empty_list(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "Patient.ndjson").write_text('{"resourceType": "Patient", "id"')
+    for command in (("screen",), ("worklist", "--csv"), ("cohort", "report")):
+        ran = run(*command, str(tmp_path), "--as-of", AS_OF)
+        assert ran.status == 3
+        assert "no patient could be read" in ran.flat
+        assert "unreadable-line 1" in ran.flat
+
+
+def test_an_export_of_nobody_is_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "Patient.ndjson").write_text("")
+    assert run("screen", str(tmp_path), "--as-of", AS_OF).status == 0
 
 
 def test_a_mistake_of_ours_is_five_and_quotes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,15 @@ def test_help_teaches_and_the_version_is_said() -> None:
     assert run("study", "--help").out.count("study") >= 3
 
 
+def test_a_patient_id_is_never_cut_and_a_uuid_stands_on_one_line(tmp_path: Path) -> None:
+    uuid = "0b7e2f4c-9d1a-4c55-8f0e-6a1d2c3b4e5f"
+    text = (COHORT / f"{ONE}.json").read_text("utf-8").replace(ONE, uuid)
+    (tmp_path / "one.json").write_text(text, "utf-8")
+    ran = run("worklist", str(tmp_path / "one.json"), "--as-of", AS_OF)
+    assert f" {uuid} " in ran.out
+    assert "\u2026" not in ran.out
+
+
 def test_screen_counts_everyone_and_lists_who_to_look_at() -> None:
     ran = run("screen", FOLDER, "--as-of", AS_OF, "--log-json")
     assert ran.status == 0

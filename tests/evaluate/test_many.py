@@ -1,72 +1,75 @@
-"""Many studies on one index: the same answers as each study alone."""
+"""Many studies at once: the same outcomes as each study alone, and only what can matter judged."""
 
 from __future__ import annotations
 
-import msgspec
 import pytest
+import site_worlds
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_adapter.evaluate.many import ManyStudies
-from fhir_adapter.evaluate.record import CompiledStudy, compile_study, gates_fit
+from fhir_adapter.decide.outcome import outcome_of
+from fhir_adapter.evaluate.many import ManyStudies, SiteStudy
+from fhir_adapter.evaluate.record import judge
 from fhir_adapter.model import criterion as tree
+from fhir_adapter.model.decision import Outcome
 from fhir_adapter.model.fact import Kind, PatientRecord
-from fhir_adapter.model.study import Gate
+from fhir_adapter.screening import OUTCOMES, outcomes
 
-import worlds
-from facts_for_tests import AS_OF, born, fact, lab, record
+from facts_for_tests import AS_OF
 
 LABS = tree.Events(kind=(Kind.OBSERVATION,), codes="marker")
-NODES = (
-    tree.Any(of=LABS),
-    tree.Age(min=18),
-    tree.Not(of=tree.Any(of=tree.Events(kind=(Kind.CONDITION,), codes="disease"))),
-    tree.Any(of=tree.Events(kind=(Kind.STUDY_PARTICIPATION,))),
-)
+DISEASE = tree.Any(of=tree.Events(kind=(Kind.CONDITION,), codes="disease"))
 
 
-def gated(node: tree.Node, **more: object) -> CompiledStudy:
-    study = worlds.study_of(node)
-    gate = Gate(if_open="hold")
-    criteria = tuple(msgspec.structs.replace(one, gate=gate) for one in study.criteria)
-    return compile_study(
-        msgspec.structs.replace(study, criteria=criteria),
-        worlds.MAPPINGS,
-        **more,  # type: ignore[arg-type]
-    )
+def alone(
+    studies: list[SiteStudy], of: PatientRecord, own: list[frozenset[str]] | None = None
+) -> list[Outcome]:
+    """Each study compiled, judged and decided by itself."""
+    found: list[Outcome] = []
+    for number, study in enumerate(studies):
+        names = own[number] if own else frozenset[str]()
+        case = study.compiled.case(of, AS_OF, names)
+        found.append(outcome_of(study.study, judge(study.compiled, case).results))
+    return found
 
 
-STUDIES = [gated(node) for node in NODES]
-
-
-def alone(studies: list[CompiledStudy], of: PatientRecord, own: list[frozenset[str]]) -> list[bool]:
-    pairs = zip(studies, own, strict=True)
-    return [gates_fit(study, study.case(of, AS_OF, names)) for study, names in pairs]
+def together(
+    studies: list[SiteStudy], of: PatientRecord, own: list[frozenset[str]] | None = None
+) -> list[Outcome]:
+    return outcomes(ManyStudies(studies, OUTCOMES).judge(of, AS_OF, own or ()))
 
 
 @pytest.mark.property
-@given(of=worlds.records(), mine=st.booleans())
-def test_sharing_an_index_changes_no_answer(of: PatientRecord, mine: bool) -> None:  # noqa: FBT001
-    own = [frozenset(("ResearchStudy/own",) if mine else ())] * len(STUDIES)
-    assert ManyStudies(STUDIES).gates_fit(of, AS_OF, own) == alone(STUDIES, of, own)
+@given(site_worlds.sites(), site_worlds.records(), st.integers(0, 6))
+def test_all_studies_at_once_are_each_study_alone(
+    studies: list[SiteStudy], of: PatientRecord, mine: int
+) -> None:
+    own = [frozenset((site_worlds.OWN,) if number < mine else ()) for number in range(len(studies))]
+    assert together(studies, of, own) == alone(studies, of, own)
 
 
-def test_taking_part_in_a_study_itself_is_no_other_trial() -> None:
-    taking_part = fact(Kind.STUDY_PARTICIPATION, None, "2026-11-01", study="ResearchStudy/own")
-    of = record(born("1980-01-01"), taking_part)
-    own = [frozenset(("ResearchStudy/own",))] * 4
-    strangers = [frozenset[str]()] * 4
-    many = ManyStudies(STUDIES)
-    assert many.gates_fit(of, AS_OF, own) == alone(STUDIES, of, own)
-    assert many.gates_fit(of, AS_OF, strangers) == alone(STUDIES, of, strangers)
-    assert many.gates_fit(of, AS_OF, own)[3] != many.gates_fit(of, AS_OF, strangers)[3]
+@pytest.mark.property
+@given(site_worlds.sites(), st.lists(site_worlds.records(), min_size=2, max_size=4))
+def test_what_one_patient_taught_about_silence_holds_for_the_next(
+    studies: list[SiteStudy], patients: list[PatientRecord]
+) -> None:
+    many = ManyStudies(studies, OUTCOMES)
+    for of in patients:
+        assert outcomes(many.judge(of, AS_OF)) == alone(studies, of)
 
 
-def test_studies_that_mean_different_codes_by_one_name_keep_apart() -> None:
-    sets = dict(worlds.MAPPINGS.by_name)
-    other = gated(tree.Any(of=LABS), code_sets={**sets, "marker": sets["disease"]})
-    studies = [STUDIES[0], other]
-    of = record(born("1980-01-01"), lab(worlds.MARKER, "5", "2026-11-20", unit="mg/dL"))
-    none = [frozenset[str]()] * 2
-    found = ManyStudies(studies).gates_fit(of, AS_OF, none)
-    assert found == alone(studies, of, none) == [True, False]
+@pytest.mark.property
+@given(site_worlds.sites(), site_worlds.records(), st.data())
+def test_judging_only_what_a_change_can_touch_is_judging_everything(
+    studies: list[SiteStudy], of: PatientRecord, data: st.DataObject
+) -> None:
+    many = ManyStudies(studies, OUTCOMES)
+    before = many.judge(of, AS_OF)
+    for _ in range(2):
+        after = data.draw(site_worlds.changes(before.case.record))
+        again = many.again(before, after)
+        assert outcomes(again) == outcomes(many.judge(after, AS_OF)) == alone(studies, after)
+        was, now = outcomes(before), outcomes(again)
+        changed = {number for number, outcome in enumerate(now) if outcome is not was[number]}
+        assert changed <= set(many.touched(before, after))
+        before = again

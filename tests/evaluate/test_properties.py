@@ -73,9 +73,9 @@ def test_a_fact_that_matches_no_value_set_changes_nothing_but_not_mapped_and_out
     assert {before.truth, after.truth} != {Truth.TRUE, Truth.FALSE}
     assert extra not in [item.fact for item in after.evidence if item.why == ""]
     if answer(before) != answer(after):
-        came = {o.reason for o in after.opens} - {o.reason for o in before.opens}
-        went = {o.reason for o in before.opens} - {o.reason for o in after.opens}
-        assert (came | went) & set(RECORDED_DIFFERENTLY)
+        # of two leaves one may have been not mapped before: the next test holds one leaf to more
+        both = {o.reason for o in (*before.opens, *after.opens)}
+        assert both & set(RECORDED_DIFFERENTLY)
 
 
 @given(worlds.counts(), worlds.records(), PLAIN_POLICIES, worlds.unmatched())

@@ -126,6 +126,25 @@ OBSERVATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"standing_reason": Reason.RECORDED_UNUSABLE, "issues": ("value-does-not-fit",)},
     ),
     "far too large": (obs(**quantity(Decimal("1e300"))), {"issues": ("value-does-not-fit",)}),
+    "too large once converted": (
+        obs(
+            code={"coding": [{"system": "http://loinc.org", "code": "1742-6"}]},
+            **quantity(Decimal("9e18"), "ukat/L"),
+        ),
+        {"value_lo": None, "reported_lo": None, "issues": ("value-does-not-fit",)},
+    ),
+    "too large in an unknown unit": (
+        obs(**quantity(Decimal("1e19"), "furlong")),
+        {"reported_lo": None, "issues": ("value-does-not-fit",)},
+    ),
+    "too large for a code without units": (
+        obs(code={"text": "?"}, **quantity(Decimal("1e30"))),
+        {"reported_lo": None, "standing": SICK, "issues": ("value-does-not-fit",)},
+    ),
+    "more decimals than are held": (
+        obs(**quantity(Decimal("0.30000000000000004"))),
+        {"reported_lo": Decimal("0.3"), "value_lo": Decimal("0.3"), "issues": ()},
+    ),
     "text with a number": (
         obs(valueString="LESS THAN 1.0 mg/dL"),
         {"value_hi": Decimal(1), "comparator": "<", "issues": ("number-in-text",)},

@@ -11,7 +11,7 @@ from fhir_adapter.errors import StoreMissing, StoreOutdated
 from fhir_adapter.warehouse.dictionary import Dictionary
 from fhir_adapter.warehouse.manifest import Bucket, Manifest, write_manifest
 from fhir_adapter.warehouse.rows import Rows, codings, dictionary_tables
-from fhir_adapter.warehouse.store import Store, bucket_folder, dictionary_folder
+from fhir_adapter.warehouse.store import Store, bucket_folder, shared_folder
 from fhir_adapter.warehouse.writing import write_tables
 
 from facts_for_tests import INR, bilirubin, lab, record
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
         tables = rows.tables()
         tables["fact_concept"] = codings(tables["fact"])
         write_tables(bucket_folder(tmp_path, bucket, 1), tables)
-    write_tables(dictionary_folder(tmp_path, 1), dictionary_tables(known))
+    write_tables(shared_folder(tmp_path, 1), dictionary_tables(known))
     filled, empty = Bucket(load=1, patients=1, facts=1, last_number=1), Bucket(load=0)
     write_manifest(
         tmp_path,

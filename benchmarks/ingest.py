@@ -1,0 +1,79 @@
+"""An export to fact tables, against DuckDB reading the same files bare, in the same run.
+
+The bare read (``read_ndjson`` into a table per file) gives no dates, units, codes or standing: it
+is what parsing costs an engine written in C++. Patients come from the seeded generator.
+"""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import duckdb
+
+from fhir_adapter.bootstrap import cohorts
+from fhir_adapter.sandbox import generator
+from fhir_adapter.settings import Settings
+
+PATIENTS = 2000
+
+
+def main() -> str:
+    """The table."""
+    with tempfile.TemporaryDirectory() as base:
+        folder = Path(base) / "export"
+        for _ in generator.write(PATIENTS, folder, seed=1):
+            pass
+        bare = _bare(folder)
+        spent, counts = _load(folder, Path(base) / "store")
+    whole = sum(spent.values())
+    rate = counts.resources / whole
+    share = bare / whole
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    memory = (own + cohorts.cores() * child) / 1024
+    rows = [
+        ("DuckDB read_ndjson (yardstick)", bare, counts.resources / bare, ""),
+        *((name, one, counts.resources / one, "") for name, one in spent.items()),
+        ("whole load", whole, rate, f"{share:.3f} x read_ndjson (target 0.15)"),
+    ]
+    size = f"{counts.patients} patients, {counts.resources} resources, {counts.facts} facts"
+    lines = [
+        f"### Ingest, {size}, {cohorts.cores()} workers",
+        "",
+        "| what | s | resources/s | ratio |",
+        "| --- | ---: | ---: | --- |",
+        *(f"| {name} | {one:.2f} | {per:,.0f} | {note} |" for name, one, per, note in rows),
+        "",
+        f"Peak memory of all processes together at most {memory:.0f} MiB.",
+    ]
+    return "\n".join(lines)
+
+
+def _bare(folder: Path) -> float:
+    """Seconds for every file into a table of its own."""
+    begun = time.perf_counter()
+    with duckdb.connect() as engine:
+        engine.execute(f"SET threads = {cohorts.cores()}")
+        for path in sorted(folder.glob("*.ndjson*")):
+            if path.stat().st_size > 100:
+                engine.execute(f"CREATE OR REPLACE TABLE t AS SELECT * FROM read_ndjson('{path}')")
+    return time.perf_counter() - begun
+
+
+def _load(folder: Path, store: Path) -> tuple[dict[str, float], cohorts.LoadCounts]:
+    """Seconds per phase, and what came out."""
+    steps = cohorts.load_cohort(Settings(), folder, store, workers=cohorts.cores())
+    spent: dict[str, float] = {}
+    last = time.perf_counter()
+    while True:
+        try:
+            name = next(steps).name
+        except StopIteration as end:
+            spent["switch"] = time.perf_counter() - last
+            return spent, end.value
+        now = time.perf_counter()
+        spent[name] = spent.get(name, 0.0) + now - last
+        last = now

@@ -1,0 +1,136 @@
+"""Loading a cohort: an export, the normaliser of a site and a store, put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from fhir_adapter.artifacts import mappings_dir
+from fhir_adapter.bootstrap.judging import Bench, whole_types
+from fhir_adapter.evaluate.cohort import compile_cohort
+from fhir_adapter.facts import KINDS, Normaliser
+from fhir_adapter.model.fact import PatientRecord
+from fhir_adapter.model.mapping import Mappings
+from fhir_adapter.population import BucketScreened, Spoken, load, screen
+from fhir_adapter.ports import ExportState, LoadCounts, LoadStep, Need, Piece
+from fhir_adapter.pull.export import FolderExport
+from fhir_adapter.pull.groups import PiecesRead
+from fhir_adapter.screening import AsOf
+from fhir_adapter.settings import Settings
+from fhir_adapter.terminology import facts_basis, load_mappings
+from fhir_adapter.warehouse.cohort import CohortStore
+from fhir_adapter.warehouse.dialects import Dialect, render
+from fhir_adapter.warehouse.loading import FactTables
+from fhir_adapter.warehouse.store import Store
+
+EVERY_NEED = tuple(Need(kind=kind, resource_type=name) for name, kind in KINDS.items())
+"""Whatever facts/ reads: a store serves every study."""
+
+
+class RecordsRead(PiecesRead):
+    """Pieces of one bucket as normalised records."""
+
+    def __init__(
+        self,
+        normaliser: Callable[..., PatientRecord],
+        pieces: Iterable[Piece],
+        state: ExportState,
+        companions: Mapping[str, bytes],
+        is_wanted: Callable[[str], bool],
+    ) -> None:
+        super().__init__(pieces, state, companions, is_wanted)
+        self._normalise = normaliser
+
+    def records(self) -> Iterator[PatientRecord]:
+        """One per patient."""
+        return map(self._normalise, self.pulled(EVERY_NEED))
+
+
+@dataclass(frozen=True, slots=True)
+class SiteReader:
+    """BucketReader with the rules of one site; made anew in every worker process."""
+
+    site: str
+    mappings_folder: Path
+
+    def __call__(
+        self,
+        pieces: Iterable[Piece],
+        state: ExportState,
+        companions: Mapping[str, bytes],
+        is_wanted: Callable[[str], bool],
+    ) -> RecordsRead:
+        """The records of some pieces, not yet read."""
+        normaliser = _normaliser(self.mappings_folder, self.site)
+        return RecordsRead(normaliser, pieces, state, companions, is_wanted)
+
+
+@lru_cache(maxsize=1)
+def _normaliser(folder: Path, site: str) -> Normaliser:
+    return Normaliser(load_mappings(folder, site))
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load_cohort(
+    settings: Settings, folder: Path, store: Path, *, workers: int, update: bool = False
+) -> Generator[LoadStep, None, LoadCounts]:
+    """An export into a store; only what changed since the last load where ``update`` says so."""
+    mappings = load_mappings(mappings_dir(), settings.site)
+    tables = FactTables(
+        folder=store,
+        site=mappings.site.name,
+        facts_basis=facts_basis(mappings),
+        reader=SiteReader(settings.site, mappings_dir()),
+        workers=workers,
+        update=update,
+    )
+    source = FolderExport(folder, complete_types=whole_types(mappings))
+    return load(source, tables.loading())
+
+
+def open_store(store: Path, mappings: Mappings) -> Store:
+    """The tables of a store for questions; refused where they were made otherwise."""
+    return Store.open(store, site=mappings.site.name, facts_basis=facts_basis(mappings))
+
+
+def screen_cohort(bench: Bench, store: Path, as_of: AsOf, spoken: Spoken) -> CohortScreening:
+    """Everybody of a store, ready to be asked bucket by bucket."""
+    package = bench.package
+    statement = compile_cohort(
+        package.study,
+        bench.mappings,
+        calculators={item.name: item for item in package.calculators},
+        own_studies=bench.screener.own_studies,
+    )
+    tables = CohortStore(open_store(store, bench.mappings))
+    return CohortScreening(
+        buckets=screen(tables, statement, bench.screener, as_of, spoken),
+        total=len(tables.buckets),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CohortScreening:
+    """A screening of everybody that has not begun."""
+
+    buckets: Iterator[BucketScreened]
+    total: int
+
+
+def statement_text(bench: Bench, dialect: Dialect) -> str:
+    """The study's statement for an auditor's eyes."""
+    package = bench.package
+    statement = compile_cohort(
+        package.study,
+        bench.mappings,
+        calculators={item.name: item for item in package.calculators},
+        own_studies=bench.screener.own_studies,
+    )
+    return render(statement.tree, dialect, pretty=True)

@@ -1,0 +1,160 @@
+"""`cohort screen`: who in this hospital, by one SQL statement. `cohort sql`: that statement."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from fhir_adapter import bootstrap
+from fhir_adapter.bootstrap.people import people
+from fhir_adapter.cli import options, tables
+from fhir_adapter.cli.running import (
+    log,
+    log_to_stderr,
+    print_json,
+    progress,
+    settings,
+    stdout,
+)
+from fhir_adapter.errors import ServerFault, SettingInvalid
+from fhir_adapter.model.decision import Outcome
+from fhir_adapter.ports import Written
+from fhir_adapter.present.json_form import run_json
+from fhir_adapter.present.tables import worklist_csv
+from fhir_adapter.present.words import DISCLAIMER, OUTCOMES
+from fhir_adapter.present.worklist import worklist as worklist_of
+from fhir_adapter.screening import Screened
+from fhir_adapter.settings import Settings
+
+Store = Annotated[Path, typer.Argument(help="Folder of the fact tables (`cohort load`).")]
+
+
+def screen_command(  # noqa: PLR0913 - one argument per option
+    store: Store,
+    *,
+    study: options.Study = None,
+    study_server: options.StudyServer = None,
+    write_server: options.WriteServer = None,
+    site: options.Site = None,
+    as_of: options.AsOf = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="New folder for Parquet files: every patient's outcome and effects."),
+    ] = None,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="The worklist as CSV without identifiers.")
+    ] = False,
+    identifiers: Annotated[
+        bool, typer.Option("--identifiers", help="With --csv: patient ids too.")
+    ] = False,
+    write: options.Write = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    config: options.Config = None,
+    log_json: options.LogJson = False,
+) -> None:
+    """Judge everyone in a store: one SQL statement, the same answers as `screen`.
+
+    Who is listed is judged again by the record lane; a difference stops the run. With
+    --write-server the run says what it would write for those listed or proposed before; --write
+    writes it.
+    """
+    # the table libraries are loaded by the command that needs them
+    from fhir_adapter.bootstrap import cohorts  # noqa: PLC0415
+    from fhir_adapter.bootstrap.exports import writer  # noqa: PLC0415
+
+    in_force = settings(
+        config, study=study, study_server=study_server, write_server=write_server, site=site
+    ).settings
+    log_to_stderr(as_json=log_json, run=bootstrap.run_id())
+    _refuse_nowhere(in_force.write_server, write=write)
+    with people(in_force) as known:
+        bench = bootstrap.bench(in_force, answers=known.answers, refusals=known.refusals)
+        moment = bootstrap.parse_as_of(as_of, bench.zone, bench.clock)
+        spoken = known.spoken(bench.package.study.id)
+        asked = cohorts.screen_cohort(bench, store, moment, spoken)
+        counts: Counter[Outcome] = Counter()
+        shown: list[Screened] = []
+        keep = writer(out)
+        for part in progress(asked.buckets, text="screening", total=asked.total, quiet=quiet):
+            counts.update(part.answers.outcomes)
+            shown += part.shown
+            keep(part)
+    log("cohort-screened", patients=counts.total(), shown=len(shown))
+    decisions = [one.decision for one in shown if one.decision is not None]
+    worked_on = [one.patient for one in shown if one.worked_on]
+    listed = worklist_of(decisions, worked_on=worked_on)
+    written = _written(in_force, bench, shown, write=write, quiet=quiet)
+    if as_csv:
+        typer.echo(worklist_csv(listed, identifiers=identifiers), nl=False)
+        return
+    if as_json:
+        made = run_json(decisions, (), bench.package.study, bench.zone, written, issues={})
+        everyone = {outcome.value: counts[outcome] for outcome in Outcome}
+        print_json({**made, "patients": counts.total(), "counts": everyone})
+        return
+    console = stdout()
+    console.print(_counts_table(counts))
+    console.print(tables.worklist_table(listed))
+    if out is not None:
+        console.print(f"Everybody's outcome and effects: {out}")
+    if written:
+        from fhir_adapter.bootstrap.writing import written_sentence  # noqa: PLC0415 - as above
+
+        console.print(written_sentence(written, write=write))
+    console.print(f"[dim]{DISCLAIMER}[/]")
+    if any(one.error for one in written):
+        raise typer.Exit(ServerFault.exit_status)
+
+
+def _refuse_nowhere(write_server: str, *, write: bool) -> None:
+    if write and not write_server:
+        raise SettingInvalid(
+            "fact tables are no server: there is nowhere to write to",
+            remedy="Name a server with --write-server, or leave --write out.",
+        )
+
+
+def _written(
+    in_force: Settings, bench: bootstrap.Bench, shown: list[Screened], *, write: bool, quiet: bool
+) -> tuple[Written, ...]:
+    if not in_force.write_server:
+        return ()
+    from fhir_adapter.bootstrap.writing import writing  # noqa: PLC0415 - only who writes waits
+
+    with writing(in_force, bench, write=write) as desk:
+        sent = desk.send_each(shown)
+        return tuple(progress(sent, text="writing", total=len(shown), quiet=quiet))
+
+
+def _counts_table(counts: Counter[Outcome]) -> Table:
+    table = Table(title="Patients by outcome", show_footer=True)
+    table.add_column("outcome", footer="everyone in the store")
+    table.add_column("patients", justify="right", footer=str(counts.total()))
+    for outcome in reversed(Outcome):
+        table.add_row(OUTCOMES[outcome], str(counts[outcome]))
+    return table
+
+
+def sql_command(
+    *,
+    study: options.Study = None,
+    site: options.Site = None,
+    spark: Annotated[bool, typer.Option("--spark", help="In Spark's dialect.")] = False,
+    quiet: options.Quiet = False,
+    config: options.Config = None,
+) -> None:
+    """Print the statement that judges everyone: for an auditor, or another engine.
+
+    Codes stand in the tables concept_set and system_mask, never in the statement.
+    """
+    from fhir_adapter.bootstrap import cohorts  # noqa: PLC0415 - as above
+
+    del quiet
+    in_force = settings(config, study=study, site=site).settings
+    bench = bootstrap.bench(in_force)
+    typer.echo(cohorts.statement_text(bench, "spark" if spark else "duckdb"))

@@ -1,0 +1,12 @@
+"""The cohort lane: a study compiled to one SQL statement, the twin of ``evaluate/record.py``."""
+
+from fhir_adapter.evaluate.cohort.answer import unpack
+from fhir_adapter.evaluate.cohort.statement import (
+    EFFECTS,
+    OUTCOMES,
+    STOPS,
+    CohortStatement,
+    compile_cohort,
+)
+
+__all__ = ["EFFECTS", "OUTCOMES", "STOPS", "CohortStatement", "compile_cohort", "unpack"]

@@ -1,0 +1,75 @@
+"""What a statement reads beside the fact tables: code sets by number, code systems by bit.
+
+Codes never stand in the statement. Whoever runs it asks here which concepts of a store's
+dictionary belong to which set, and which combinations of code systems count as mapped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from fhir_adapter.evaluate.compiler import Membership
+from fhir_adapter.evaluate.retrieve import systems_of
+from fhir_adapter.model.code import Code, key_of
+from fhir_adapter.model.mapping import CodeSet
+
+BITS = 62
+"""Code-system sets per mask column."""
+
+
+class Inputs:
+    """Numbers for code sets and single codes, and bits for sets of code systems."""
+
+    def __init__(self, membership: Membership) -> None:
+        self._membership = membership
+        self._sets: dict[str, int] = {}
+        self._exact: dict[Code, int] = {}
+        self._systems: dict[frozenset[str], int] = {}
+
+    @property
+    def sets(self) -> dict[str, CodeSet]:
+        """Code sets by name."""
+        return self._membership.code_sets
+
+    def number(self, name: str) -> int:
+        """The number of a code set."""
+        return self._sets.setdefault(name, self._next())
+
+    def exact(self, code: Code) -> int:
+        """The number of the set that holds one code and nothing else."""
+        return self._exact.setdefault(code, self._next())
+
+    def _next(self) -> int:
+        return len(self._sets) + len(self._exact)
+
+    def bit(self, name: str) -> int | None:
+        """The bit of a set's code systems; None where silence about it always means absence."""
+        systems = systems_of(self.sets[name])
+        if systems is None:
+            return None
+        return self._systems.setdefault(systems, len(self._systems))
+
+    @property
+    def masks(self) -> int:
+        """How many mask columns there are."""
+        return -(-len(self._systems) // BITS)
+
+    def concept_sets(self, concepts: Iterable[tuple[int, Code]]) -> Iterator[tuple[int, int]]:
+        """(concept, set number) of every concept of a dictionary that some set holds."""
+        for concept, code in concepts:
+            if code in self._exact:
+                yield concept, self._exact[code]
+            for name in self._membership(key_of(code)):
+                if name in self._sets:
+                    yield concept, self._sets[name]
+
+    def system_masks(
+        self, combinations: Iterable[tuple[int, frozenset[str]]]
+    ) -> Iterator[tuple[int, ...]]:
+        """(combination, mask, mask, ...): a bit is set where a combination touches its systems."""
+        for number, systems in combinations:
+            masks = [0] * self.masks
+            for wanted, bit in self._systems.items():
+                if not systems.isdisjoint(wanted):
+                    masks[bit // BITS] |= 1 << (bit % BITS)
+            yield (number, *masks)

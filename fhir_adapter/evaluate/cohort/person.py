@@ -1,0 +1,372 @@
+"""Table ``p``: one row per patient with what several criteria ask of the record as a whole.
+
+The moment asked about, the current stay, what was pulled whole, which kinds and code systems
+exist, whether the patient is known here, what is denied outright, the newest outside document, and
+the facts about the person. Only columns that some criterion reads are worked out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from fhir_adapter.evaluate.cohort.inputs import BITS, Inputs
+from fhir_adapter.evaluate.cohort.script import every, greatest, least, text
+from fhir_adapter.evaluate.retrieve import KNOWN_DAYS
+from fhir_adapter.model.code import Code
+from fhir_adapter.model.dates import DATE_LATEST
+from fhir_adapter.model.decision import Stop
+from fhir_adapter.model.fact import Kind, Standing
+from fhir_adapter.model.participation import ON_STUDY
+from fhir_adapter.model.tables import CONCEPT_ROLE, KIND_NUMBER, STANDING_NUMBER, VALUE_ROLE
+from fhir_adapter.model.vocabulary import (
+    ACT_CODE,
+    ADMISSION_CLASSES,
+    DECEASED,
+    FEMALE,
+    MALE,
+    PARTICIPATION,
+    RESEARCH_DENY,
+    RESEARCH_PERMIT,
+    RESTRICTED,
+    SEX,
+    SUPERSEDED,
+    TEST_RECORD,
+)
+
+ROW = (
+    "patient", "seq", "kind", "start_lo", "start_hi", "last_start", "start_date_lo",
+    "start_date_hi", "end_lo", "end_hi", "last_end", "end_date_lo", "end_date_hi", "value_lo",
+    "value_hi", "value_lo_open", "value_hi_open", "reported_lo", "reported_hi", "reported_unit",
+    "unit", "ref_low", "ref_high", "standing", "standing_reason", "status", "clinical_status",
+    "severity", "stage", "criticality", "known_from",
+)  # fmt: skip
+"""Columns of a fact that criteria read."""
+
+FACT_COLUMNS = ", ".join(
+    (
+        *("CAST(f.seq AS BIGINT) AS seq" if name == "seq" else f"f.{name}" for name in ROW),
+        "CASE WHEN ARRAY_SIZE(f.value_concepts) > 0 THEN 1 ELSE 0 END AS coded",
+    )
+)
+"""The same of a fact ``f``, and whether it has a coded value at all."""
+
+IGNORED = STANDING_NUMBER[Standing.IGNORED]
+COUNTS = STANDING_NUMBER[Standing.COUNTS]
+BORN = "m.as_of >= f.start_lo AND m.as_of >= f.known_from"
+ASIDE = f"(f.standing = {IGNORED} OR f.about_other)"
+
+
+_STOP_FACTS = (
+    (Stop.DECEASED, DECEASED),
+    (Stop.RESTRICTED, RESTRICTED),
+    (Stop.TEST_RECORD, TEST_RECORD),
+    (Stop.SUPERSEDED, SUPERSEDED),
+)
+
+
+class Person:
+    """Which columns of ``p`` the statement needs, and the query that makes them."""
+
+    def __init__(
+        self, inputs: Inputs, own_studies: frozenset[str], *, silence_refuses: bool
+    ) -> None:
+        self._inputs = inputs
+        self._own = own_studies
+        self._silence_refuses = silence_refuses
+        self._kinds: dict[str, dict[Kind, None]] = {}
+        self._denied: dict[Kind, None] = {}
+        self._codes: dict[str, Code] = {}
+        self.documents: bool = False
+        self.admission: bool = False
+
+    # ------------------------------------------------------------------ what criteria may ask
+
+    def pulled(self, kind: Kind) -> str:
+        """Column: NULL where the kind was pulled whole, else the date up to which it was not."""
+        self._want("pulled", kind)
+        return f"pulled_{KIND_NUMBER[kind]}"
+
+    def present(self, kind: Kind) -> str:
+        """Column: 1 where facts of the kind exist, else NULL."""
+        self._want("stats", kind)
+        return f"has_{KIND_NUMBER[kind]}"
+
+    def mapped(self, kind: Kind, bit: int) -> tuple[str, int]:
+        """(column, mask): facts of the kind in one of a set's code systems have the bit."""
+        self._want("stats", kind)
+        return f"m{bit // BITS}_{KIND_NUMBER[kind]}", 1 << (bit % BITS)
+
+    def denied(self, kind: Kind) -> str:
+        """Column: 1 where the record states that there is nothing of the kind."""
+        self._denied[kind] = None
+        return f"denied_{KIND_NUMBER[kind]}"
+
+    def known_here(self, kinds: Iterable[Kind]) -> list[str]:
+        """Columns that ``known`` reads: count, first and last visit, earliest date, per kind."""
+        numbers: list[str] = []
+        for kind in kinds:
+            self._want("stats", kind)
+            numbers.append(str(KIND_NUMBER[kind]))
+        self.admission = True
+        return numbers
+
+    def fact(self, name: str, code: Code) -> None:
+        """Columns NAME_seq, NAME_lo, NAME_hi, NAME_standing of a fact about the patient."""
+        self._codes[name] = code
+
+    def _want(self, what: str, kind: Kind) -> None:
+        self._kinds.setdefault(what, {})[kind] = None
+
+    def stops(self) -> dict[Stop, str]:
+        """Columns that say, by 1, which stop holds; ``told_stops`` is what the runner knows."""
+        found = {stop: f"stop_{stop.value.replace('-', '_')}" for stop, _ in _STOP_FACTS}
+        found[Stop.OPTED_OUT] = "stop_opted_out"
+        if self._own:
+            found[Stop.ON_STUDY] = "stop_on_study"
+        return found
+
+    # ------------------------------------------------------------------ the base tables
+
+    @property
+    def alive(self) -> str:
+        """Condition on ``f`` and ``m``: the fact existed at as_of and may decide something."""
+        own = ", ".join(text(one) for one in sorted(self._own))
+        foreign = f" AND f.study NOT IN ({own})" if own else ""
+        return f"{BORN} AND NOT {ASIDE}{foreign}"
+
+    def tables(self) -> dict[str, str]:
+        """Every base table of the statement, ``p`` last."""
+        made = {
+            "hit": "SELECT DISTINCT s.set_no, c.role, c.patient, c.seq FROM fact_concept c "
+            "JOIN concept_set s ON s.concept = c.concept "
+            "JOIN moment m ON m.patient = c.patient",
+            "rel": f"SELECT h.set_no, {FACT_COLUMNS} FROM hit h JOIN fact f "
+            "ON f.patient = h.patient AND f.seq = h.seq JOIN moment m ON m.patient = f.patient "
+            f"WHERE h.role = {CONCEPT_ROLE} AND {self.alive}",
+            "aside": "SELECT h.set_no, f.patient, CAST(f.seq AS BIGINT) AS seq, f.kind, "
+            "f.start_lo, f.last_start FROM hit h JOIN fact f "
+            "ON f.patient = h.patient AND f.seq = h.seq JOIN moment m ON m.patient = f.patient "
+            f"WHERE h.role = {CONCEPT_ROLE} AND {BORN} AND {ASIDE}",
+        }
+        columns = ["m.patient", "m.as_of", "m.as_of_date", "m.stops AS told_stops"]
+        joins: list[str] = []
+        for add in (
+            self._stays,
+            self._pulls,
+            self._stats,
+            self._denials,
+            self._papers,
+            self._stops,
+        ):
+            add(made, columns, joins)
+        for name, code in self._codes.items():
+            self._about(name, code, made, columns, joins)
+        made["p"] = f"SELECT {', '.join(columns)} FROM moment m {' '.join(joins)}"
+        return made
+
+    def _stays(self, made: dict[str, str], columns: list[str], joins: list[str]) -> None:
+        """Touching inpatient and emergency encounters joined; as_of alone where none holds it."""
+        if not self.admission:
+            return
+        classes = [str(self._inputs.exact(Code(ACT_CODE, c))) for c in sorted(ADMISSION_CLASSES)]
+        before = "PARTITION BY patient ORDER BY start_lo, seq"
+        made["stay"] = (
+            "SELECT patient, seq, start_lo, start_date_lo, end_hi, "
+            f"MAX(end_hi) OVER ({before} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) "
+            "AS reach FROM (SELECT DISTINCT patient, seq, start_lo, start_date_lo, end_hi "
+            f"FROM rel WHERE kind = {KIND_NUMBER[Kind.ENCOUNTER]} "
+            f"AND set_no IN ({', '.join(classes)})) AS s"
+        )
+        made["stay_run"] = (
+            "SELECT patient, start_lo, start_date_lo, end_hi, SUM(CASE WHEN reach IS NULL OR "
+            f"start_lo > reach THEN 1 ELSE 0 END) OVER ({before} "
+            "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS run, seq FROM stay"
+        )
+        made["stay_all"] = (
+            "SELECT patient, run, MIN(start_lo) AS start_lo, MAX(end_hi) AS reach, "
+            "MIN(start_date_lo) AS start_date FROM "
+            "(SELECT patient, run, end_hi, "
+            "FIRST_VALUE(start_lo) OVER (PARTITION BY patient, run ORDER BY start_lo, seq) "
+            "AS start_lo, "
+            "FIRST_VALUE(start_date_lo) OVER (PARTITION BY patient, run ORDER BY start_lo, seq) "
+            "AS start_date_lo FROM stay_run) AS s GROUP BY patient, run"
+        )
+        made["stay_now"] = (
+            "SELECT a.patient, a.start_lo, a.start_date FROM stay_all a "
+            "JOIN (SELECT patient, MAX(run) AS run FROM stay_all GROUP BY patient) z "
+            "ON z.patient = a.patient AND z.run = a.run "
+            "JOIN moment m ON m.patient = a.patient WHERE a.reach > m.as_of"
+        )
+        joins.append("LEFT JOIN stay_now ON stay_now.patient = m.patient")
+        columns.append("COALESCE(stay_now.start_lo, m.as_of) AS admission")
+        columns.append("COALESCE(stay_now.start_date, m.as_of_date) AS admission_date")
+
+    def _pulls(self, made: dict[str, str], columns: list[str], joins: list[str]) -> None:
+        kinds = [KIND_NUMBER[kind] for kind in self._kinds.get("pulled", {})]
+        if not kinds:
+            return
+        parts = ", ".join(
+            f"MAX(CASE WHEN r.kind = {k} AND NOT r.complete THEN r.date_to END) AS part_{k}, "
+            f"MAX(CASE WHEN r.kind = {k} THEN 1 END) AS asked_{k}"
+            for k in kinds
+        )
+        made["pulls"] = f"SELECT r.patient, {parts} FROM retrieved r GROUP BY r.patient"
+        joins.append("LEFT JOIN pulls ON pulls.patient = m.patient")
+        columns += [
+            f"CASE WHEN pulls.asked_{k} IS NULL THEN {DATE_LATEST} ELSE pulls.part_{k} END "
+            f"AS pulled_{k}"
+            for k in kinds
+        ]
+
+    def _stats(self, made: dict[str, str], columns: list[str], joins: list[str]) -> None:
+        """Per kind: whether there is any, in which code systems, and how long known here."""
+        kinds = [KIND_NUMBER[kind] for kind in self._kinds.get("stats", {})]
+        if not kinds:
+            return
+        masks = [f"m{number}" for number in range(self._inputs.masks)]
+        dated = f"f.standing = {COUNTS} AND f.start_date_hi < {DATE_LATEST}"
+        plain = (
+            ("has", "MAX(1)"),
+            ("known", f"COUNT(CASE WHEN {dated} THEN 1 END)"),
+            ("visit_lo", f"MIN(CASE WHEN {dated} THEN f.visit END)"),
+            ("visit_hi", f"MAX(CASE WHEN {dated} THEN f.visit END)"),
+            ("since", f"MIN(CASE WHEN {dated} THEN f.start_date_hi END)"),
+            *((mask, f"BIT_OR(COALESCE(s.{mask}, 0))") for mask in masks),
+        )
+        aggregates = ", ".join(f"{expression} AS {name}" for name, expression in plain)
+        systems = "LEFT JOIN system_mask s ON s.systems = f.systems" if masks else ""
+        made["kinds"] = (
+            f"SELECT f.patient, f.kind, {aggregates} FROM fact f "
+            f"JOIN moment m ON m.patient = f.patient {systems} "
+            f"WHERE f.kind IN ({', '.join(map(str, kinds))}) AND {self.alive} "
+            "GROUP BY f.patient, f.kind"
+        )
+        wide = ", ".join(
+            f"MAX(CASE WHEN kind = {k} THEN {name} END) AS {name}_{k}"
+            for k in kinds
+            for name, _ in plain
+        )
+        made["kinds_wide"] = f"SELECT patient, {wide} FROM kinds GROUP BY patient"
+        joins.append("LEFT JOIN kinds_wide ON kinds_wide.patient = m.patient")
+        columns += [f"kinds_wide.{name}_{k} AS {name}_{k}" for k in kinds for name, _ in plain]
+
+    def _denials(self, made: dict[str, str], columns: list[str], joins: list[str]) -> None:
+        kinds = [KIND_NUMBER[kind] for kind in self._denied]
+        if not kinds:
+            return
+        wide = ", ".join(f"MAX(CASE WHEN f.kind = {k} THEN 1 END) AS denied_{k}" for k in kinds)
+        made["denials"] = (
+            f"SELECT f.patient, {wide} FROM fact f JOIN moment m ON m.patient = f.patient "
+            f"WHERE f.recorded_absence AND {self.alive} GROUP BY f.patient"
+        )
+        joins.append("LEFT JOIN denials ON denials.patient = m.patient")
+        columns += [f"denials.denied_{k} AS denied_{k}" for k in kinds]
+
+    def _papers(self, made: dict[str, str], columns: list[str], joins: list[str]) -> None:
+        if not self.documents:
+            return
+        made["papers"] = (
+            "SELECT f.patient, MAX(f.start_lo) AS newest FROM fact f "
+            f"JOIN moment m ON m.patient = f.patient WHERE f.kind = {KIND_NUMBER[Kind.DOCUMENT]} "
+            f"AND f.stage = 'outside' AND {self.alive} GROUP BY f.patient"
+        )
+        joins.append("LEFT JOIN papers ON papers.patient = m.patient")
+        columns.append("papers.newest AS outside_document")
+
+    def _stops(self, made: dict[str, str], columns: list[str], joins: list[str]) -> None:
+        """What the record says that comes before any criterion, whatever its standing."""
+        stated = (
+            "FROM hit h JOIN fact f ON f.patient = h.patient AND f.seq = h.seq "
+            f"JOIN moment m ON m.patient = f.patient WHERE h.role = {CONCEPT_ROLE}"
+        )
+        names = self.stops()
+        flags = ", ".join(
+            f"MAX(CASE WHEN h.set_no = {self._inputs.exact(code)} THEN 1 ELSE 0 END) "
+            f"AS {names[stop]}"
+            for stop, code in _STOP_FACTS
+        )
+        made["stated"] = (
+            f"SELECT f.patient, {flags} {stated} AND {BORN} "
+            f"AND f.kind = {KIND_NUMBER[Kind.PATIENT]} GROUP BY f.patient"
+        )
+        joins.append("LEFT JOIN stated ON stated.patient = m.patient")
+        columns += [f"stated.{names[stop]} AS {names[stop]}" for stop, _ in _STOP_FACTS]
+        deny, permit = (self._inputs.exact(code) for code in (RESEARCH_DENY, RESEARCH_PERMIT))
+        made["consents"] = (
+            "SELECT patient, MAX(CASE WHEN start_hi = newest THEN denies ELSE 0 END) AS refuses "
+            f"FROM (SELECT f.patient, f.start_hi, CASE WHEN h.set_no = {deny} THEN 1 ELSE 0 END "
+            f"AS denies, MAX(f.start_hi) OVER (PARTITION BY f.patient) AS newest {stated} "
+            f"AND {BORN} AND h.set_no IN ({deny}, {permit}) AND f.standing = {COUNTS} "
+            f"AND f.kind = {KIND_NUMBER[Kind.CONSENT]} AND f.end_hi > m.as_of) AS c "
+            "GROUP BY patient"
+        )
+        joins.append("LEFT JOIN consents ON consents.patient = m.patient")
+        silence = 1 if self._silence_refuses else 0
+        columns.append(f"COALESCE(consents.refuses, {silence}) AS stop_opted_out")
+        if self._own:
+            self._participation(stated, made, columns, joins)
+
+    def _participation(
+        self, stated: str, made: dict[str, str], columns: list[str], joins: list[str]
+    ) -> None:
+        """On this study already, by a status that a person has set."""
+        own = ", ".join(text(one) for one in sorted(self._own))
+        codes = (self._inputs.exact(Code(PARTICIPATION, status)) for status in sorted(ON_STUDY))
+        made["on_study"] = (
+            f"SELECT DISTINCT f.patient {stated} AND h.set_no IN ({', '.join(map(str, codes))}) "
+            f"AND f.kind = {KIND_NUMBER[Kind.STUDY_PARTICIPATION]} AND f.study IN ({own}) "
+            "AND f.set_by = 'person' AND f.start_lo <= m.as_of"
+        )
+        joins.append("LEFT JOIN on_study ON on_study.patient = m.patient")
+        columns.append("CASE WHEN on_study.patient IS NULL THEN 0 ELSE 1 END AS stop_on_study")
+
+    def _about(
+        self, name: str, code: Code, made: dict[str, str], columns: list[str], joins: list[str]
+    ) -> None:
+        """The first fact about the patient with this code, and which sex it states."""
+        table = f"about_{name}"
+        where = f"set_no = {self._inputs.exact(code)} AND kind = {KIND_NUMBER[Kind.PATIENT]}"
+        made[table] = (
+            "SELECT r.patient, r.seq, r.start_date_lo, r.start_date_hi, r.standing, "
+            "r.last_start, r.coded FROM rel r "
+            f"JOIN (SELECT patient, MIN(seq) AS seq FROM rel WHERE {where} GROUP BY patient) z "
+            f"ON z.patient = r.patient AND z.seq = r.seq WHERE r.{where}"
+        )
+        joins.append(f"LEFT JOIN {table} ON {table}.patient = m.patient")
+        columns += [
+            f"{table}.{column} AS {name}_{column}"
+            for column in (
+                "seq",
+                "start_date_lo",
+                "start_date_hi",
+                "standing",
+                "last_start",
+                "coded",
+            )
+        ]
+        if code == SEX:
+            for value in (FEMALE, MALE):
+                says = f"says_{value.code}"
+                made[says] = (
+                    "SELECT DISTINCT patient, seq FROM hit "
+                    f"WHERE role = {VALUE_ROLE} AND set_no = {self._inputs.exact(value)}"
+                )
+                joins.append(
+                    f"LEFT JOIN {says} ON {says}.patient = {table}.patient "
+                    f"AND {says}.seq = {table}.seq"
+                )
+                columns.append(f"CASE WHEN {says}.seq IS NOT NULL THEN 1 ELSE 0 END AS {says}")
+
+
+def known(column: Callable[[str], str], numbers: list[str]) -> str:
+    """Whether the patient is known here, from the columns of these kinds; nobody is by none."""
+    if not numbers:
+        return "FALSE"
+    total = " + ".join(f"COALESCE({column(f'known_{k}')}, 0)" for k in numbers)
+    visits = [
+        least([column(f"visit_lo_{k}") for k in numbers]),
+        greatest([column(f"visit_hi_{k}") for k in numbers]),
+    ]
+    since = least([column(f"since_{k}") for k in numbers])
+    long_ago = f"{since} < {column('admission_date')} - {KNOWN_DAYS}"
+    return every([f"({total}) >= 2", f"{visits[0]} <> {visits[1]}", long_ago])

@@ -1,0 +1,146 @@
+"""A statement under construction: named common table expressions, each of them said once.
+
+Every part is written in the small SQL that all engines share (CASE, LEAST, joins, GROUP BY,
+ROW_NUMBER) and parsed into a sqlglot tree; ``warehouse/`` prints it in an engine's dialect. Names
+are unique in the whole statement: sqlglot hoists nested ones when it writes for Spark.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from sqlglot import exp, parse_one
+
+_PINNED = re.compile(r"\bx(\d+)\b")
+
+
+class Script:
+    """The common table expressions of one statement, in the order of their dependence."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+
+    def add(self, prefix: str, text: str) -> str:
+        """A name for this query; equal queries share one."""
+        known = self._names.get(text)
+        if known is None:
+            known = self._names[text] = f"{prefix}{len(self._texts)}"
+            self._texts[known] = text
+        return known
+
+    def select(self, final: str, first: dict[str, str]) -> exp.Select:
+        """The whole statement: ``first`` stands before everything that was added.
+
+        What is read once stands where it is read; what is read more often is a table of its own,
+        and so is every criterion, for the eyes of an auditor and the plan of an engine.
+        """
+        trees = {name: parse_one(text) for name, text in {**first, **self._texts}.items()}
+        tree = parse_one(final)
+        assert isinstance(tree, exp.Select)
+        _inline(trees, tree)
+        for name, query in trees.items():
+            tree = tree.with_(name, as_=query, materialized=True, copy=False)
+        return tree
+
+
+_TABLES_OF_THEIR_OWN = ("p", "hit", "rel", "criterion_", "pair_", "pointer_")
+
+
+def _inline(trees: dict[str, exp.Expr], final: exp.Expr) -> None:
+    """Replace every table that is read once, and once only, by its query."""
+    readers: dict[str, list[exp.Table]] = {}
+    for query in (*trees.values(), final):
+        for table in query.find_all(exp.Table):
+            readers.setdefault(table.name, []).append(table)
+    for name in list(trees):
+        found = readers.get(name, [])
+        if name.rstrip("0123456789") in _TABLES_OF_THEIR_OWN:
+            continue
+        if len(found) != 1 and not _is_filter(trees[name]):
+            continue
+        query = trees.pop(name)
+        for place, table in enumerate(found, 1):
+            again = query if place == len(found) else query.copy()
+            alias = exp.TableAlias(this=_alias(table))
+            table.replace(exp.Subquery(this=again, alias=alias))
+
+
+def _is_filter(query: exp.Expr) -> bool:
+    """Whether a query only picks rows of one table: cheaper to say again than to keep."""
+    heavy = (exp.Join, exp.Group, exp.Window, exp.Union, exp.Distinct)
+    return not any(query.find(kind) for kind in heavy)
+
+
+def _alias(table: exp.Table) -> exp.Identifier:
+    return exp.to_identifier(table.alias or table.name)
+
+
+def least(parts: list[str]) -> str:
+    """LEAST of one or more."""
+    return parts[0] if len(parts) == 1 else f"LEAST({', '.join(parts)})"
+
+
+def greatest(parts: list[str]) -> str:
+    """GREATEST of one or more."""
+    return parts[0] if len(parts) == 1 else f"GREATEST({', '.join(parts)})"
+
+
+def either(parts: list[str]) -> str:
+    """OR of none or more."""
+    return f"({' OR '.join(parts)})" if parts else "FALSE"
+
+
+def every(parts: list[str]) -> str:
+    """AND of none or more."""
+    return f"({' AND '.join(parts)})" if parts else "TRUE"
+
+
+def text(value: str) -> str:
+    """A string literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+@dataclass(slots=True)
+class Block:
+    """One row per patient: joined relations, and expressions worked out layer by layer.
+
+    ``take`` brings in a column of a joined relation; ``pin`` names an expression, so that those
+    above it refer to it and do not repeat it.
+    """
+
+    _joins: dict[str, str] = field(default_factory=dict[str, str])
+    _base: dict[str, str] = field(default_factory=dict[str, str])
+    _pins: dict[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
+    _by_text: dict[str, str] = field(default_factory=dict[str, str])
+
+    def take(self, relation: str, column: str) -> str:
+        """A column of ``p`` (the patients) or of a relation with at most one row per patient."""
+        name = f"{relation}_{column}"
+        if name not in self._base:
+            self._base[name] = f"{relation}.{column}"
+            if relation != "p":
+                self._joins[relation] = f"LEFT JOIN {relation} ON {relation}.patient = p.patient"
+        return name
+
+    def pin(self, expression: str) -> str:
+        """A column that holds an expression; equal ones share it."""
+        known = self._by_text.get(expression)
+        if known is not None:
+            return known
+        below = [self._pins[f"x{n}"][1] for n in _PINNED.findall(expression)]
+        name = f"x{len(self._pins)}"
+        self._pins[name] = (expression, 1 + max(below, default=0))
+        self._by_text[expression] = name
+        return name
+
+    def query(self, columns: dict[str, str]) -> str:
+        """The block as a query: the patient and these columns (name -> expression)."""
+        base = "".join(f", {column} AS {name}" for name, column in self._base.items())
+        inner = f"SELECT p.patient AS patient{base} FROM p {' '.join(self._joins.values())}"
+        for layer in range(1, 1 + max((at for _, at in self._pins.values()), default=0)):
+            here = ", ".join(f"{e} AS {n}" for n, (e, at) in self._pins.items() if at == layer)
+            inner = f"SELECT *, {here} FROM ({inner}) AS l{layer}"
+        outer = "".join(f", {expression} AS {name}" for name, expression in columns.items())
+        return f"SELECT patient{outer} FROM ({inner}) AS b"

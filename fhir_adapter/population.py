@@ -1,0 +1,169 @@
+"""STORY: everyone. An export becomes fact tables that questions about all patients are put to.
+
+export bytes -> buckets -> facts -> Parquet. Export and tables come through ports; a load that does
+not end leaves the tables that were there before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from fhir_adapter.errors import LanesDisagree
+from fhir_adapter.model.dates import local_date
+from fhir_adapter.model.decision import STOP_ORDER, Decision, Stop
+from fhir_adapter.model.fact import PatientRecord
+from fhir_adapter.model.lane import LaneAnswer, LaneResult
+from fhir_adapter.ports import (
+    BulkSource,
+    CohortAnswers,
+    CohortTables,
+    FactLoad,
+    LoadCounts,
+    LoadStep,
+    Moment,
+    Statement,
+)
+from fhir_adapter.screening import (
+    AsOf,
+    Screened,
+    Screener,
+    moment_of,
+    screen_facts,
+    with_answers,
+)
+
+
+def load(
+    source: BulkSource, tables: AbstractContextManager[FactLoad]
+) -> Generator[LoadStep, None, LoadCounts]:
+    """Load an export; yields how far it is, returns what the store holds afterwards."""
+    with tables as running:
+        yield from running.split(source)
+        yield from running.normalise()
+        yield from running.write()
+        return running.switch()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """Patients of whom people have said something that the store does not hold."""
+
+    answered: frozenset[str] = frozenset()
+    """They answered, or typed a value in: their records are judged with it."""
+    proposed: frozenset[str] = frozenset()
+    """They were proposed before: judged in full, so that a proposal can be taken back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketScreened:
+    """One bucket: everybody by outcome, and in full who is listed, exported or written."""
+
+    done: int
+    total: int
+    answers: CohortAnswers
+    shown: tuple[Screened, ...]
+
+
+def screen(
+    tables: CohortTables,
+    statement: Statement,
+    screener: Screener,
+    as_of: AsOf,
+    spoken: Spoken | None = None,
+) -> Iterator[BucketScreened]:
+    """Everybody by one statement, bucket by bucket; the record lane judges again who is shown.
+
+    A difference between the lanes raises LanesDisagree: it is a fault of ours, and no answer of the
+    run may be used.
+    """
+    said = spoken or Spoken()
+    for done, bucket in enumerate(tables.buckets, 1):
+        ids = tables.patients(bucket)
+        instead = _with_answers(tables, bucket, screener, said)
+        moments = _moments(tables, bucket, screener, as_of, ids, instead)
+        answers = tables.judge(bucket, statement, moments, instead)
+        wanted = sorted({*answers.listed(), *tables.named(bucket, said.proposed)})
+        records = dict(zip(wanted, tables.records(bucket, wanted), strict=True)) if wanted else {}
+        records |= {number: instead[number] for number in wanted if number in instead}
+        shown = {n: screen_facts(screener, record, as_of) for n, record in records.items()}
+        _compare(shown, answers.answers(records))
+        yield BucketScreened(
+            done=done, total=len(tables.buckets), answers=answers, shown=tuple(shown.values())
+        )
+
+
+def _with_answers(
+    tables: CohortTables, bucket: int, screener: Screener, said: Spoken
+) -> Mapping[int, PatientRecord]:
+    numbers = tables.named(bucket, said.answered)
+    if not numbers:
+        return {}
+    records = zip(numbers, tables.records(bucket, numbers), strict=True)
+    return {number: with_answers(screener, record) for number, record in records}
+
+
+def _moments(
+    tables: CohortTables,
+    bucket: int,
+    screener: Screener,
+    as_of: AsOf,
+    ids: Mapping[int, str],
+    instead: Mapping[int, PatientRecord],
+) -> list[Moment]:
+    zone = screener.compiled.mappings.site.zone
+    stops = 0 if screener.basis else 1 << STOP_ORDER.index(Stop.NO_BASIS)
+    if isinstance(as_of, int):
+        day = local_date(as_of, zone)
+        return [Moment(number, as_of, day, stops) for number in ids]
+    found: list[Moment] = []
+    for number, record in zip(sorted(ids), tables.records(bucket, None), strict=True):
+        moment = moment_of(screener, instead.get(number, record), as_of)
+        found.append(Moment(number, moment, local_date(moment, zone), stops))
+    return found
+
+
+def _compare(shown: Mapping[int, Screened], answers: Mapping[int, LaneAnswer]) -> None:
+    for number, one in shown.items():
+        decision = one.decision
+        theirs = answers.get(number)
+        if decision is None or theirs is None:
+            raise _disagree("outcome")
+        ours = lane_answer(decision)
+        if ours == theirs:
+            continue
+        pairs = zip(ours.results, theirs.results, strict=False)
+        where = next((a.criterion for a, b in pairs if a != b), "outcome")
+        raise _disagree(where)
+
+
+def _disagree(where: str) -> LanesDisagree:
+    return LanesDisagree(
+        "SQL and the record lane answer one patient differently",
+        where=where,
+        remedy="Nothing of this run is used. Please report the criterion with the run id; "
+        "`screen` over the same records answers by the record lane alone.",
+    )
+
+
+def lane_answer(decision: Decision) -> LaneAnswer:
+    """What both lanes must agree on, of a decision of the record lane."""
+    return LaneAnswer(
+        patient=decision.patient,
+        outcome=decision.outcome,
+        stops=decision.stops,
+        pointers=len(decision.pointers),
+        results=tuple(
+            LaneResult(
+                criterion=result.criterion,
+                truth=result.truth,
+                reason=result.reason,
+                effect=result.effect,
+                assumed=result.assumed,
+                settled=result.settled,
+                evidence=tuple(dict.fromkeys(item.fact.source for item in result.evidence)),
+            )
+            for result in decision.results
+        ),
+    )

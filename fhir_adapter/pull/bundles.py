@@ -1,0 +1,78 @@
+"""A Bundle taken apart: its resources, and what it claims to hold whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from fhir_adapter.fhir.reading import text
+from fhir_adapter.fhir.wire import as_array, as_object
+from fhir_adapter.ports import Resource
+from fhir_adapter.pull.references import dicts, key_of, rewritten
+
+_WHOLE_BUNDLES = frozenset({"collection", "transaction", "batch"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleRead:
+    """What is in a Bundle."""
+
+    resources: tuple[Resource, ...]
+    """In order, ``urn:`` references replaced by Type/id."""
+    deleted: tuple[str, ...]
+    """``Type/id`` of entries that say DELETE and hold no resource (Bulk Data, deleted)."""
+    is_whole: bool
+    """It holds everything about its patients."""
+    is_document: bool
+    is_cut_short: bool
+    issues: Counter[str]
+
+    @property
+    def types(self) -> frozenset[str]:
+        """Resource types in it."""
+        return frozenset(str(r["resourceType"]) for r in self.resources)
+
+
+def read_bundle(bundle: Resource) -> BundleRead:
+    """Take it apart; the Bundle stays as it is."""
+    kind = text(bundle.get("type"))
+    entries = list(map(as_object, as_array(bundle.get("entry"))))
+    gone = [entry for entry in entries if _is_deletion(entry)]
+    found = [(e, as_object(e.get("resource"))) for e in entries if not _is_deletion(e)]
+    named = [(e, _named(e, r)) for e, r in found if is_typed(r)]
+    issues = Counter[str]()
+    if len(named) < len(found):
+        issues["entry-without-resource"] += len(found) - len(named)
+    is_cut_short = any(link.get("relation") == "next" for link in dicts(bundle.get("link")))
+    if is_cut_short:
+        issues["cut-short"] += 1
+    names = {str(e["fullUrl"]): key_of(r) for e, r in named if _is_urn(e)}
+    return BundleRead(
+        resources=tuple(rewritten(r, names) if names else r for _, r in named),
+        deleted=tuple(text(as_object(entry["request"]).get("url")) for entry in gone),
+        is_whole=kind in _WHOLE_BUNDLES,
+        is_document=kind == "document",
+        is_cut_short=is_cut_short,
+        issues=issues,
+    )
+
+
+def is_typed(resource: Resource) -> bool:
+    """Whether it says its resource type."""
+    return isinstance(resource.get("resourceType"), str)
+
+
+def _is_deletion(entry: dict[str, Any]) -> bool:
+    return "resource" not in entry and as_object(entry.get("request")).get("method") == "DELETE"
+
+
+def _is_urn(entry: dict[str, Any]) -> bool:
+    return str(entry.get("fullUrl", "")).startswith("urn:")
+
+
+def _named(entry: dict[str, Any], resource: Resource) -> Resource:
+    """A resource without id takes the last part of its ``urn:`` fullUrl as one."""
+    if "id" in resource or not _is_urn(entry):
+        return resource
+    return {**resource, "id": str(entry["fullUrl"]).rpartition(":")[2]}

@@ -1,0 +1,109 @@
+"""The answers of one bucket: counts, who is listed, one patient in full, all of them as a file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fhir_adapter.model.decision import STOP_ORDER, Outcome
+from fhir_adapter.model.fact import PatientRecord
+from fhir_adapter.model.lane import LaneAnswer, LaneResult
+from fhir_adapter.model.result import Effect
+from fhir_adapter.model.study import SETTLED_ORDER
+from fhir_adapter.model.truth import Reason, Truth
+from fhir_adapter.warehouse.arrow import Table, pa, pc, pq
+
+OUTCOMES = tuple(Outcome)
+EFFECTS = tuple(Effect)
+TRUTHS = (Truth.FALSE, Truth.UNKNOWN, Truth.TRUE)
+_LISTED = (OUTCOMES.index(Outcome.NEEDS_DATA), OUTCOMES.index(Outcome.CANDIDATE))
+_PACK = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class BucketAnswers:
+    """What the statement said of every patient of a bucket."""
+
+    table: Table
+    ids: Mapping[int, str]
+    criteria: tuple[str, ...]
+
+    @property
+    def outcomes(self) -> Counter[Outcome]:
+        """Everybody, by outcome."""
+        counted = pc.value_counts(self.table["outcome"]).to_pylist()
+        return Counter({OUTCOMES[row["values"]]: row["counts"] for row in counted})
+
+    def listed(self) -> tuple[int, ...]:
+        """Numbers of who stands in the default list: candidates, and needs-data with a pointer."""
+        outcome = self.table["outcome"]
+        candidate = pc.equal(outcome, _LISTED[1])
+        needs = pc.and_(pc.equal(outcome, _LISTED[0]), pc.greater(self.table["pointers"], 0))
+        found = self.table.filter(pc.or_(candidate, needs))["patient"]
+        return tuple(sorted(found.to_pylist()))
+
+    def answers(self, records: Mapping[int, PatientRecord]) -> Mapping[int, LaneAnswer]:
+        """The answers of some patients, their evidence as references of their records."""
+        rows = self.table.filter(pc.is_in(self.table["patient"], pa.array(sorted(records))))
+        return {
+            row["patient"]: self._answer(row, records[row["patient"]]) for row in rows.to_pylist()
+        }
+
+    def _answer(self, row: Mapping[str, Any], record: PatientRecord) -> LaneAnswer:
+        sources = [f.source for f in sorted(record.facts, key=lambda f: (f.start_lo, f.source))]
+        stops = tuple(s for place, s in enumerate(STOP_ORDER) if row["stops"] >> place & 1)
+        results = (_result(row, number, name, sources) for number, name in enumerate(self.criteria))
+        return LaneAnswer(
+            patient=record.patient,
+            outcome=OUTCOMES[int(row["outcome"])],
+            stops=stops,
+            pointers=0 if stops else row["pointers"],
+            results=() if stops else tuple(results),
+        )
+
+    def write(self, path: Path) -> None:
+        """Everybody's outcome, effects and reasons in words, as one Parquet file."""
+        words = {
+            "patient": pa.array([self.ids[n] for n in self.table["patient"].to_pylist()]),
+            "outcome": _worded(self.table["outcome"], [one.value for one in OUTCOMES]),
+            "stops": pc.cast(self.table["stops"], pa.int32()),
+            "pointers": pc.cast(self.table["pointers"], pa.int32()),
+        }
+        reasons = ["", *(reason.code for reason in Reason)]
+        for number, name in enumerate(self.criteria):
+            words[name] = _worded(self.table[f"f{number}"], [one.value for one in EFFECTS])
+            words[f"{name} reason"] = _worded(pc.fill_null(self.table[f"r{number}"], 0), reasons)
+            words[f"{name} assumed"] = pc.equal(self.table[f"a{number}"], 1)
+        pq.write_table(pa.table(words), path, compression="zstd")
+
+
+def _worded(column: object, words: Sequence[str]) -> object:
+    numbers = pc.cast(column, pa.int32()).combine_chunks()
+    return pa.DictionaryArray.from_arrays(numbers, pa.array(list(words)))
+
+
+def _result(row: Mapping[str, Any], number: int, name: str, sources: Sequence[str]) -> LaneResult:
+    seqs = [seq for packed in row[f"e{number}"] or () for seq in unpack(packed or 0)]
+    reason, settled = row[f"r{number}"], row[f"s{number}"]
+    return LaneResult(
+        criterion=name,
+        truth=TRUTHS[int(row[f"t{number}"])],
+        reason=None if reason is None else Reason(reason),
+        effect=EFFECTS[int(row[f"f{number}"])],
+        assumed=row[f"a{number}"] == 1,
+        settled=None if settled is None else SETTLED_ORDER[int(settled)],
+        evidence=tuple(dict.fromkeys(sources[seq - 1] for seq in seqs)),
+    )
+
+
+def unpack(value: int) -> tuple[int, ...]:
+    """The fact numbers of one packed integer, in the order in which they are shown.
+
+    >>> unpack(7 + 9 * 2**20)
+    (7, 9)
+    """
+    numbers = (value % _PACK, value // _PACK % _PACK, value // _PACK**2)
+    return tuple(number for number in numbers if number)

@@ -1,0 +1,115 @@
+"""DuckDB: the embedded engine of the cohort lane.
+
+It runs a statement over fact tables: in memory for a few records, over Parquet for a store. Its
+errors quote values of patients; they are wrapped, and only the kind of failure is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import duckdb
+
+from fhir_adapter.errors import WarehouseFault
+from fhir_adapter.ports import Moment, Statement
+from fhir_adapter.warehouse.arrow import Table, pa
+from fhir_adapter.warehouse.dialects import steps
+from fhir_adapter.warehouse.dictionary import Dictionary
+
+
+class Engine:
+    """One DuckDB connection with the tables of one run."""
+
+    def __init__(self, *, memory_limit: str = "", threads: int = 0) -> None:
+        self._connection = duckdb.connect(":memory:")
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute("SET preserve_insertion_order = false")
+        self._last: tuple[Statement, tuple[list[tuple[str, str]], str]] | None = None
+        if memory_limit:
+            self._connection.execute(f"SET memory_limit = '{memory_limit}'")
+        if threads:
+            self._connection.execute(f"SET threads = {threads}")
+
+    def tables(self, tables: Mapping[str, Table]) -> None:
+        """Fact tables that are in memory."""
+        for name, table in tables.items():
+            self._connection.register(name, table)
+
+    def files(self, paths: Mapping[str, Sequence[str]]) -> None:
+        """Fact tables that are Parquet files."""
+        for name, found in paths.items():
+            listed = ", ".join("'" + path.replace("'", "''") + "'" for path in found)
+            self._connection.execute(
+                f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM read_parquet([{listed}])"  # noqa: S608 - paths of our own store
+            )
+
+    def moments(self, moments: Iterable[Moment]) -> None:
+        """Which patients are judged, and as of when."""
+        rows = list(moments)
+        types = (pa.int32(), pa.int64(), pa.int32(), pa.int32())
+        names = ("patient", "as_of", "as_of_date", "stops")
+        columns = zip(*rows, strict=True) if rows else ((), (), (), ())
+        self._connection.register(
+            "moment",
+            pa.table(
+                {
+                    name: pa.array(list(column), kind)
+                    for name, column, kind in zip(names, columns, types, strict=True)
+                }
+            ),
+        )
+
+    def run(self, statement: Statement, dictionary: Dictionary) -> Table:
+        """One row per patient, in the columns that evaluate/cohort/statement.py names.
+
+        The statement's common tables are made one after the other: DuckDB takes eight times as
+        long to plan hundreds of them as one query (docs/decisions/0003-one-statement.md).
+        """
+        self._inputs(statement, dictionary)
+        tables, last = self._printed(statement)
+        made: list[str] = []
+        try:
+            for name, query in tables:
+                self._connection.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {query}')
+                made.append(name)
+            return self._connection.sql(last).to_arrow_table()
+        except duckdb.Error as error:
+            raise WarehouseFault(
+                f"DuckDB could not run the statement ({type(error).__name__})",
+                where="cohort lane",
+                remedy="Give it more memory or disk; else report it with the run id.",
+            ) from None
+        finally:
+            for name in made:
+                self._connection.execute(f'DROP TABLE IF EXISTS "{name}"')
+
+    def _printed(self, statement: Statement) -> tuple[list[tuple[str, str]], str]:
+        if self._last is None or self._last[0] is not statement:
+            self._last = statement, steps(statement.tree, "duckdb")
+        return self._last[1]
+
+    def _inputs(self, statement: Statement, dictionary: Dictionary) -> None:
+        concepts = enumerate(dictionary.codes, 1)
+        sets = list(statement.concept_sets(concepts))
+        self._connection.register("concept_set", _numbers(("concept", "set_no"), sets))
+        combinations = (
+            (number, frozenset(systems)) for number, systems in enumerate(dictionary.systems, 1)
+        )
+        masks = list(statement.system_masks(combinations))
+        names = ("systems", *(f"m{n}" for n in range(statement.masks)))
+        self._connection.register("system_mask", _numbers(names, masks))
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+
+def _numbers(names: Sequence[str], rows: Sequence[tuple[int, ...]]) -> Any:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+    return pa.table(
+        {
+            name: pa.array(list(column), pa.int64())
+            for name, column in zip(names, columns, strict=True)
+        }
+    )

@@ -1,0 +1,58 @@
+"""`cohort load` at the terminal."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from cli.cli_for_tests import run
+from story.cohort_for_tests import COHORT
+
+FOLDER = str(COHORT)
+
+
+def load(store, *more, folder=FOLDER):
+    return run("cohort", "load", str(folder), "--store", str(store), "--workers", "1", *more)
+
+
+def test_a_load_says_how_much_there_is_now(tmp_path):
+    found = load(tmp_path / "s", "--json").json
+    assert set(found) == {"patients", "resources", "facts", "buckets", "issues"}
+    assert found["patients"] > 40
+    assert (
+        f"{found['patients']} patients, {found['resources']} resources" in load(tmp_path / "s").flat
+    )
+
+
+def test_issues_are_counted(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "Patient.ndjson").write_text('{"resourceType": "Patient", "id": "1"}\n{"resou')
+    ran = load(tmp_path / "s", folder=folder)
+    assert ran.status == 0
+    assert "unreadable-line 1" in ran.flat
+
+
+def test_an_update_needs_a_store(tmp_path):
+    ran = load(tmp_path / "s", "--update")
+    assert (ran.status, "store-missing" in ran.flat) == (2, True)
+
+
+def test_another_site_needs_another_store(tmp_path):
+    load(tmp_path / "s")
+    ran = load(tmp_path / "s", "--site", "synthea")
+    assert (ran.status, "setting-invalid" in ran.flat) == (2, True)
+
+
+def test_a_folder_without_records_is_a_record_fault(tmp_path):
+    ran = load(tmp_path / "s", folder=tmp_path)
+    assert (ran.status, "record-fault" in ran.flat) == (3, True)
+
+
+@pytest.mark.parametrize("command", ["fhir_adapter.cli.cohort", "fhir_adapter.bootstrap"])
+def test_the_engines_are_loaded_by_nobody_else(command):
+    code = f"import sys, {command}; print([m for m in ('pyarrow', 'duckdb') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,201 @@
+"""`cohort screen`: everyone in a store, by SQL, as `screen` answers them one by one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+import pytest
+
+from fhir_adapter import bootstrap
+from fhir_adapter.bootstrap import SystemClock
+from fhir_adapter.bootstrap.cohorts import open_store
+from fhir_adapter.errors import LanesDisagree, WarehouseFault
+from fhir_adapter.evaluate.cohort import compile_cohort
+from fhir_adapter.ledger import open_ledger
+from fhir_adapter.model.decision import Outcome
+from fhir_adapter.model.vocabulary import YES, question_code
+from fhir_adapter.population import screen
+from fhir_adapter.ports import Moment
+from fhir_adapter.settings import Settings
+from fhir_adapter.warehouse.cohort import CohortStore
+from fhir_adapter.warehouse.dictionary import Dictionary
+from fhir_adapter.warehouse.duckdb import Engine
+
+from cli.cli_for_tests import AS_OF, run, sandbox
+from cohort_store import loaded
+from story.cohort_for_tests import COHORT
+
+STUDY = "NCT05985863"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The teaching cohort in several buckets."""
+    made = tmp_path_factory.mktemp("tables") / "store"
+    counts = loaded(COHORT, made, bucket_bytes=600_000)
+    assert counts.buckets > 1
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_everyone_is_counted_and_who_is_listed_is_answered_as_by_screen(store: Path) -> None:
+    cohort = run("cohort", "screen", str(store), "--as-of", AS_OF, "--json").json
+    one_by_one = run("screen", str(COHORT), "--as-of", AS_OF, "--json").json
+    assert cohort["counts"] == one_by_one["counts"]
+    assert cohort["patients"] == one_by_one["patients"]
+    listed = {one["patient"]: one for one in one_by_one["decisions"]}
+    assert cohort["decisions"]
+    for decision in cohort["decisions"]:
+        assert decision == listed[decision["patient"]]
+
+
+@pytest.mark.deep
+def test_the_files_hold_everybody_in_words_and_two_runs_are_not_mixed(
+    store: Path, tmp_path: Path
+) -> None:
+    args = ("cohort", "screen", str(store), "--as-of", AS_OF, "--out", "answers", "--quiet")
+    assert "everyone in the store" in run(*args).out
+    files = f"{tmp_path}/answers/*.parquet"
+    found = duckdb.sql(f"SELECT outcome, count(*) FROM '{files}' GROUP BY 1").fetchall()
+    assert sum(count for _, count in found) == 43
+    assert {outcome for outcome, _ in found} <= {outcome.value for outcome in Outcome}
+    against = duckdb.sql(f"SELECT count(*) FROM '{files}' WHERE E3a = 'against'").fetchall()
+    assert against[0][0] > 0
+    again = run(*args)
+    assert again.status == 2
+    assert "not empty" in again.err
+
+
+@pytest.mark.deep
+def test_the_worklist_is_printed_as_csv_without_identifiers(store: Path) -> None:
+    out = run("cohort", "screen", str(store), "--as-of", AS_OF, "--csv", "--quiet").out
+    assert "candidate" in out.casefold()
+    assert "42-all-answered" not in out
+    named = run("cohort", "screen", str(store), "--as-of", AS_OF, "--csv", "--identifiers")
+    assert "42-all-answered" in named.out
+
+
+@pytest.mark.deep
+def test_every_patient_may_have_a_moment_of_its_own(store: Path) -> None:
+    cohort = run("cohort", "screen", str(store), "--as-of", "last-fact", "--json").json
+    one_by_one = run("screen", str(COHORT), "--as-of", "last-fact", "--json").json
+    assert cohort["counts"] == one_by_one["counts"]
+
+
+@pytest.mark.deep
+def test_what_people_have_answered_since_the_load_is_read(store: Path) -> None:
+    zone = bootstrap.bench(Settings()).zone
+    path = Path(Settings().ledger)
+    path.parent.mkdir()
+    ledger = open_ledger(path, SystemClock())
+    ledger.add_answer(
+        patient="01-whole-umol",
+        study=STUDY,
+        question=question_code(STUDY, "encephalopathy-grade"),
+        value=YES,
+        who="A. Nurse",
+        role="treating-team",
+        at=datetime(2026, 11, 22, 7, 0, tzinfo=zone),
+    )
+    ledger.close()
+    cohort = run("cohort", "screen", str(store), "--as-of", AS_OF, "--json").json
+    one_by_one = run("screen", str(COHORT), "--as-of", AS_OF, "--json").json
+    before = {one["patient"] for one in cohort["decisions"]}
+    assert cohort["counts"] == one_by_one["counts"]
+    assert "01-whole-umol" not in before, "grade II today: not now"
+
+
+@pytest.mark.deep
+def test_what_is_written_is_what_screen_would_write(store: Path) -> None:
+    with sandbox() as server:
+        key = {"FHIR_ADAPTER_SITE_KEY": "a secret of the site"}
+        args = ("cohort", "screen", str(store), "--as-of", AS_OF, "--write-server", server.base_url)
+        dry = run(*args, "--json", **key).json
+        assert dry["written"]
+        assert all(one["dry-run"] for one in dry["written"])
+        assert run(*args, **key).status == 0
+
+
+def test_tables_are_nowhere_to_write_to(store: Path) -> None:
+    ran = run("cohort", "screen", str(store), "--write")
+    assert ran.status == 2
+    assert "--write-server" in ran.err
+
+
+def test_the_statement_is_printed_for_an_auditor() -> None:
+    out = run("cohort", "sql", "--spark").out
+    assert "criterion_" in out
+    assert "concept_set" in out
+    assert "MATERIALIZED" not in out, "Spark decides by itself"
+    assert "1975-2" not in out, "codes never stand in the statement"
+
+
+def _parts() -> tuple[Any, Any]:
+    bench = bootstrap.bench(Settings())
+    calculators = {item.name: item for item in bench.package.calculators}
+    return bench, compile_cohort(bench.package.study, bench.mappings, calculators=calculators)
+
+
+class Lying(CohortStore):
+    """Tables whose SQL says something else of everybody."""
+
+    def judge(self, *args: Any) -> Any:
+        found = super().judge(*args)
+        return Liar(found.table, found.ids, found.criteria)
+
+
+class Liar:
+    def __init__(self, table: Any, ids: Any, criteria: Any) -> None:
+        self.outcomes = {Outcome.CANDIDATE: len(ids)}
+        self.ids = ids
+
+    def listed(self) -> tuple[int, ...]:
+        return tuple(sorted(self.ids))
+
+    def answers(self, records: Any) -> Any:
+        return {}
+
+
+@pytest.mark.deep
+def test_a_difference_between_the_lanes_stops_the_run_loudly(store: Path) -> None:
+    bench, statement = _parts()
+    tables = Lying(open_store(store, bench.mappings))
+    moment = bootstrap.parse_as_of(AS_OF, bench.zone, bench.clock)
+    with pytest.raises(LanesDisagree, match="differently"):
+        list(screen(tables, statement, bench.screener, moment))
+
+
+@pytest.mark.deep
+def test_one_other_answer_is_a_difference_too(store: Path) -> None:
+    bench, statement = _parts()
+    moment = bootstrap.parse_as_of(AS_OF, bench.zone, bench.clock)
+    criteria = (*bench.package.study.criteria[:-1],)
+    shorter = msgspec.structs.replace(bench.package.study, criteria=criteria)
+    other = compile_cohort(
+        shorter,
+        bench.mappings,
+        calculators={item.name: item for item in bench.package.calculators},
+    )
+    del statement
+    tables = CohortStore(open_store(store, bench.mappings))
+    with pytest.raises(LanesDisagree):
+        list(screen(tables, other, bench.screener, moment))
+
+
+def test_the_engine_s_own_words_are_not_passed_on() -> None:
+    bench, statement = _parts()
+    del bench
+    engine = Engine(memory_limit="1GB", threads=1)
+    engine.moments([Moment(1, 0, 0)])
+    with pytest.raises(WarehouseFault) as raised:
+        engine.run(statement, Dictionary())
+    assert "fact" not in str(raised.value).replace("statement", "")
+    engine.close()
