@@ -76,7 +76,9 @@ def allergy(
     chart.add(
         "AllergyIntolerance",
         clinicalStatus=concept((f"{_STATUS}/allergyintolerance-clinical", "active", "")),
-        verificationStatus=concept((f"{_STATUS}/allergyintolerance-verification", verification, "")),
+        verificationStatus=concept(
+            (f"{_STATUS}/allergyintolerance-verification", verification, "")
+        ),
         code=coded("sct 91936005"),
         criticality=criticality,
         reaction=[{"severity": severity, "manifestation": [{"text": "-"}]}] if severity else None,

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cases.case_steps import is_of, write
 
 from fhir_adapter import LoadedStudy, load_study, screen_record
 from fhir_adapter.model.result import CriterionResult
 
-from cases.case_steps import is_of, write
 from teaching.teaching_parts import typical
 
 HERE = Path(__file__).parent
