@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import hook, ingest, many_studies, normalise, record_lane
+from benchmarks import cohort, hook, ingest, many_studies, normalise, record_lane
 from benchmarks.measure import machine
 
 ALL = {
@@ -13,6 +13,7 @@ ALL = {
     "ingest": ingest.main,
     "normalise": normalise.main,
     "many-studies": many_studies.main,
+    "cohort": cohort.main,
 }
 
 

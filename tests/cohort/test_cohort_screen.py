@@ -57,7 +57,6 @@ def test_everyone_is_counted_and_who_is_listed_is_answered_as_by_screen(store: P
         assert decision == listed[decision["patient"]]
 
 
-@pytest.mark.deep
 def test_the_files_hold_everybody_in_words_and_two_runs_are_not_mixed(
     store: Path, tmp_path: Path
 ) -> None:
@@ -74,7 +73,6 @@ def test_the_files_hold_everybody_in_words_and_two_runs_are_not_mixed(
     assert "not empty" in again.err
 
 
-@pytest.mark.deep
 def test_the_worklist_is_printed_as_csv_without_identifiers(store: Path) -> None:
     out = run("cohort", "screen", str(store), "--as-of", AS_OF, "--csv", "--quiet").out
     assert "candidate" in out.casefold()
@@ -83,14 +81,12 @@ def test_the_worklist_is_printed_as_csv_without_identifiers(store: Path) -> None
     assert "42-all-answered" in named.out
 
 
-@pytest.mark.deep
 def test_every_patient_may_have_a_moment_of_its_own(store: Path) -> None:
     cohort = run("cohort", "screen", str(store), "--as-of", "last-fact", "--json").json
     one_by_one = run("screen", str(COHORT), "--as-of", "last-fact", "--json").json
     assert cohort["counts"] == one_by_one["counts"]
 
 
-@pytest.mark.deep
 def test_what_people_have_answered_since_the_load_is_read(store: Path) -> None:
     zone = bootstrap.bench(Settings()).zone
     path = Path(Settings().ledger)
@@ -113,7 +109,6 @@ def test_what_people_have_answered_since_the_load_is_read(store: Path) -> None:
     assert "01-whole-umol" not in before, "grade II today: not now"
 
 
-@pytest.mark.deep
 def test_what_is_written_is_what_screen_would_write(store: Path) -> None:
     with sandbox() as server:
         key = {"FHIR_ADAPTER_SITE_KEY": "a secret of the site"}
@@ -164,7 +159,6 @@ class Liar:
         return {}
 
 
-@pytest.mark.deep
 def test_a_difference_between_the_lanes_stops_the_run_loudly(store: Path) -> None:
     bench, statement = _parts()
     tables = Lying(open_store(store, bench.mappings))
@@ -173,7 +167,6 @@ def test_a_difference_between_the_lanes_stops_the_run_loudly(store: Path) -> Non
         list(screen(tables, statement, bench.screener, moment))
 
 
-@pytest.mark.deep
 def test_one_other_answer_is_a_difference_too(store: Path) -> None:
     bench, statement = _parts()
     moment = bootstrap.parse_as_of(AS_OF, bench.zone, bench.clock)
