@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,13 +14,14 @@ from fhir_adapter.errors import StudyInvalid
 from fhir_adapter.evaluate.cohort import compile_cohort
 from fhir_adapter.model import criterion as tree
 from fhir_adapter.model.calculator import Calculator, Item
+from fhir_adapter.model.dates import DATE_EARLIEST, DATE_LATEST, EARLIEST, LATEST
 from fhir_adapter.model.fact import Kind
 from fhir_adapter.model.study import Gate, Pair
 
 import batches
 import lanes
 import worlds
-from facts_for_tests import AS_OF
+from facts_for_tests import AS_OF, answer, lab, record
 
 LABS = tree.Events(kind=(Kind.OBSERVATION,), codes="marker")
 DISEASE = tree.Events(kind=(Kind.CONDITION,), codes="disease")
@@ -146,6 +150,39 @@ def test_an_anchor_may_be_bounded_by_a_code() -> None:
     study = worlds.study_of(tree.InEpisode(anchor="bout"))
     study = msgspec.structs.replace(study, anchors=anchors)
     assert lanes_differ(study, batches.records(8, 60)) == []
+
+
+def test_an_undated_value_before_an_episode_may_be_newer_than_an_answer() -> None:
+    """An episode shows two values; the later of them, whichever it is, can contradict a person."""
+    undated = {"start_lo": EARLIEST, "start_hi": LATEST, "start_date_lo": DATE_EARLIEST,
+               "start_date_hi": DATE_LATEST, "end_lo": EARLIEST, "end_hi": LATEST}  # fmt: skip
+    given = record(
+        lab(worlds.MARKER, "0.5", "2026-11-01", unit="mg/dL", **undated),
+        lab(worlds.MARKER, "6", "2026-11-10", unit="mg/dL"),
+        answer("toy", "q", yes=False, when="2026-11-20T07:00"),
+    )
+    study = worlds.study_of(tree.Ask(question="q", yes_if=tree.InEpisode(anchor="bout")))
+    ours = lanes.by_sql(study, worlds.MAPPINGS, [given], AS_OF)
+    assert ours[0]["C1"]["reason"] == "conflict"
+    assert lanes.differences(ours, lanes.by_closures(study, worlds.MAPPINGS, [given], AS_OF)) == []
+
+
+def test_the_same_number_gives_the_same_batch_in_any_process() -> None:
+    """A difference between the lanes must be found again when its batch runs alone."""
+    code = (
+        "import sys; sys.path[:0] = ['tests', 'tests/cohort']\n"
+        "if sys.argv[1:]: import fhir_adapter.cli.app, fhir_adapter.web.app\n"
+        "import batches, hashlib\n"
+        "said = repr((batches.study(3, 5), batches.records(3, 40)))\n"
+        "print(hashlib.sha256(said.encode()).hexdigest())"
+    )
+    root = Path(__file__).parents[2]
+    run = [sys.executable, "-c", code]
+    said = {
+        subprocess.run(words, cwd=root, check=True, capture_output=True, text=True).stdout
+        for words in (run, [*run, "more"])
+    }
+    assert len(said) == 1
 
 
 def test_a_study_that_asks_little_makes_few_tables() -> None:
