@@ -369,10 +369,13 @@ def nodes() -> st.SearchStrategy[tree.Node]:
         st.sampled_from(("both", "true", "false")),
     )
     ask = st.builds(
-        lambda yes, no, raised: tree.Ask(question="q", yes_if=yes, no_if=no, raised_by=raised),
+        lambda yes, no, raised, as_: tree.Ask(
+            question="q", yes_if=yes, no_if=no, raised_by=raised, raised_as=as_
+        ),
         st.none() | leaves(),
         st.none() | leaves(),
         st.none() | leaves(),
+        st.sampled_from(("needs-human", "unconfirmed")),
     )
     age = st.just(tree.Age(min=18, max=70))
     return st.recursive(

@@ -35,6 +35,7 @@ class _Edge:
 def window_findings(seen: Checked) -> Iterator[Finding]:
     """Cycles, the edge ``value`` outside a confounder, spans that are empty by construction."""
     yield from _cycles(seen)
+    yield from _deadlines(seen)
     for where, part in seen.places():
         yield from _value_edges(seen, where, part)
         for window in (item for item in parts(part) if isinstance(item, Window)):
@@ -52,6 +53,22 @@ def _cycles(seen: Checked) -> Iterator[Finding]:
                 "An anchor may use only as-of, admission and anchors written above it.",
             )
         later.discard(anchor.name)
+
+
+def _deadlines(seen: Checked) -> Iterator[Finding]:
+    for criterion in seen.study.criteria:
+        edge = criterion.deadline
+        if edge is None:
+            continue
+        found = _EDGE.match(edge)
+        unit = found["unit"] if found is not None else None
+        if unit in (None, "hour") or _read(edge).anchor.split(".")[0] == VALUE:
+            yield seen.error(
+                "deadline-not-a-day",
+                criterion.id,
+                f"the deadline `{edge}` is not a day that everybody can look up",
+                "Count whole days from an anchor, as in `onset.end + 28 days`.",
+            )
 
 
 def _value_edges(seen: Checked, where: str, part: object) -> Iterator[Finding]:

@@ -140,6 +140,9 @@ def _own_names(part: msgspec.Struct) -> Names:
             return Names(anchors=frozenset((part.anchor,)))
         case Score():
             return Names(calculators=frozenset((part.calculator,)))
+        case Criterion():
+            deadline = frozenset(() if part.deadline is None else (anchor_of(part.deadline),))
+            return Names(anchors=deadline, questions=_own_questions(part))
         case Age() | Sex() | Alive():
             return Names(kinds=frozenset((Kind.PATIENT,)))
         case _:

@@ -31,6 +31,7 @@ class CompiledAsk:
     yes_if: Closure | None
     no_if: Closure | None
     raised_by: Closure | None
+    raised_as: Reason
 
     def judge(self, case: Case) -> Judged:
         """The answer for one case."""
@@ -80,7 +81,7 @@ class CompiledAsk:
         raised = self.raised_by(case) if self.raised_by is not None else None
         if raised is not None and raised.truth is Truth.TRUE:
             evidence = _evidence(raised, yes, no)
-            return self._open(Reason.NEEDS_HUMAN, evidence)
+            return self._open(self.raised_as, evidence)
         unsure = [part for part in (yes, no) if part is not None and part.truth is Truth.UNKNOWN]
         evidence = _evidence(yes, no)
         if not unsure:

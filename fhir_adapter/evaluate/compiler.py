@@ -157,6 +157,10 @@ class Compiler:
             tests.append(self.test(events.value, events))
         return tuple(tests)
 
+    def until(self, edge: str) -> CompiledWindow:
+        """Everything up to an edge."""
+        return self._window(tree.Window(to=edge))
+
     def _window(self, window: tree.Window | None) -> CompiledWindow:
         """Equal windows are one, so that each is resolved once per case."""
         if window not in self._windows:
@@ -396,6 +400,7 @@ class _Scope:
             yes_if=None if node.yes_if is None else self._part(node.yes_if),
             no_if=None if node.no_if is None else self._part(node.no_if),
             raised_by=None if node.raised_by is None else self._part(node.raised_by),
+            raised_as=Reason.named(node.raised_as),
         )
         self._compiler.asked.append(made)
         return made

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from typing import cast
 
@@ -22,8 +23,9 @@ from fhir_adapter.evaluate.judged import Closure, Judged, first_reason
 from fhir_adapter.evaluate.nextdate import next_date
 from fhir_adapter.evaluate.retrieve import Absence, Retrieve
 from fhir_adapter.evaluate.settle import settle
-from fhir_adapter.evaluate.windows import AnchorValue
+from fhir_adapter.evaluate.windows import AnchorValue, CompiledWindow
 from fhir_adapter.model.calculator import Calculator
+from fhir_adapter.model.dates import DATE_LATEST
 from fhir_adapter.model.fact import Fact, Kind, PatientRecord
 from fhir_adapter.model.mapping import CodeSet, Mappings
 from fhir_adapter.model.result import CriterionResult, Effect, Evidence, Open, Verdict
@@ -54,6 +56,7 @@ class Line:
     applies: Closure | None
     passing: Closure | None
     beside: tuple[Retrieve, ...]
+    deadline: CompiledWindow | None
     hash: str
 
 
@@ -116,6 +119,7 @@ def line_of(criterion: Criterion, compiler: Compiler, hash_: str = "") -> Line:
         applies=None if criterion.applies_if is None else closure(criterion.applies_if),
         passing=None if criterion.passing_if is None else closure(criterion.passing_if),
         beside=tuple(compiler.retrieve(events, absence) for events in criterion.beside),
+        deadline=None if criterion.deadline is None else compiler.until(criterion.deadline),
         hash=hash_,
     )
 
@@ -259,6 +263,7 @@ def _make(line: Line, answer: Judged, effect: Effect, case: Case) -> CriterionRe
         question=question,
         lasting=effect is Effect.AGAINST and _lasts(line, case),
         until=answer.until if effect is Effect.AGAINST else None,
+        notes=_deadline(line, case) if effect is Effect.OPEN else (),
         criterion_hash=line.hash,
         confirmed=_signed(line),
     )
@@ -273,6 +278,16 @@ def _verdict(truth: Truth, reason: Reason | None) -> Verdict:
         case Truth.UNKNOWN:  # exhaustive
             person = reason in (Reason.NEEDS_HUMAN, Reason.CONFOUNDED)
             return Verdict.PERSON if person else Verdict.UNKNOWN
+
+
+def _deadline(line: Line, case: Case) -> tuple[str, ...]:
+    """Until when what is asked for can still happen, or could only have happened."""
+    at = line.deadline.resolve(case, None).high if line.deadline is not None else None
+    if at is None or at.hi >= DATE_LATEST:
+        return ()
+    if at.hi < case.as_of_date:
+        return (f"could only have happened before {date.fromordinal(at.hi + 1).isoformat()}",)
+    return (f"can still happen until {date.fromordinal(at.hi).isoformat()}",)
 
 
 def _lasts(line: Line, case: Case) -> bool:

@@ -54,7 +54,7 @@ def facts(context: Context, resource: Resource, patient: str) -> tuple[Fact, ...
     concepts = codings(resource.get("code"))
     clinical = CLINICAL.get(first_code(resource.get("clinicalStatus")), "")
     worth = by_status(VERIFICATION, first_code(resource.get("verificationStatus")))
-    worth, clinical, history = _certainty(context, resource, worth, clinical)
+    worth, clinical = _certainty(context, resource, worth, clinical)
     absence = recorded_absence(concepts)
     return (
         make(
@@ -67,7 +67,7 @@ def facts(context: Context, resource: Resource, patient: str) -> tuple[Fact, ...
             recorded_absence=absence is not None and absence.states,
             clinical_status=clinical,
             severity=first_code(resource.get("severity")),
-            stage="history" if history else _stage(resource),
+            stage=_stage(resource),
             label=label(resource.get("code")),
             issues=absence.issues if absence is not None else (),
         ),
@@ -81,17 +81,17 @@ def _stage(resource: Resource) -> str:
 
 def _certainty(
     context: Context, resource: Resource, worth: Worth, clinical: str
-) -> tuple[Worth, str, bool]:
+) -> tuple[Worth, str]:
     """The site's certainty flag counts beside verificationStatus; the stricter one wins."""
     match _flag(context, resource):
         case "excluded":
-            return IGNORED, clinical, False
+            return IGNORED, clinical
         case "suspected":
-            return (UNCONFIRMED if worth is COUNTS else worth), clinical, False
+            return (UNCONFIRMED if worth is COUNTS else worth), clinical
         case "history":
-            return worth, "inactive", True
+            return worth, "history"
         case _:
-            return worth, clinical, False
+            return worth, clinical
 
 
 def _flag(context: Context, resource: Resource) -> str:

@@ -26,7 +26,7 @@ EdgeText = Annotated[
     ),
 ]
 AbsencePolicy = Literal["unknown", "assume-absent", "assume-absent-if-known-here"]
-ClinicalStatus = Literal["active", "inactive", "not-stated"]
+ClinicalStatus = Literal["active", "inactive", "history", "not-stated"]
 
 AS_OF, ADMISSION, VALUE = "as-of", "admission", "value"
 """Anchors that every study has: the moment asked about, the start of this admission, and, inside
@@ -264,13 +264,14 @@ class Ask(_Node, frozen=True, kw_only=True, tag="ask"):
     """A person's dated answer; without one, what data alone may say.
 
     ``yes-if`` and ``no-if`` are the only ways in which data decide; ``raised-by`` are data that
-    turn silence into a question for a person.
+    turn silence into a question for a person, with the reason ``raised-as``.
     """
 
     question: str
     yes_if: Node | None = None
     no_if: Node | None = None
     raised_by: Node | None = None
+    raised_as: Literal["needs-human", "unconfirmed"] = "needs-human"
 
 
 class Unsupported(_Node, frozen=True, kw_only=True, tag="unsupported"):

@@ -10,6 +10,7 @@ from fhir_adapter.model.criterion import (
     AbsencePolicy,
     Anchor,
     DurationOrNone,
+    EdgeText,
     Events,
     Node,
 )
@@ -97,6 +98,9 @@ class Criterion(_Part, frozen=True, kw_only=True):
     """The question (id in the study's list) that settles it when nothing more exact is asked."""
     watch: str = ""
     """What to watch while it is against and passing."""
+    deadline: EdgeText | None = None
+    """Last local date on which what it waits for can still happen; printed while it is open, and
+    never decides. Whole days, from an anchor of the study."""
     applies_if: Node | None = None
     test: Node
     beside: tuple[Events, ...] = ()

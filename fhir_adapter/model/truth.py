@@ -93,3 +93,12 @@ class Reason(IntEnum):
     def code(self) -> str:
         """The kebab-case code used in files, FHIR and JSON."""
         return self.name.lower().replace("_", "-")
+
+    @classmethod
+    def named(cls, code: str, /) -> Reason:
+        """The reason of a kebab-case code; KeyError for another word.
+
+        >>> Reason.named("never-recorded").name
+        'NEVER_RECORDED'
+        """
+        return cls[code.upper().replace("-", "_")]

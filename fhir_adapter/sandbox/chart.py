@@ -87,6 +87,7 @@ PROBLEMS: dict[str, tuple[Coding, ...]] = {
     ),
     "breast-cancer": ((ICD10_CM, "C50.9", "Malignant neoplasm of breast"),),
     "skin-cancer": ((ICD10_CM, "C44.9", "Other malignant neoplasm of skin"),),
+    "polycythaemia-vera": ((ICD10_CM, "D45", "Polycythemia vera"),),
     "gallbladder-stone": ((ICD10_CM, "K80.20", "Calculus of gallbladder without cholecystitis"),),
     "bile-duct-stone": ((ICD10_CM, "K80.50", "Calculus of bile duct without cholangitis"),),
     "sepsis": ((SNOMED, "91302008", "Sepsis"), (ICD10_CM, "A41.9", "Sepsis, unspecified")),

@@ -64,6 +64,7 @@ def test_the_criterion_says_what_the_table_says(
         "lasting": found.lasting,
         "assumed": found.assumed,
         "until": str(date.fromordinal(found.until)) if found.until is not None else "",
+        "note": "; ".join(found.notes),
         "evidence": sorted({item.why for item in found.evidence} & set(case.get("evidence", ()))),
     }
 

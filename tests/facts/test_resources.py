@@ -254,7 +254,7 @@ CONDITIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "flag suspected": (flagged("V"), {"standing_reason": Reason.UNCONFIRMED}),
     "flag excluded": (flagged("A", "valueCode"), {"standing": IGNORED}),
     "flag history": (
-        flagged("Z", "valueString"), {"clinical_status": "inactive", "stage": "history"},
+        flagged("Z", "valueString"), {"clinical_status": "history", "stage": ""},
     ),
     "flag confirmed": (flagged("G"), {"standing": COUNTS}),
     "flag unknown": (flagged("Q"), {"standing": COUNTS}),

@@ -36,6 +36,7 @@ class Question:
     yes: Answer | None
     no: Answer | None
     raised: Answer | None
+    raised_as: Reason
 
     def answer(self) -> Answer:
         """A valid answer, unless newer data say the contrary; else the branches."""
@@ -146,7 +147,7 @@ class Question:
         answered += f"ELSE {bit(Reason.NEEDS_HUMAN)} END"
         own = (
             f"CASE WHEN {stage} = 0 THEN {bit(Reason.CONFLICT)} "
-            f"WHEN {stage} = 3 THEN {bit(Reason.NEEDS_HUMAN)} "
+            f"WHEN {stage} = 3 THEN {bit(self.raised_as)} "
             f"WHEN {stage} = 4 AND NOT {open_} THEN {answered} ELSE 0 END"
         )
         masks = [(self.question, own)]

@@ -276,4 +276,5 @@ class Scope:
             yes=parts[0],
             no=parts[1],
             raised=parts[2],
+            raised_as=Reason.named(node.raised_as),
         ).answer()
