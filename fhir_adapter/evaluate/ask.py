@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from fhir_adapter.evaluate.case import Case, last_start
-from fhir_adapter.evaluate.judged import Closure, Judged, shown
+from fhir_adapter.evaluate.judged import Closure, Judged, once, shown
 from fhir_adapter.model.code import Code
 from fhir_adapter.model.dates import Duration
 from fhir_adapter.model.fact import Fact
@@ -116,5 +116,4 @@ def _newer(data: Judged, answers: Sequence[Fact]) -> bool:
 
 
 def _evidence(*parts: Judged | None) -> tuple[Evidence, ...]:
-    found = (item for part in parts if part is not None for item in part.evidence)
-    return tuple(dict.fromkeys(found))
+    return once(item for part in parts if part is not None for item in part.evidence)

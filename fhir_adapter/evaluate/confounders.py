@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fhir_adapter.evaluate.case import Case
-from fhir_adapter.evaluate.judged import Closure, Judged, shown
+from fhir_adapter.evaluate.judged import Closure, Judged, once, shown
 from fhir_adapter.evaluate.retrieve import Retrieve
 from fhir_adapter.model.fact import Fact
 from fhir_adapter.model.result import Evidence, Open
@@ -52,9 +52,7 @@ class Unconfounded:
             return answer
         reasons = dict.fromkeys(Open(reason, self.question) for reason, _ in doubts)
         beside = tuple(item for _, evidence in doubts for item in evidence)
-        return Judged(
-            Truth.UNKNOWN, tuple(dict.fromkeys((*answer.evidence, *beside))), tuple(reasons)
-        )
+        return Judged(Truth.UNKNOWN, once((*answer.evidence, *beside)), tuple(reasons))
 
 
 def _doubt(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -48,6 +48,12 @@ def shown(facts: Sequence[Fact], why: str = "") -> tuple[Evidence, ...]:
         return (Evidence(facts[0], why),)
     ordered = sorted(facts, key=lambda fact: (-fact.start_lo, fact.source))
     return tuple(Evidence(fact, why) for fact in ordered[:SHOWN])
+
+
+def once(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
+    """Each fact once per why, in the order of the tree."""
+    # a fact is one object of its record: its identity is cheaper to look up than its fields
+    return tuple({(id(item.fact), item.why): item for item in evidence}.values())
 
 
 def decided(truth: Truth, facts: Sequence[Fact], why: str = "") -> Judged:
@@ -100,7 +106,7 @@ def _merged(truth: Truth, keep: Sequence[Judged], *, assumed: bool) -> Judged:
     ends = [part.until for part in keep]
     return Judged(
         truth,
-        evidence=tuple(item for part in keep for item in part.evidence),
+        evidence=once(item for part in keep for item in part.evidence),
         opens=opens,
         assumed=assumed,
         until=_last_end(ends) if truth is Truth.TRUE else None,

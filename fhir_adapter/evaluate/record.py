@@ -255,7 +255,7 @@ def _make(line: Line, answer: Judged, effect: Effect, case: Case) -> CriterionRe
         reason=reason,
         verdict=_verdict(answer.truth, reason),
         effect=effect,
-        evidence=(*answer.evidence, *_beside(line, case)),
+        evidence=judged.once((*answer.evidence, *_beside(line, case))),
         evidence_left_out=answer.left_out,
         assumed=answer.assumed and effect is not Effect.OPEN,
         opens=answer.opens,
@@ -263,7 +263,7 @@ def _make(line: Line, answer: Judged, effect: Effect, case: Case) -> CriterionRe
         question=question,
         lasting=effect is Effect.AGAINST and _lasts(line, case),
         until=answer.until if effect is Effect.AGAINST else None,
-        notes=_deadline(line, case) if effect is Effect.OPEN else (),
+        notes=_deadline(line, case) if effect is Effect.OPEN and settled != "investigator" else (),
         criterion_hash=line.hash,
         confirmed=_signed(line),
     )

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from fhir_adapter import bootstrap
+from fhir_adapter.evaluate.record import JudgedStudy
 from fhir_adapter.model.decision import Decision
 from fhir_adapter.screening import screen_everyone
 from fhir_adapter.settings import Settings
@@ -24,6 +25,8 @@ class Decided:
 
     bench: bootstrap.Bench
     decisions: dict[str, Decision]
+    judged: dict[str, JudgedStudy]
+    """Of those whom no stop keeps from being judged."""
 
 
 @cache
@@ -32,5 +35,7 @@ def decided() -> Decided:
     as_of = bootstrap.parse_as_of(EXPECTED["as-of"], bench.mappings.site.zone, bench.clock)
     source = bootstrap.folder_records(COHORT, bench.mappings)
     screened = screen_everyone(bench.screener, source, as_of)
-    found = {one.patient: one.decision for one in screened if one.decision is not None}
-    return Decided(bench=bench, decisions=found)
+    everyone = list(screened)
+    found = {one.patient: one.decision for one in everyone if one.decision is not None}
+    judged = {one.patient: one.judged for one in everyone if one.judged is not None}
+    return Decided(bench=bench, decisions=found, judged=judged)

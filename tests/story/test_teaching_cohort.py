@@ -10,6 +10,7 @@ import pytest
 
 from fhir_adapter.model.decision import Decision
 from fhir_adapter.model.result import Effect
+from fhir_adapter.present.rows import local_time
 
 from story.cohort_for_tests import COHORT, EXPECTED, decided
 from teaching import make_cohort
@@ -41,16 +42,35 @@ def seen(decision: Decision) -> dict[str, Any]:
     return {name: value for name, value in table.items() if value}
 
 
+def beside(decision: Decision, criterion: str) -> set[str]:
+    """What is printed beside an answer: notes, and "why: value or name" of what does not decide."""
+    result = next(result for result in decision.results if result.criterion == criterion)
+    facts = {f"{item.why}: {item.fact.raw_value or item.fact.label}" for item in result.evidence}
+    return facts | set(result.notes)
+
+
+def onset_of(patient: str) -> list[str]:
+    """The half-open interval in which the onset lies, as local times to the minute."""
+    onset = dict(decided().judged[patient].anchors)["onset"]
+    zone = decided().bench.mappings.site.zone
+    return [local_time(at, zone) for at in (onset.lo, onset.hi)]
+
+
 @pytest.mark.parametrize("patient", PATIENTS)
 def test_patient_comes_to_what_the_reviewed_table_says(patient: str) -> None:
     decisions = decided().decisions
     expected = dict(PATIENTS[patient])
     expected.pop("teaches")
     next_date = expected.pop("next-date", None)
+    shows, onset = expected.pop("shows", {}), expected.pop("onset", None)
 
     assert seen(decisions[patient]) == expected
     if next_date is not None:
         assert decisions[patient].next_date == next_date.toordinal()
+    for criterion, wanted in shows.items():
+        assert set(wanted) <= beside(decisions[patient], criterion)
+    if onset is not None:
+        assert onset_of(patient) == onset
 
 
 def test_table_and_folder_name_the_same_patients() -> None:
