@@ -37,7 +37,9 @@ class DemoSite:
 
 
 @contextmanager
-def demo_site(keep: Path, *, fresh: bool) -> Generator[DemoSite]:
+def demo_site(
+    keep: Path, *, fresh: bool, site: str | None = None, as_of: str | None = None
+) -> Generator[DemoSite]:
     """The sandbox for the demo; what is written to it is kept in a folder for the next run."""
     clock = SystemClock()
     if fresh:
@@ -49,6 +51,7 @@ def demo_site(keep: Path, *, fresh: bool) -> Generator[DemoSite]:
     loaded = load(server.store, study_folder(study.study.id) / "cohort" if first else keep)
     with RunningSandbox(server) as running:
         settings = Settings(
+            site=site or Settings().site,
             record_server=running.base_url,
             site_key="the demo's key is no secret",
             ledger=str(keep / "ledger.sqlite"),
@@ -57,7 +60,10 @@ def demo_site(keep: Path, *, fresh: bool) -> Generator[DemoSite]:
         publish(study, record_client(settings), clock, write=True)
         try:
             yield DemoSite(
-                settings=settings, resources=loaded.resources, as_of=DEMO_AS_OF, server=server
+                settings=settings,
+                resources=loaded.resources,
+                as_of=as_of or DEMO_AS_OF,
+                server=server,
             )
         finally:
             save(server.store, keep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,9 @@ from rich.table import Table
 from fhir_adapter import bootstrap, publishing
 from fhir_adapter.bootstrap import sites, studies
 from fhir_adapter.cli import options
-from fhir_adapter.cli.running import plainly, print_json, settings, stdout
+from fhir_adapter.cli.everywhere import Everywhere, everywhere
+from fhir_adapter.cli.running import print_json, stdout
+from fhir_adapter.cli.tables import print_table
 
 app: typer.Typer = typer.Typer(
     no_args_is_help=True, help="A small FHIR server, and a look at a real one."
@@ -20,7 +23,7 @@ app: typer.Typer = typer.Typer(
 
 
 @app.command()
-@plainly
+@everywhere
 def sandbox(
     folder: Annotated[
         Path | None, typer.Argument(help="Records to load (NDJSON, Bundles). Default: none.")
@@ -30,41 +33,50 @@ def sandbox(
     keep: Annotated[
         Path | None, typer.Option(help="Folder in which everything is kept at the end.")
     ] = None,
+    common: Everywhere,
 ) -> None:
     """Serve a folder as a FHIR R4 server on 127.0.0.1 until Ctrl-C. For trying things, no more."""
-    console = stdout()
     with sites.sandbox(folder, port=port, keep=keep) as running:
-        console.print(
-            f"FHIR R4 on {running.base_url} ({running.loaded} resources). Ctrl-C ends it."
-        )
-        for issue in running.issues:
-            console.print(f"[yellow]{escape(issue)}[/]")
+        _say(running, common)
         try:
             running.wait()
         except KeyboardInterrupt:
-            console.print("Stopped.")
+            if not common.as_json:
+                stdout().print("Stopped.")
+
+
+def _say(running: sites.SandboxRun, common: Everywhere) -> None:
+    if common.as_json:
+        found = {"url": running.base_url, "resources": running.loaded}
+        print_json({**found, "issues": list(running.issues)})
+        sys.stdout.flush()
+        return
+    console = stdout()
+    console.print(f"FHIR R4 on {running.base_url} ({running.loaded} resources). Ctrl-C ends it.")
+    for issue in running.issues:
+        console.print(f"[yellow]{escape(issue)}[/]")
 
 
 @app.command()
-@plainly
+@everywhere
 def doctor(
     url: Annotated[str | None, typer.Argument(help="Base URL of the server.")] = None,
     *,
     study: options.Study = None,
+    study_server: options.StudyServer = None,
     patient: Annotated[
         str, typer.Option(help="A patient who has data of every type: makes proof possible.")
     ] = "",
-    as_json: options.Json = False,
-    config: options.Config = None,
+    common: Everywhere,
 ) -> None:
     """Say what a server can and cannot do for this study, and the least SMART scopes it needs.
 
     Only reads and searches are sent. Exit 1 where something failed.
     """
-    in_force = settings(config, record_server=url, study=study).settings
-    package = bootstrap.package_from_folder(in_force.study)
+    in_force = common.settings(record_server=url, study=study, study_server=study_server)
+    package = bootstrap.study_package(in_force)
     found = studies.examine(in_force, publishing.needs(package), known_patient=patient)
-    if as_json:
+    if common.as_json:
         print_json(
             [
                 {
@@ -78,7 +90,7 @@ def doctor(
             ]
         )
     else:
-        stdout().print(_table(found))
+        print_table(stdout(), _table(found))
     if any(finding.ok.value == "failed" for finding in found):
         raise typer.Exit(1)
 
