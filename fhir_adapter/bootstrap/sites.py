@@ -17,6 +17,8 @@ from fhir_adapter.sandbox import Habits, Interactions, Loaded, RunningSandbox, g
 from fhir_adapter.settings import Settings
 
 DEMO_AS_OF = "2026-11-22T07:40"
+_UNFINISHED = "unfinished"
+"""File in the demo's folder for as long as a run has not saved what was written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +42,17 @@ class DemoSite:
 def demo_site(
     keep: Path, *, fresh: bool, site: str | None = None, as_of: str | None = None
 ) -> Generator[DemoSite]:
-    """The sandbox for the demo; what is written to it is kept in a folder for the next run."""
+    """The sandbox for the demo; what is written to it is kept in a folder for the next run.
+
+    A run that was killed kept its ledger and not its server: the next one forgets both.
+    """
     clock = SystemClock()
-    if fresh:
+    keep.mkdir(parents=True, exist_ok=True)
+    running_still = keep / _UNFINISHED
+    if fresh or running_still.exists():
         for path in (*keep.glob("*.ndjson"), *keep.glob("ledger.sqlite*")):
             path.unlink()
+    running_still.touch()
     server = sandbox_server(clock)
     first = not any(keep.glob("*.ndjson"))
     study = package_from_folder(Settings().study)
@@ -56,7 +64,6 @@ def demo_site(
             site_key="the demo's key is no secret",
             ledger=str(keep / "ledger.sqlite"),
         )
-        keep.mkdir(parents=True, exist_ok=True)
         publish(study, record_client(settings), clock, write=True)
         try:
             yield DemoSite(
@@ -67,6 +74,7 @@ def demo_site(
             )
         finally:
             save(server.store, keep)
+            running_still.unlink(missing_ok=True)
 
 
 def sandbox_server(clock: Clock, habits: Habits | None = None) -> Interactions:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -36,13 +39,23 @@ def sandbox(
     common: Everywhere,
 ) -> None:
     """Serve a folder as a FHIR R4 server on 127.0.0.1 until Ctrl-C. For trying things, no more."""
-    with sites.sandbox(folder, port=port, keep=keep) as running:
-        _say(running, common)
+    with sites.sandbox(folder, port=port, keep=keep) as running, _stopped_alike():
         try:
+            _say(running, common)
             running.wait()
         except KeyboardInterrupt:
             if not common.as_json:
                 stdout().print("Stopped.")
+
+
+@contextmanager
+def _stopped_alike() -> Generator[None]:
+    """SIGTERM is Ctrl-C: whoever stops a service in the background keeps what was written."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _say(running: sites.SandboxRun, common: Everywhere) -> None:
