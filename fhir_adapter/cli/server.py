@@ -80,6 +80,9 @@ def doctor(
     patient: Annotated[
         str, typer.Option(help="A patient who has data of every type: makes proof possible.")
     ] = "",
+    seconds: Annotated[
+        int, typer.Option(help="About how long to go on with a slow server.", min=1)
+    ] = 120,
     common: Everywhere,
 ) -> None:
     """Say what a server can and cannot do for this study, and the least SMART scopes it needs.
@@ -88,7 +91,9 @@ def doctor(
     """
     in_force = common.settings(record_server=url, study=study, study_server=study_server)
     package = bootstrap.study_package(in_force)
-    found = studies.examine(in_force, publishing.needs(package), known_patient=patient)
+    found = studies.examine(
+        in_force, publishing.needs(package), known_patient=patient, seconds=seconds
+    )
     if common.as_json:
         print_json(
             [
