@@ -54,7 +54,7 @@ def demo(
     with demo_site(keep, fresh=fresh, site=common.site, as_of=common.as_of) as site:
         found = run(site.settings, None, as_of=site.as_of, patients=None, quiet=common.quiet)
         with writing(site.settings, found.bench, write=True) as desk:
-            written = [desk.send(item) for item in found.screened if item.decision is not None]
+            written = list(desk.send_each(found.screened))
         if common.as_json:
             study, zone = found.bench.package.study, found.bench.zone
             issues = found.damage.issues

@@ -64,8 +64,16 @@ def screen(  # noqa: PLR0913 - one argument per option
     else:
         show(found, everyone=everyone, quiet=common.quiet)
         _show_written(written, write=write)
+        if written and not (write or in_force.site_key or common.quiet):
+            stdout().print(_WITHOUT_KEY, soft_wrap=True)
     if any(one.error for one in written):
         raise typer.Exit(ServerFault.exit_status)
+
+
+_WITHOUT_KEY = (
+    "No site_key is set: what stands there from earlier runs is not recognised, and the counts are "
+    "those of a first run."
+)
 
 
 def _refuse_nowhere(in_force: Settings, folder: Path | None, *, write: bool) -> None:
@@ -83,10 +91,8 @@ def _write(
     if not in_force.write_server and (folder is not None or not in_force.record_server):
         return ()
     with writing(in_force, found.bench, write=write) as desk:
-        judged = [one for one in found.screened if one.decision is not None]
-        return tuple(
-            progress(desk.send_each(judged), text="writing", total=len(judged), quiet=quiet)
-        )
+        sent = desk.send_each(found.screened)
+        return tuple(progress(sent, text="writing", total=len(found.screened), quiet=quiet))
 
 
 def _show_written(written: Sequence[Written], *, write: bool) -> None:
