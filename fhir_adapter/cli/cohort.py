@@ -12,7 +12,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from fhir_adapter.bootstrap import sites
 from fhir_adapter.cli import options
 from fhir_adapter.cli.cohort_screen import screen_command, sql_command
 from fhir_adapter.cli.everywhere import Everywhere, everywhere
@@ -162,6 +161,9 @@ def generate_command(
     common: Everywhere,
 ) -> None:
     """Write plausible synthetic patients: healthy, chronic liver disease, ACLF, COVID-like."""
+    # the generator stands beside the sandbox, whose libraries only some commands wait for
+    from fhir_adapter.bootstrap import sites  # noqa: PLC0415
+
     written = sites.generate(patients, out, seed=seed)
     for _ in progress(written, text="writing", total=patients, quiet=common.quiet):
         pass

@@ -20,7 +20,7 @@ from fhir_adapter.cli.running import (
     progress,
     stdout,
 )
-from fhir_adapter.cli.runs import refuse_two_forms
+from fhir_adapter.cli.runs import refuse_two_forms, say_next
 from fhir_adapter.errors import ServerFault, SettingInvalid
 from fhir_adapter.model.decision import Outcome
 from fhir_adapter.ports import Written
@@ -94,6 +94,7 @@ def screen_command(  # noqa: PLR0913 - one argument per option
     console = stdout()
     tables.print_table(console, _counts_table(counts))
     tables.print_table(console, tables.worklist_table(listed))
+    say_next(listed, total=counts.total(), quiet=common.quiet)
     if out is not None:
         console.print(f"Everybody's outcome and effects: {out}")
     if written:

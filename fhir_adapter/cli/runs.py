@@ -116,18 +116,18 @@ def refuse_two_forms(common: Everywhere, *, as_csv: bool, identifiers: bool) -> 
         )
 
 
-def say_next(listed: Worklist, *, quiet: bool) -> None:
+def say_next(listed: Worklist, *, total: int, quiet: bool) -> None:
     """An empty list is an answer, and not the end of the road."""
     if listed.listed or quiet:
         return
-    if not listed.total:
+    if not total:
         said = (
             "No patient was found. Check the folder or the address: "
             "`fhir-adapter server doctor URL` says what a server can do."
         )
     else:
         said = (
-            f"Nobody to look at among {listed.total} patients. `fhir-adapter screen ... --all` "
+            f"Nobody to look at among {total} patients. `fhir-adapter screen ... --all` "
             "lists everybody with the outcome, `fhir-adapter explain PATIENT ...` says why, and "
             "`fhir-adapter cohort report FOLDER` counts what is missing per criterion."
         )
@@ -140,7 +140,7 @@ def show(found: Run, *, everyone: bool = False, quiet: bool = False) -> None:
     listed = worklist_of(found.decisions, failed=len(found.failed), worked_on=found.worked_on)
     tables.print_table(console, tables.counts_table(found.decisions, len(found.failed)))
     tables.print_table(console, tables.worklist_table(listed, everyone=everyone))
-    say_next(listed, quiet=quiet or everyone)
+    say_next(listed, total=listed.total, quiet=quiet or everyone)
     for patient, error in found.failed:
         console.print(f"[red]{escape(patient)} could not be judged[/]: {escape(str(error))}")
     if not found.bench.screener.basis:

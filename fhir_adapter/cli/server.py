@@ -7,18 +7,21 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from fhir_adapter import bootstrap, publishing
-from fhir_adapter.bootstrap import sites, studies
 from fhir_adapter.cli import options
 from fhir_adapter.cli.everywhere import Everywhere, everywhere
 from fhir_adapter.cli.running import print_json, stdout
 from fhir_adapter.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from fhir_adapter.bootstrap.sites import SandboxRun
+    from fhir_adapter.bootstrap.studies import Findings
 
 app: typer.Typer = typer.Typer(
     no_args_is_help=True, help="A small FHIR server, and a look at a real one."
@@ -39,6 +42,9 @@ def sandbox(
     common: Everywhere,
 ) -> None:
     """Serve a folder as a FHIR R4 server on 127.0.0.1 until Ctrl-C. For trying things, no more."""
+    # each command waits for its own libraries only
+    from fhir_adapter.bootstrap import sites  # noqa: PLC0415
+
     with sites.sandbox(folder, port=port, keep=keep) as running, _stopped_alike():
         try:
             _say(running, common)
@@ -58,7 +64,7 @@ def _stopped_alike() -> Generator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _say(running: sites.SandboxRun, common: Everywhere) -> None:
+def _say(running: SandboxRun, common: Everywhere) -> None:
     if common.as_json:
         found = {"url": running.base_url, "resources": running.loaded}
         print_json({**found, "issues": list(running.issues)})
@@ -89,6 +95,8 @@ def doctor(
 
     Only reads and searches are sent. Exit 1 where something failed.
     """
+    from fhir_adapter.bootstrap import studies  # noqa: PLC0415 - as above
+
     in_force = common.settings(record_server=url, study=study, study_server=study_server)
     package = bootstrap.study_package(in_force)
     found = studies.examine(
@@ -116,7 +124,7 @@ def doctor(
 _COLOURS = {"passed": "green", "failed": "red", "unproved": "yellow"}
 
 
-def _table(found: studies.Findings) -> Table:
+def _table(found: Findings) -> Table:
     table = Table("check", "type", "result", "seen", "remedy")
     for finding in found:
         result = finding.ok.value

@@ -10,7 +10,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from fhir_adapter import bootstrap, publishing
-from fhir_adapter.bootstrap import clients, studies
 from fhir_adapter.cli import options
 from fhir_adapter.cli.everywhere import Everywhere, everywhere
 from fhir_adapter.cli.running import print_json, stdout
@@ -62,6 +61,9 @@ def build(
     common: Everywhere,
 ) -> None:
     """Write the study's FHIR form (R4) to a folder, one JSON file per resource."""
+    # who checks or shows a study does not wait for the FHIR models and the network
+    from fhir_adapter.bootstrap import studies  # noqa: PLC0415
+
     package = _sound(name)
     files = studies.build_to_folder(package, out)
     if common.as_json:
@@ -85,6 +87,8 @@ def publish(
     common: Everywhere,
 ) -> None:
     """Put the study's FHIR form on a server; what stands there already is left alone."""
+    from fhir_adapter.bootstrap import clients, studies  # noqa: PLC0415 - as above
+
     in_force = common.settings(study_server=server)
     package = _sound(name)
     if write and not unsigned:

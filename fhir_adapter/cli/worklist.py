@@ -42,4 +42,4 @@ def worklist(
         print_json(run_json(decisions, found.failed, study_of, zone, issues=found.damage.issues))
     else:
         tables.print_table(stdout(), tables.worklist_table(listed))
-        say_next(listed, quiet=common.quiet)
+        say_next(listed, total=listed.total, quiet=common.quiet)

@@ -152,10 +152,29 @@ def test_help_loads_no_command() -> None:
     code = (
         "import sys\nfrom fhir_adapter.cli import app\n"
         "try:\n app(['--help'])\nexcept SystemExit:\n pass\n"
-        "print([m for m in sys.modules if m.startswith('fhir_adapter.cli.')], file=sys.stderr)"
+        "names = ('fhir_adapter.', 'fastapi', 'numpy', 'requests')\n"
+        "print(*sorted(m for m in sys.modules if m.startswith(names)), file=sys.stderr)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stderr.strip() == "['fhir_adapter.cli.app']"
+    loaded = ["fhir_adapter.cli", "fhir_adapter.cli.app", "fhir_adapter.version"]
+    assert found.stderr.split() == loaded
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_help_of_a_group_waits_for_no_server_library(group: str) -> None:
+    code = (
+        f"import sys, fhir_adapter.cli.{group}\n"
+        "print({'fastapi', 'requests', 'duckdb'} & {*sys.modules})"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
+
+
+def test_a_store_without_candidates_says_what_to_do_next(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "Patient.ndjson").write_text('{"resourceType": "Patient", "id": "a"}\n')
+    run("cohort", "load", "in", "--store", "tables", "--workers", "1")
+    assert "Nobody to look at among 1 patients" in run("cohort", "screen", "tables", *AT).flat
 
 
 # ----------------------------------------------------------------------------- exit statuses
