@@ -49,10 +49,10 @@ def demo_site(
     clock = SystemClock()
     keep.mkdir(parents=True, exist_ok=True)
     running_still = keep / _UNFINISHED
-    if fresh or running_still.exists():
+    kept = any(keep.glob("*.ndjson"))
+    if fresh or running_still.exists() or not kept:
         for path in (*keep.glob("*.ndjson"), *keep.glob("ledger.sqlite*")):
             path.unlink()
-    running_still.touch()
     server = sandbox_server(clock)
     first = not any(keep.glob("*.ndjson"))
     study = package_from_folder(Settings().study)
@@ -65,6 +65,7 @@ def demo_site(
             ledger=str(keep / "ledger.sqlite"),
         )
         publish(study, record_client(settings), clock, write=True)
+        running_still.touch()
         try:
             yield DemoSite(
                 settings=settings,
