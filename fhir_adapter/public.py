@@ -11,7 +11,6 @@ from typing import Any
 from fhir_adapter.bootstrap import (
     Bench,
     bench,
-    parse_as_of,
     record_source,
 )
 from fhir_adapter.errors import RecordFault
@@ -40,7 +39,7 @@ class LoadedStudy:
     def moment(self, as_of: Moment) -> AsOf:
         """The instant (microseconds since the epoch) that ``as_of`` names at this site."""
         text = as_of if isinstance(as_of, str) else as_of.isoformat()
-        return parse_as_of(text, self.bench.zone, self.bench.clock)
+        return self.bench.moment(text)
 
 
 def load_study(name: str = "NCT05985863", *, site: str = "demo", server: str = "") -> LoadedStudy:

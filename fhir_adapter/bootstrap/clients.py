@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fhir_adapter.client import BasicAuth, BearerAuth, FhirClient
+from fhir_adapter.client import BasicAuth, BearerAuth, FhirClient, RetryBudget, Timeouts
 from fhir_adapter.client.auth import Auth
 from fhir_adapter.errors import SettingInvalid
 from fhir_adapter.settings import Settings
@@ -14,13 +14,20 @@ _OPTIONS = {
 }
 
 
-def _client(base: str, token: str, name: str) -> FhirClient:
+def _client(base: str, token: str, name: str, patience: int = 0) -> FhirClient:
     if not base:
         raise SettingInvalid(
             f"no {name.replace('_', ' ')} is set",
             remedy=f"Give a base URL: {_OPTIONS[name]}, or {name} in fhir-adapter.toml.",
         )
-    return FhirClient(base, auth=_auth(token, name))
+    if not patience:
+        return FhirClient(base, auth=_auth(token, name))
+    return FhirClient(
+        base,
+        auth=_auth(token, name),
+        timeouts=Timeouts(connect=min(patience, 5), read=patience),
+        budget=RetryBudget(tries=2, seconds=patience),
+    )
 
 
 def _auth(secret: str, name: str) -> Auth | None:
@@ -38,9 +45,9 @@ def _auth(secret: str, name: str) -> Auth | None:
     return BasicAuth(user, password)
 
 
-def record_client(settings: Settings) -> FhirClient:
-    """The server that records come from."""
-    return _client(settings.record_server, settings.record_token, "record_server")
+def record_client(settings: Settings, *, patience: int = 0) -> FhirClient:
+    """The server that records come from; with ``patience`` one answer may take so many seconds."""
+    return _client(settings.record_server, settings.record_token, "record_server", patience)
 
 
 def study_client(settings: Settings) -> FhirClient:

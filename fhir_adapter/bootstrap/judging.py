@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -189,6 +190,13 @@ class Bench:
         """The site's zone."""
         return self.mappings.site.zone
 
+    def moment(self, text: str | None) -> AsOf:
+        """What an as_of in words means here; a value set that nobody knows is refused."""
+        found = parse_as_of(text, self.zone, self.clock)
+        if isinstance(found, str) and found != LAST_FACT:
+            _refuse_unknown(found.removeprefix(f"{LAST_FACT}:"), self.mappings.by_name)
+        return found
+
 
 def bench(settings: Settings, **more: Any) -> Bench:
     """Study, mappings and screener from settings."""
@@ -212,6 +220,18 @@ def parse_as_of(text: str | None, zone: ZoneInfo, clock: Clock) -> AsOf:
             "--as-of is not a date or time",
             remedy="Write 2026-11-22, 2026-11-22T07:40, the same with a zone, or last-fact.",
         ) from None
+
+
+def _refuse_unknown(name: str, known: Iterable[str]) -> None:
+    names = sorted(known)
+    if name in names:
+        return
+    near = get_close_matches(name, names, n=1)
+    hint = f"Did you mean {near[0]!r}? Or" if near else "Name one of the study's value sets, or"
+    raise SettingInvalid(
+        f"--as-of names {name!r}, which is no value set of this study",
+        remedy=f"{hint} leave the name out: last-fact.",
+    )
 
 
 def _moment(text: str, zone: ZoneInfo) -> int:

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from fhir_adapter.alerting import Dismissal, Shown
 from fhir_adapter.bootstrap.clients import record_client
-from fhir_adapter.bootstrap.judging import Bench, SystemClock, bench, parse_as_of
+from fhir_adapter.bootstrap.judging import Bench, SystemClock, bench
 from fhir_adapter.client import FhirClient
 from fhir_adapter.criteria.names import canonical
 from fhir_adapter.errors import AdapterError, ServerUnreachable, StudyNotFound
@@ -101,7 +101,7 @@ class Service:
 
     def moment(self, one: Bench, as_of: str | None = None) -> AsOf:
         """The moment of the question: asked for, or the service's own, or now."""
-        return parse_as_of(as_of or self.as_of, one.zone, self.clock)
+        return one.moment(as_of or self.as_of)
 
     @property
     def needs(self) -> tuple[Need, ...]:
@@ -294,7 +294,7 @@ def open_service(
             for name in names
         )
         if as_of is not None:
-            parse_as_of(as_of, benches[0].zone, clock)
+            benches[0].moment(as_of)
     except BaseException:
         ledger.close()
         raise

@@ -17,6 +17,8 @@ from fhir_adapter.sandbox import Habits, Interactions, Loaded, RunningSandbox, g
 from fhir_adapter.settings import Settings
 
 DEMO_AS_OF = "2026-11-22T07:40"
+_UNFINISHED = "unfinished"
+"""File in the demo's folder for as long as a run has not saved what was written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +39,18 @@ class DemoSite:
 
 
 @contextmanager
-def demo_site(keep: Path, *, fresh: bool) -> Generator[DemoSite]:
-    """The sandbox for the demo; what is written to it is kept in a folder for the next run."""
+def demo_site(
+    keep: Path, *, fresh: bool, site: str | None = None, as_of: str | None = None
+) -> Generator[DemoSite]:
+    """The sandbox for the demo; what is written to it is kept in a folder for the next run.
+
+    A run that was killed kept its ledger and not its server: the next one forgets both.
+    """
     clock = SystemClock()
-    if fresh:
+    keep.mkdir(parents=True, exist_ok=True)
+    running_still = keep / _UNFINISHED
+    kept = any(keep.glob("*.ndjson"))
+    if fresh or running_still.exists() or not kept:
         for path in (*keep.glob("*.ndjson"), *keep.glob("ledger.sqlite*")):
             path.unlink()
     server = sandbox_server(clock)
@@ -49,18 +59,23 @@ def demo_site(keep: Path, *, fresh: bool) -> Generator[DemoSite]:
     loaded = load(server.store, study_folder(study.study.id) / "cohort" if first else keep)
     with RunningSandbox(server) as running:
         settings = Settings(
+            site=site or Settings().site,
             record_server=running.base_url,
             site_key="the demo's key is no secret",
             ledger=str(keep / "ledger.sqlite"),
         )
-        keep.mkdir(parents=True, exist_ok=True)
         publish(study, record_client(settings), clock, write=True)
+        running_still.touch()
         try:
             yield DemoSite(
-                settings=settings, resources=loaded.resources, as_of=DEMO_AS_OF, server=server
+                settings=settings,
+                resources=loaded.resources,
+                as_of=as_of or DEMO_AS_OF,
+                server=server,
             )
         finally:
             save(server.store, keep)
+            running_still.unlink(missing_ok=True)
 
 
 def sandbox_server(clock: Clock, habits: Habits | None = None) -> Interactions:

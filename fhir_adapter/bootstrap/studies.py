@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 
 from msgspec.json import format as json_format
 
@@ -53,8 +54,15 @@ def build_to_folder(package: StudyPackage, out: Path) -> int:
 
 
 Findings = Sequence[Finding]
+_PATIENCE = 10
+"""Seconds that a doctor gives one answer: a screening waits longer."""
 
 
-def examine(settings: Settings, needs: Sequence[Need], *, known_patient: str) -> Findings:
-    """What the record server can do for a study."""
-    return ServerDoctor(record_client(settings)).examine(needs, known_patient=known_patient)
+def examine(
+    settings: Settings, needs: Sequence[Need], *, known_patient: str, seconds: int
+) -> Findings:
+    """What the record server can do for a study, as far as it can be seen in so many seconds."""
+    end = monotonic() + seconds
+    client = record_client(settings, patience=min(seconds, _PATIENCE))
+    doctor = ServerDoctor(client, is_over=lambda: monotonic() > end)
+    return doctor.examine(needs, known_patient=known_patient)

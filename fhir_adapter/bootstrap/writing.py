@@ -22,7 +22,8 @@ from fhir_adapter.errors import (
 )
 from fhir_adapter.ledger import Ledger, open_ledger
 from fhir_adapter.model.study import Study
-from fhir_adapter.ports import Clock, Written
+from fhir_adapter.ports import Clock, Proposal, Written
+from fhir_adapter.present.failures import failure, is_failed_evaluation
 from fhir_adapter.present.proposals import Desk, proposal
 from fhir_adapter.present.resources import device
 from fhir_adapter.present.worklist import is_listed
@@ -42,29 +43,43 @@ class WritingDesk:
     run: str
     write: bool
 
-    def send(self, one: Screened) -> Written:
-        """One patient's proposal; the decision goes to the ledger."""
-        assert one.decision is not None
-        aliases = () if one.record is None else one.record.aliases
-        ids = (one.patient, *aliases)
-        made = proposal(one.decision, self.desk, first_patient=self._first(ids), ids=ids)
+    def send(self, one: Screened) -> Written | None:
+        """One patient's proposal; the decision goes to the ledger. None where nothing is due."""
+        made = self._made(one)
+        if made is None:
+            return None
         sent = self.sink.send(made, write=self.write)
-        if self.ledger is not None:
+        if self.write and self.ledger is not None and one.decision is not None:
             self.ledger.record_decision(one.decision, run=self.run, listed=is_listed(one.decision))
         return sent
 
-    def send_each(self, judged: Iterable[Screened]) -> Iterator[Written]:
+    def send_each(self, screened: Iterable[Screened]) -> Iterator[Written]:
         """Everybody's; a fault stops one patient, a server that does not answer stops the rest."""
         gone: ServerUnreachable | None = None
-        for one in judged:
+        for one in screened:
             if gone is not None:
-                yield self._failed(one, gone)
+                if one.decision is not None:
+                    yield self._failed(one, gone)
                 continue
             try:
-                yield self.send(one)
+                sent = self.send(one)
             except (ServerFault, WriteFault) as fault:
                 gone = fault if isinstance(fault, ServerUnreachable) else None
-                yield self._failed(one, fault)
+                sent = self._failed(one, fault)
+            if sent is not None:
+                yield sent
+
+    def _made(self, one: Screened) -> Proposal | None:
+        aliases = () if one.record is None else one.record.aliases
+        ids = (one.patient, *aliases)
+        known = () if self.ledger is None else self.ledger.subjects_of(self.desk.study.id, ids)
+        if one.decision is not None:
+            # the id under which the patient was proposed first: the key is kept through merges
+            first = known[0].patient if known else one.patient
+            return proposal(one.decision, self.desk, first_patient=first, ids=ids)
+        if one.error is None or not known or not is_failed_evaluation(one.error):
+            return None
+        return failure(one.error, self.desk, key=known[-1].key, patient=one.patient, ids=ids)
 
     def _failed(self, one: Screened, fault: AdapterError) -> Written:
         return Written(
@@ -74,13 +89,6 @@ class WritingDesk:
             notes=(str(fault),),
             error=fault.code,
         )
-
-    def _first(self, ids: tuple[str, ...]) -> str:
-        """The id under which the patient was proposed first; the key is kept through merges."""
-        if self.ledger is None:
-            return ids[0]
-        known = self.ledger.subjects_of(self.desk.study.id, ids)
-        return known[0].patient if known else ids[0]
 
 
 @contextmanager
@@ -96,7 +104,7 @@ def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[Writi
             "every ResearchSubject.",
         )
     client = write_client(settings)
-    ledger = _ledger(settings, bench.clock) if write else None
+    ledger = _ledger(settings, bench.clock, make=write)
     try:
         yield WritingDesk(
             desk=_desk(settings, bench, client, key),
@@ -126,8 +134,11 @@ def _refuse_without_basis(bench: Bench) -> None:
         )
 
 
-def _ledger(settings: Settings, clock: Clock) -> Ledger:
+def _ledger(settings: Settings, clock: Clock, *, make: bool) -> Ledger | None:
+    """A dry run reads what was written before, or its counts are those of a first run."""
     path = Path(settings.ledger)
+    if not make and not path.is_file():
+        return None
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     return open_ledger(path, clock)
 

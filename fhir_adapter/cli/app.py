@@ -6,23 +6,24 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
 from fhir_adapter.version import __version__
 
-COMMANDS = (
-    "demo",
-    "screen",
-    "explain",
-    "worklist",
-    "serve",
-    "study",
-    "cohort",
-    "server",
-    "settings",
-)
-"""Each is a file of that name beside this one, in the order of help."""
+COMMANDS = {
+    "demo": "Screen the bundled teaching patients for the bundled trial, and write the proposals.",
+    "screen": "Judge every patient of a folder or a FHIR server: counts, worklist, and why.",
+    "explain": "Say for one patient, criterion by criterion, what was found, where, and what is "
+    "left to ask.",
+    "worklist": "List who to look at today: candidates first, then those who need a few answers.",
+    "serve": "Serve the worklist, the CDS hook and the FHIR operations over one record server.",
+    "study": "Check, build, publish and show a study.",
+    "cohort": "Everyone in this hospital: fact tables, answers, reports; and synthetic records.",
+    "server": "A small FHIR server, and a look at a real one.",
+    "settings": "Print every setting in force and where it comes from; secrets are never shown.",
+}
+"""Each is a file of that name beside this one, in the order of help, with its first sentence."""
 GROUPS = ("study", "cohort", "server")
 """Those with commands of their own."""
 
@@ -30,14 +31,23 @@ GROUPS = ("study", "cohort", "server")
 class Commands(TyperGroup):
     """The table above: one question about one patient does not wait for servers and databases."""
 
+    _listing = False
+
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
         """Names in the order of help."""
         return list(COMMANDS)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The table is printed from this file: nobody who asks what there is waits for it all."""
+        self._listing = True
+        super().format_help(ctx, formatter)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - likewise
         """The command of a name, its file loaded now; None where there is none."""
         if cmd_name not in COMMANDS:
             return None
+        if self._listing:
+            return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
         found = import_module(f"fhir_adapter.cli.{cmd_name}").app
         made = get_group(found) if cmd_name in GROUPS else get_command(found)
         made.name = cmd_name

@@ -12,19 +12,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from fhir_adapter.bootstrap import sites
 from fhir_adapter.cli import options
 from fhir_adapter.cli.cohort_screen import screen_command, sql_command
+from fhir_adapter.cli.everywhere import Everywhere, everywhere
 from fhir_adapter.cli.running import (
-    plainly,
     print_json,
     progress,
-    settings,
     stderr_console,
     stdout,
 )
 from fhir_adapter.cli.runs import Run, run
-from fhir_adapter.cli.tables import counts_table
+from fhir_adapter.cli.tables import counts_table, print_table
 from fhir_adapter.ports import LoadCounts, LoadStep
 from fhir_adapter.present.report import CriterionCounts, report
 
@@ -35,7 +33,7 @@ app: typer.Typer = typer.Typer(
 
 
 @app.command("load")
-@plainly
+@everywhere
 def load_command(
     folder: Annotated[Path, typer.Argument(help="Folder or file: Bulk Data NDJSON, Bundles.")],
     *,
@@ -43,13 +41,10 @@ def load_command(
     update: Annotated[
         bool, typer.Option("--update", help="The export holds only what changed since.")
     ] = False,
-    site: options.Site = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes. Default: one per processor.", min=1)
     ] = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    config: options.Config = None,
+    common: Everywhere,
 ) -> None:
     """Turn a whole export into fact tables: the answers for everyone come from these.
 
@@ -59,12 +54,12 @@ def load_command(
     # the table libraries are loaded by the command that needs them
     from fhir_adapter.bootstrap import cohorts  # noqa: PLC0415
 
-    in_force = settings(config, site=site).settings
+    in_force = common.settings()
     steps = cohorts.load_cohort(
         in_force, folder, store, workers=workers or cohorts.cores(), update=update
     )
-    counts = watched(steps, quiet=quiet)
-    if as_json:
+    counts = watched(steps, quiet=common.quiet)
+    if common.as_json:
         print_json({**asdict(counts), "issues": dict(counts.issues)})
         return
     stdout().print(
@@ -96,27 +91,23 @@ def _print_issues(issues: Iterable[tuple[str, int]], what: str) -> None:
     stdout().print(f"Data quality ({what}): {quality}")
 
 
-app.command("screen")(plainly(screen_command))
-app.command("sql")(plainly(sql_command))
+app.command("screen")(everywhere(screen_command))
+app.command("sql")(everywhere(sql_command))
 
 
 @app.command("report")
-@plainly
+@everywhere
 def report_command(
     folder: Annotated[Path, typer.Argument(help="Folder or file with records.")],
     *,
     study: options.Study = None,
-    site: options.Site = None,
-    as_of: options.AsOf = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    config: options.Config = None,
+    common: Everywhere,
 ) -> None:
     """Count per criterion what fits, is assumed, against, open and why, and data-quality issues."""
-    in_force = settings(config, study=study, site=site).settings
-    found = run(in_force, folder, as_of=as_of, patients=None, quiet=quiet)
+    in_force = common.settings(study=study)
+    found = run(in_force, folder, as_of=common.as_of, patients=None, quiet=common.quiet)
     made = report(found.decisions, found.bench.package.study)
-    if as_json:
+    if common.as_json:
         print_json(
             {
                 "patients": len(found.screened),
@@ -145,7 +136,7 @@ def _print(
     found: Run, rows: tuple[CriterionCounts, ...], issues: tuple[tuple[str, int], ...]
 ) -> None:
     console = stdout()
-    console.print(counts_table(found.decisions, len(found.failed)))
+    print_table(console, counts_table(found.decisions, len(found.failed)))
     table = Table(title="Completeness by criterion (patients judged)")
     table.add_column("criterion")
     for name in ("fits", "assumed", "against", "n/a", "open"):
@@ -155,24 +146,32 @@ def _print(
         why = ", ".join(f"{reason} {count}" for reason, count in row.open)
         counts = (row.fits, row.assumed, row.against, row.not_applicable, row.open_total)
         table.add_row(escape(f"{row.criterion} {row.title}"), *map(str, counts), why)
-    console.print(table)
+    print_table(console, table)
     if issues:
         _print_issues(issues, "records that have it")
 
 
 @app.command("generate")
-@plainly
+@everywhere
 def generate_command(
     patients: Annotated[int, typer.Argument(help="How many patients.", min=1)],
     *,
     out: Annotated[Path, typer.Option(help="New folder for the NDJSON files.")] = Path("generated"),
     seed: Annotated[int, typer.Option(help="The same seed gives the same patients.")] = 1,
-    quiet: options.Quiet = False,
+    common: Everywhere,
 ) -> None:
     """Write plausible synthetic patients: healthy, chronic liver disease, ACLF, COVID-like."""
+    # the generator stands beside the sandbox, whose libraries only some commands wait for
+    from fhir_adapter.bootstrap import sites  # noqa: PLC0415
+
     written = sites.generate(patients, out, seed=seed)
-    for _ in progress(written, text="writing", total=patients, quiet=quiet):
+    for _ in progress(written, text="writing", total=patients, quiet=common.quiet):
         pass
+    if common.as_json:
+        print_json({"folder": str(out), "patients": patients, "seed": seed})
+        return
+    if common.quiet:
+        return
     console = stdout()
     console.print(f"{patients} patients in {escape(str(out))}")
     console.print(f"Try: fhir-adapter screen {escape(str(out))} --as-of {sites.DEMO_AS_OF}")

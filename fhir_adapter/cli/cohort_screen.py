@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -12,14 +12,15 @@ from rich.table import Table
 from fhir_adapter import bootstrap
 from fhir_adapter.bootstrap.people import people
 from fhir_adapter.cli import options, tables
+from fhir_adapter.cli.everywhere import Everywhere
 from fhir_adapter.cli.running import (
     log,
     log_to_stderr,
     print_json,
     progress,
-    settings,
     stdout,
 )
+from fhir_adapter.cli.runs import refuse_two_forms, say_next
 from fhir_adapter.errors import ServerFault, SettingInvalid
 from fhir_adapter.model.decision import Outcome
 from fhir_adapter.ports import Written
@@ -39,23 +40,15 @@ def screen_command(  # noqa: PLR0913 - one argument per option
     study: options.Study = None,
     study_server: options.StudyServer = None,
     write_server: options.WriteServer = None,
-    site: options.Site = None,
-    as_of: options.AsOf = None,
     out: Annotated[
         Path | None,
         typer.Option(help="New folder for Parquet files: every patient's outcome and effects."),
     ] = None,
-    as_csv: Annotated[
-        bool, typer.Option("--csv", help="The worklist as CSV without identifiers.")
-    ] = False,
-    identifiers: Annotated[
-        bool, typer.Option("--identifiers", help="With --csv: patient ids too.")
-    ] = False,
+    as_csv: options.Csv = False,
+    identifiers: options.Identifiers = False,
     write: options.Write = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    config: options.Config = None,
     log_json: options.LogJson = False,
+    common: Everywhere,
 ) -> None:
     """Judge everyone in a store: one SQL statement, the same answers as `screen`.
 
@@ -67,20 +60,21 @@ def screen_command(  # noqa: PLR0913 - one argument per option
     from fhir_adapter.bootstrap import cohorts  # noqa: PLC0415
     from fhir_adapter.bootstrap.exports import writer  # noqa: PLC0415
 
-    in_force = settings(
-        config, study=study, study_server=study_server, write_server=write_server, site=site
-    ).settings
+    refuse_two_forms(common, as_csv=as_csv, identifiers=identifiers)
+    in_force = common.settings(study=study, study_server=study_server, write_server=write_server)
     log_to_stderr(as_json=log_json, run=bootstrap.run_id())
     _refuse_nowhere(in_force.write_server, write=write)
     with people(in_force) as known:
         bench = bootstrap.bench(in_force, answers=known.answers, refusals=known.refusals)
-        moment = bootstrap.parse_as_of(as_of, bench.zone, bench.clock)
+        moment = bench.moment(common.as_of)
         spoken = known.spoken(bench.package.study.id)
         asked = cohorts.screen_cohort(bench, store, moment, spoken)
         counts: Counter[Outcome] = Counter()
         shown: list[Screened] = []
         keep = writer(out)
-        for part in progress(asked.buckets, text="screening", total=asked.total, quiet=quiet):
+        for part in progress(
+            asked.buckets, text="screening", total=asked.total, quiet=common.quiet
+        ):
             counts.update(part.answers.outcomes)
             shown += part.shown
             keep(part)
@@ -88,18 +82,19 @@ def screen_command(  # noqa: PLR0913 - one argument per option
     decisions = [one.decision for one in shown if one.decision is not None]
     worked_on = [one.patient for one in shown if one.worked_on]
     listed = worklist_of(decisions, worked_on=worked_on)
-    written = _written(in_force, bench, shown, write=write, quiet=quiet)
+    written = _written(in_force, bench, shown, write=write, quiet=common.quiet)
     if as_csv:
         typer.echo(worklist_csv(listed, identifiers=identifiers), nl=False)
         return
-    if as_json:
+    if common.as_json:
         made = run_json(decisions, (), bench.package.study, bench.zone, written, issues={})
         everyone = {outcome.value: counts[outcome] for outcome in Outcome}
         print_json({**made, "patients": counts.total(), "counts": everyone})
         return
     console = stdout()
-    console.print(_counts_table(counts))
-    console.print(tables.worklist_table(listed))
+    tables.print_table(console, _counts_table(counts))
+    tables.print_table(console, tables.worklist_table(listed))
+    say_next(listed, total=counts.total(), quiet=common.quiet)
     if out is not None:
         console.print(f"Everybody's outcome and effects: {out}")
     if written:
@@ -143,10 +138,8 @@ def _counts_table(counts: Counter[Outcome]) -> Table:
 def sql_command(
     *,
     study: options.Study = None,
-    site: options.Site = None,
     spark: Annotated[bool, typer.Option("--spark", help="In Spark's dialect.")] = False,
-    quiet: options.Quiet = False,
-    config: options.Config = None,
+    common: Everywhere,
 ) -> None:
     """Print the statement that judges everyone: for an auditor, or another engine.
 
@@ -154,7 +147,12 @@ def sql_command(
     """
     from fhir_adapter.bootstrap import cohorts  # noqa: PLC0415 - as above
 
-    del quiet
-    in_force = settings(config, study=study, site=site).settings
-    bench = bootstrap.bench(in_force)
-    typer.echo(cohorts.statement_text(bench, "spark" if spark else "duckdb"))
+    bench = bootstrap.bench(common.settings(study=study))
+    dialect: Literal["spark", "duckdb"] = "spark" if spark else "duckdb"
+    statement = cohorts.statement_text(bench, dialect)
+    if common.as_json:
+        asked = bench.package.study
+        found = {"study": asked.id, "study-version": asked.version, "dialect": dialect}
+        print_json({**found, "statement": statement})
+        return
+    typer.echo(statement)

@@ -10,9 +10,13 @@ import typer
 from fhir_adapter import bootstrap
 from fhir_adapter.bootstrap.sites import DemoSite, demo_site
 from fhir_adapter.bootstrap.writing import writing, written_sentence
-from fhir_adapter.cli import tables
-from fhir_adapter.cli.running import log_to_stderr, plainly, stdout
-from fhir_adapter.cli.runs import run, show
+from fhir_adapter.cli import options, tables
+from fhir_adapter.cli.everywhere import Everywhere, everywhere
+from fhir_adapter.cli.running import log_to_stderr, print_json, stdout
+from fhir_adapter.cli.runs import Run, run, show
+from fhir_adapter.errors import SettingInvalid
+from fhir_adapter.ports import Written
+from fhir_adapter.present.json_form import run_json
 from fhir_adapter.present.rows import criterion_rows
 
 _SHOWN = "09-no-pregnancy-test"
@@ -22,7 +26,7 @@ app: typer.Typer = typer.Typer()
 
 
 @app.command()
-@plainly
+@everywhere
 def demo(
     *,
     keep: Annotated[
@@ -33,8 +37,8 @@ def demo(
         bool, typer.Option("--serve", help="Then serve the pages, the hook and a mock chart.")
     ] = False,
     port: Annotated[int, typer.Option(help="Port for --serve; 0 takes a free one.")] = 8080,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
-    log_json: Annotated[bool, typer.Option("--log-json", help="Logs as JSON lines.")] = False,
+    log_json: options.LogJson = False,
+    common: Everywhere,
 ) -> None:
     """Screen the bundled teaching patients for the bundled trial, and write the proposals.
 
@@ -43,27 +47,45 @@ def demo(
     them there and writes nothing.
     """
     log_to_stderr(as_json=log_json, run=bootstrap.run_id())
-    console = stdout()
-    with demo_site(keep, fresh=fresh) as site:
-        console.print(
-            f"A FHIR server with {site.resources} resources runs on {site.settings.record_server}"
+    if serve and common.as_json:
+        raise SettingInvalid(
+            "--json prints one result and --serve goes on", remedy="Leave one of them out."
         )
-        found = run(site.settings, None, as_of=site.as_of, patients=None, quiet=quiet)
-        show(found)
-        one = next(d for d in found.decisions if d.patient == _SHOWN)
-        rows = criterion_rows(one, found.bench.package.study, found.bench.zone)
-        tables.print_decision(console, one, rows)
+    with demo_site(keep, fresh=fresh, site=common.site, as_of=common.as_of) as site:
+        found = run(site.settings, None, as_of=site.as_of, patients=None, quiet=common.quiet)
         with writing(site.settings, found.bench, write=True) as desk:
-            written = [desk.send(item) for item in found.screened if item.decision is not None]
-        console.print(f"[bold]{written_sentence(written, write=True)}[/]")
-        subject = site.first_subject(_SHOWN)
-        if subject:
-            console.print("The ResearchSubject of the patient above:")
-            console.print_json(subject)
+            written = list(desk.send_each(found.screened))
+        if common.as_json:
+            study, zone = found.bench.package.study, found.bench.zone
+            issues = found.damage.issues
+            print_json(run_json(found.decisions, found.failed, study, zone, written, issues=issues))
+            return
+        _show(site, found, written)
         if serve:
             _serve(site, port)
             return
+    if not common.quiet:
+        _say_next()
+
+
+def _show(site: DemoSite, found: Run, written: list[Written]) -> None:
+    console = stdout()
     console.print(
+        f"A FHIR server with {site.resources} resources runs on {site.settings.record_server}"
+    )
+    show(found)
+    one = next(d for d in found.decisions if d.patient == _SHOWN)
+    rows = criterion_rows(one, found.bench.package.study, found.bench.zone)
+    tables.print_decision(console, one, rows)
+    console.print(f"[bold]{written_sentence(written, write=True)}[/]")
+    subject = site.first_subject(_SHOWN)
+    if subject:
+        console.print("The ResearchSubject of the patient above:")
+        console.print_json(subject)
+
+
+def _say_next() -> None:
+    stdout().print(
         "Next: `fhir-adapter explain 03-encephalopathy-without-grade "
         "mappings/studies/NCT05985863/cohort --as-of 2026-11-22T07:40`, or your own records: "
         "`fhir-adapter screen FOLDER`, `fhir-adapter server doctor URL`.\n"

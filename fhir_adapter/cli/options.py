@@ -1,4 +1,4 @@
-"""Options that commands share: one name, one help text, everywhere."""
+"""Options that some commands share; those of every command stand in everywhere.py."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ from typing import Annotated
 
 import typer
 
-Site = Annotated[
-    str | None,
-    typer.Option(help="Site file: a name in mappings/sites, or a path ending in .toml."),
-]
 Study = Annotated[
     str | None, typer.Option(help="Study: a name in mappings/studies, a folder, or an identifier.")
 ]
@@ -27,19 +23,6 @@ WriteServer = Annotated[
         "--write-server", help="Write proposals to this server, not to the record server."
     ),
 ]
-AsOf = Annotated[
-    str | None,
-    typer.Option(
-        "--as-of",
-        help="Moment of the question: 2026-11-22 (the end of that day), 2026-11-22T07:40, "
-        "last-fact, or last-fact:VALUE-SET. Default: now.",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no remarks.")]
-Config = Annotated[
-    Path | None, typer.Option("--config", help="Settings file. Default: fhir-adapter.toml here.")
-]
 LogJson = Annotated[bool, typer.Option("--log-json", help="Logs on stderr as JSON lines.")]
 Folder = Annotated[
     Path | None,
@@ -49,6 +32,8 @@ Folder = Annotated[
         show_default=False,
     ),
 ]
+Csv = Annotated[bool, typer.Option("--csv", help="The worklist as CSV without identifiers.")]
+Identifiers = Annotated[bool, typer.Option("--identifiers", help="With --csv: patient ids too.")]
 Patients = Annotated[
     list[str] | None,
     typer.Option("--patient", help="Only this patient (logical id); may be repeated."),

@@ -1,26 +1,35 @@
-"""What every command does around its work: settings, logs, progress, one sentence per error."""
+"""What every command does around its work: logs, progress, one sentence per error."""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from functools import wraps
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fhir_adapter.errors import AdapterError
-from fhir_adapter.settings import Loaded, load
+from fhir_adapter.errors import AdapterError, InternalFault
 
 _LOG = logging.getLogger("fhir_adapter")
 _LOG.addHandler(logging.NullHandler())
-P = ParamSpec("P")
 T = TypeVar("T")
+
+
+_WIDE = 140
+
+
+def _columns() -> int:
+    """COLUMNS, where somebody has set it; 0 where nobody has."""
+    asked = os.environ.get("COLUMNS", "")
+    return int(asked) if asked.isdecimal() else 0
 
 
 def stderr_console() -> Console:
@@ -30,38 +39,30 @@ def stderr_console() -> Console:
 
 def stdout() -> Console:
     """A console on the present stdout; wide enough for tables when it is no terminal."""
-    width = None if sys.stdout.isatty() else 140
+    width = None if sys.stdout.isatty() else min(_WIDE, _columns() or _WIDE)
     return Console(highlight=False, width=width, soft_wrap=False)
 
 
-def settings(config: Path | None = None, **given: str | None) -> Loaded:
-    """Settings in force, the command line on top."""
-    return load(command_line=given, file=config)
-
-
-def plainly(command: Callable[P, T]) -> Callable[P, T]:
+@contextmanager
+def plainly(*, as_json: bool) -> Generator[None]:
     """Errors of ours become one sentence with a remedy and their exit status; no traceback."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return command(*args, **kwargs)
-        except AdapterError as error:
-            fail(error, as_json=kwargs.get("as_json") is True)
-        except BrokenPipeError:
-            raise typer.Exit(0) from None
-        except (typer.Exit, typer.Abort, KeyboardInterrupt):
-            raise
-        except Exception as fault:  # noqa: BLE001 - the last line of defence before a user
-            # no traceback in the log: the message of a foreign error may quote a value
-            _LOG.error("internal-fault %s", type(fault).__name__)  # noqa: TRY400
-            stderr_console().print(
-                f"[bold red]internal-fault[/]: {type(fault).__name__} at {_place(fault)}. "
-                "This is our mistake: please report it with the command you ran.",
-            )
-            raise typer.Exit(5) from None
-
-    return run
+    try:
+        yield
+    except AdapterError as error:
+        fail(error, as_json=as_json)
+    except BrokenPipeError:
+        raise typer.Exit(0) from None
+    except (typer.Exit, typer.Abort, KeyboardInterrupt):
+        raise
+    except Exception as fault:  # noqa: BLE001 - the last line of defence before a user
+        # no traceback in the log: the message of a foreign error may quote a value
+        fail(
+            InternalFault(
+                f"{type(fault).__name__} at {_place(fault)}",
+                remedy="This is our mistake: please report it with the command you ran.",
+            ),
+            as_json=as_json,
+        )
 
 
 def _place(fault: BaseException) -> str:
@@ -88,7 +89,8 @@ def fail(error: AdapterError, *, as_json: bool = False) -> NoReturn:
         }
         sys.stdout.write(json.dumps(body) + "\n")
     else:
-        stderr_console().print(f"[bold red]{error.code}[/]: {error}", markup=True, soft_wrap=True)
+        said = f"[bold red]{error.code}[/]: {escape(str(error))}"
+        stderr_console().print(said, soft_wrap=True)
     raise typer.Exit(error.exit_status)
 
 

@@ -11,12 +11,13 @@ from rich.markup import escape
 from fhir_adapter import bootstrap
 from fhir_adapter.bootstrap.people import people
 from fhir_adapter.cli import tables
+from fhir_adapter.cli.everywhere import Everywhere
 from fhir_adapter.cli.running import log, progress, stderr_console, stdout
-from fhir_adapter.errors import AdapterError, RecordFault
+from fhir_adapter.errors import AdapterError, RecordFault, SettingInvalid
 from fhir_adapter.model.decision import Decision
 from fhir_adapter.present.sentences import damage_sentence
 from fhir_adapter.present.words import DISCLAIMER
-from fhir_adapter.present.worklist import outcome_counts
+from fhir_adapter.present.worklist import Worklist, outcome_counts
 from fhir_adapter.present.worklist import worklist as worklist_of
 from fhir_adapter.screening import AsOf, Screened, screen_everyone
 from fhir_adapter.settings import Settings
@@ -60,7 +61,7 @@ def run(
     with people(in_force) as known:
         bench = bootstrap.bench(in_force, answers=known.answers, refusals=known.refusals)
         source = bootstrap.record_source(in_force, folder, bench.mappings)
-        moment = bootstrap.parse_as_of(as_of, bench.zone, bench.clock)
+        moment = bench.moment(as_of)
         begun = bench.clock.now()
         wanted = list(patients) if patients else list(source.patients())
         damage = _said_aloud(bootstrap.damage_of(source), found=len(wanted))
@@ -95,12 +96,51 @@ def _log_end(made: Run, *, seconds: float) -> None:
     )
 
 
-def show(found: Run, *, everyone: bool = False) -> None:
+def refuse_two_sources(folder: Path | None, server: str | None) -> None:
+    """A folder and a server on one command line: nobody may guess which was meant."""
+    if folder is not None and server:
+        raise SettingInvalid(
+            "records come from a folder or from a server, and both are named",
+            remedy="Leave out the folder or --server; --write-server says where to write.",
+        )
+
+
+def refuse_two_forms(common: Everywhere, *, as_csv: bool, identifiers: bool) -> None:
+    """One form of output at a time, and identifiers only where they can be left out."""
+    if as_csv and common.as_json:
+        raise SettingInvalid("--csv and --json are two forms", remedy="Leave one of them out.")
+    if identifiers and not as_csv:
+        raise SettingInvalid(
+            "--identifiers belongs to --csv: the other forms name patients anyway",
+            remedy="Add --csv, or leave --identifiers out.",
+        )
+
+
+def say_next(listed: Worklist, *, total: int, quiet: bool) -> None:
+    """An empty list is an answer, and not the end of the road."""
+    if listed.listed or quiet:
+        return
+    if not total:
+        said = (
+            "No patient was found. Check the folder or the address: "
+            "`fhir-adapter server doctor URL` says what a server can do."
+        )
+    else:
+        said = (
+            f"Nobody to look at among {total} patients. `fhir-adapter screen ... --all` "
+            "lists everybody with the outcome, `fhir-adapter explain PATIENT ...` says why, and "
+            "`fhir-adapter cohort report FOLDER` counts what is missing per criterion."
+        )
+    stdout().print(said, markup=False, soft_wrap=True)
+
+
+def show(found: Run, *, everyone: bool = False, quiet: bool = False) -> None:
     """Counts, then the list."""
     console = stdout()
     listed = worklist_of(found.decisions, failed=len(found.failed), worked_on=found.worked_on)
-    console.print(tables.counts_table(found.decisions, len(found.failed)))
-    console.print(tables.worklist_table(listed, everyone=everyone))
+    tables.print_table(console, tables.counts_table(found.decisions, len(found.failed)))
+    tables.print_table(console, tables.worklist_table(listed, everyone=everyone))
+    say_next(listed, total=listed.total, quiet=quiet or everyone)
     for patient, error in found.failed:
         console.print(f"[red]{escape(patient)} could not be judged[/]: {escape(str(error))}")
     if not found.bench.screener.basis:

@@ -12,15 +12,14 @@ from rich.markup import escape
 from fhir_adapter import bootstrap
 from fhir_adapter.bootstrap.writing import writing, written_sentence
 from fhir_adapter.cli import options
+from fhir_adapter.cli.everywhere import Everywhere, everywhere
 from fhir_adapter.cli.running import (
     log_to_stderr,
-    plainly,
     print_json,
     progress,
-    settings,
     stdout,
 )
-from fhir_adapter.cli.runs import Run, run, show
+from fhir_adapter.cli.runs import Run, refuse_two_sources, run, show
 from fhir_adapter.errors import ServerFault, SettingInvalid
 from fhir_adapter.ports import Written
 from fhir_adapter.present.json_form import run_json
@@ -30,7 +29,7 @@ app: typer.Typer = typer.Typer()
 
 
 @app.command()
-@plainly
+@everywhere
 def screen(  # noqa: PLR0913 - one argument per option
     folder: options.Folder = None,
     *,
@@ -38,15 +37,11 @@ def screen(  # noqa: PLR0913 - one argument per option
     study: options.Study = None,
     study_server: options.StudyServer = None,
     write_server: options.WriteServer = None,
-    site: options.Site = None,
     patient: options.Patients = None,
-    as_of: options.AsOf = None,
     write: options.Write = False,
     everyone: Annotated[bool, typer.Option("--all", help="List every patient.")] = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    config: options.Config = None,
     log_json: options.LogJson = False,
+    common: Everywhere,
 ) -> None:
     """Judge every patient of a folder or a FHIR server: counts, worklist, and why.
 
@@ -54,27 +49,31 @@ def screen(  # noqa: PLR0913 - one argument per option
     `fhir-adapter screen --server https://ehr.example/fhir` reads a server.
     With a server the run says what it would write; `--write` writes it.
     """
-    in_force = settings(
-        config,
-        record_server=server,
-        study=study,
-        study_server=study_server,
-        write_server=write_server,
-        site=site,
-    ).settings
+    refuse_two_sources(folder, server)
+    in_force = common.settings(
+        record_server=server, study=study, study_server=study_server, write_server=write_server
+    )
     log_to_stderr(as_json=log_json, run=bootstrap.run_id())
     _refuse_nowhere(in_force, folder, write=write)
-    found = run(in_force, folder, as_of=as_of, patients=patient, quiet=quiet)
-    written = _write(found, in_force, folder, write=write, quiet=quiet)
-    if as_json:
+    found = run(in_force, folder, as_of=common.as_of, patients=patient, quiet=common.quiet)
+    written = _write(found, in_force, folder, write=write, quiet=common.quiet)
+    if common.as_json:
         study_of, zone = found.bench.package.study, found.bench.zone
         issues = found.damage.issues
         print_json(run_json(found.decisions, found.failed, study_of, zone, written, issues=issues))
     else:
-        show(found, everyone=everyone)
+        show(found, everyone=everyone, quiet=common.quiet)
         _show_written(written, write=write)
+        if written and not (write or in_force.site_key or common.quiet):
+            stdout().print(_WITHOUT_KEY, soft_wrap=True)
     if any(one.error for one in written):
         raise typer.Exit(ServerFault.exit_status)
+
+
+_WITHOUT_KEY = (
+    "No site_key is set: what stands there from earlier runs is not recognised, and the counts are "
+    "those of a first run."
+)
 
 
 def _refuse_nowhere(in_force: Settings, folder: Path | None, *, write: bool) -> None:
@@ -92,10 +91,8 @@ def _write(
     if not in_force.write_server and (folder is not None or not in_force.record_server):
         return ()
     with writing(in_force, found.bench, write=write) as desk:
-        judged = [one for one in found.screened if one.decision is not None]
-        return tuple(
-            progress(desk.send_each(judged), text="writing", total=len(judged), quiet=quiet)
-        )
+        sent = desk.send_each(found.screened)
+        return tuple(progress(sent, text="writing", total=len(found.screened), quiet=quiet))
 
 
 def _show_written(written: Sequence[Written], *, write: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,8 @@ import typer
 from fhir_adapter.bootstrap import run_id
 from fhir_adapter.bootstrap.service import open_service
 from fhir_adapter.cli import options
-from fhir_adapter.cli.running import log, log_to_stderr, plainly, settings, stdout
+from fhir_adapter.cli.everywhere import Everywhere, everywhere
+from fhir_adapter.cli.running import log, log_to_stderr, print_json, stdout
 from fhir_adapter.errors import SettingInvalid
 from fhir_adapter.settings import Settings
 from fhir_adapter.web import create_app
@@ -22,18 +24,16 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @app.command()
-@plainly
-def serve(  # noqa: PLR0913 - one argument per option
+@everywhere
+def serve(
     *,
     server: options.Server = None,
     study: options.Study = None,
     study_server: options.StudyServer = None,
-    site: options.Site = None,
-    as_of: options.AsOf = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8080,
-    log_json: Annotated[bool, typer.Option("--log-json", help="Logs as JSON lines.")] = False,
-    config: options.Config = None,
+    log_json: options.LogJson = False,
+    common: Everywhere,
 ) -> None:
     """Serve the worklist, the CDS hook and the FHIR operations over one record server.
 
@@ -41,23 +41,29 @@ def serve(  # noqa: PLR0913 - one argument per option
     Studies are a list with commas. TLS is the business of the proxy in front of it.
     """
     log_to_stderr(as_json=log_json, run=run_id())
-    in_force = settings(
-        config, record_server=server, study=study, study_server=study_server, site=site
-    ).settings
+    in_force = common.settings(record_server=server, study=study, study_server=study_server)
     _check(in_force, host)
-    service = open_service(in_force, as_of=as_of)
-    console = stdout()
+    service = open_service(in_force, as_of=common.as_of)
     try:
         log("serve-started", studies=len(service.benches))
         run_until_stopped(
             create_app(service),
             host=host,
             port=port,
-            said=lambda url: console.print(f"Serving on {url}. Ctrl-C stops it.", markup=False),
+            said=lambda url: _say(url, common),
         )
     finally:
         service.close()
         log("serve-ended")
+
+
+def _say(url: str, common: Everywhere) -> None:
+    """The address, before the first answer: who starts the service can go on."""
+    if common.as_json:
+        print_json({"url": url})
+        sys.stdout.flush()
+    else:
+        stdout().print(f"Serving on {url}. Ctrl-C stops it.", markup=False)
 
 
 def _check(in_force: Settings, host: str) -> None:

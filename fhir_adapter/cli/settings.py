@@ -9,28 +9,27 @@ from rich.markup import escape
 from rich.table import Table
 
 from fhir_adapter.cli import options
-from fhir_adapter.cli.running import plainly, print_json, stdout
-from fhir_adapter.cli.running import settings as load_settings
+from fhir_adapter.cli.everywhere import Everywhere, everywhere
+from fhir_adapter.cli.running import print_json, stdout
+from fhir_adapter.cli.tables import print_table
 
 app: typer.Typer = typer.Typer()
 
 
 @app.command()
-@plainly
+@everywhere
 def settings(
     *,
-    site: options.Site = None,
     study: options.Study = None,
     server: options.Server = None,
-    as_json: options.Json = False,
-    config: options.Config = None,
+    common: Everywhere,
 ) -> None:
     """Print every setting in force and where it comes from; secrets are never shown.
 
     Order: command line, environment FHIR_ADAPTER_*, fhir-adapter.toml, default.
     """
-    found = load_settings(config, site=site, study=study, record_server=server).in_force()
-    if as_json:
+    found = common.loaded(study=study, record_server=server).in_force()
+    if common.as_json:
         print_json([asdict(entry) for entry in found])
         return
     table = Table("setting", "value", "from", "what it is")
@@ -38,4 +37,4 @@ def settings(
         table.add_row(
             *(escape(text) for text in (entry.name, entry.value, entry.origin, entry.help))
         )
-    stdout().print(table)
+    print_table(stdout(), table)

@@ -10,9 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from fhir_adapter import bootstrap, publishing
-from fhir_adapter.bootstrap import clients, studies
 from fhir_adapter.cli import options
-from fhir_adapter.cli.running import plainly, print_json, settings, stdout
+from fhir_adapter.cli.everywhere import Everywhere, everywhere
+from fhir_adapter.cli.running import print_json, stdout
+from fhir_adapter.cli.tables import print_table
+from fhir_adapter.errors import StudyInvalid
 from fhir_adapter.ports import StudyPackage
 from fhir_adapter.present.words import SETTLED
 
@@ -23,9 +25,9 @@ Name = Annotated[
 
 
 @app.command()
-@plainly
-def check(name: Name = "NCT05985863", *, as_json: options.Json = False) -> None:
-    """Check a study: names, sentences, units, windows, signatures. Exit 1 where there are errors.
+@everywhere
+def check(name: Name = "NCT05985863", *, common: Everywhere) -> None:
+    """Check a study: names, sentences, units, windows, signatures. Exit 4 where there are errors.
 
     A criterion that leaves out gate, lasts, if-absent, fresh or settled is refused: *none* is an
     answer, silence is not.
@@ -33,7 +35,7 @@ def check(name: Name = "NCT05985863", *, as_json: options.Json = False) -> None:
     package = bootstrap.package_from_folder(name)
     findings = publishing.checked(package, bootstrap.units())
     errors = [finding for finding in findings if finding.severity == "error"]
-    if as_json:
+    if common.as_json:
         keys = ("severity", "code", "where", "message", "remedy")
         print_json([{key: getattr(finding, key) for key in keys} for finding in findings])
     else:
@@ -47,26 +49,31 @@ def check(name: Name = "NCT05985863", *, as_json: options.Json = False) -> None:
             f"{len(findings) - len(errors)} warnings."
         )
     if errors:
-        raise typer.Exit(1)
+        raise typer.Exit(StudyInvalid.exit_status)
 
 
 @app.command()
-@plainly
+@everywhere
 def build(
     name: Name = "NCT05985863",
     *,
     out: Annotated[Path, typer.Option(help="Folder for the resources.")] = Path("build/study"),
-    quiet: options.Quiet = False,
+    common: Everywhere,
 ) -> None:
     """Write the study's FHIR form (R4) to a folder, one JSON file per resource."""
+    # who checks or shows a study does not wait for the FHIR models and the network
+    from fhir_adapter.bootstrap import studies  # noqa: PLC0415
+
     package = _sound(name)
     files = studies.build_to_folder(package, out)
-    if not quiet:
-        stdout().print(f"{files} resources in {out}")
+    if common.as_json:
+        print_json({"folder": str(out), "resources": files})
+    elif not common.quiet:
+        stdout().print(f"{files} resources in {out}", markup=False)
 
 
 @app.command()
-@plainly
+@everywhere
 def publish(
     name: Name = "NCT05985863",
     *,
@@ -77,11 +84,12 @@ def publish(
     unsigned: Annotated[
         bool, typer.Option("--unsigned", help="Publish although readings are not signed.")
     ] = False,
-    as_json: options.Json = False,
-    config: options.Config = None,
+    common: Everywhere,
 ) -> None:
     """Put the study's FHIR form on a server; what stands there already is left alone."""
-    in_force = settings(config, study_server=server).settings
+    from fhir_adapter.bootstrap import clients, studies  # noqa: PLC0415 - as above
+
+    in_force = common.settings(study_server=server)
     package = _sound(name)
     if write and not unsigned:
         publishing.refuse_unsigned(package)
@@ -92,7 +100,7 @@ def publish(
         {"type": row.resource_type, "id": row.id, "action": row.action, "verified": row.verified}
         for row in report.resources
     ]
-    if as_json:
+    if common.as_json:
         print_json(rows)
         return
     table = Table("resource", "id", "action", "read back")
@@ -100,7 +108,7 @@ def publish(
         table.add_row(
             row.resource_type, escape(row.id), row.action, "equal" if row.verified else ""
         )
-    stdout().print(table)
+    print_table(stdout(), table)
     if not write:
         stdout().print("Dry run, nothing written. Add --write.")
 
@@ -112,19 +120,18 @@ def _sound(name: str) -> StudyPackage:
 
 
 @app.command()
-@plainly
+@everywhere
 def show(
     name: Name = "NCT05985863",
     *,
     study_server: options.StudyServer = None,
-    as_json: options.Json = False,
-    config: options.Config = None,
+    common: Everywhere,
 ) -> None:
     """Show a study criterion by criterion: gate, policy, where settled, and its hash."""
-    in_force = settings(config, study=name, study_server=study_server).settings
+    in_force = common.settings(study=name, study_server=study_server)
     package = bootstrap.study_package(in_force)
     hashes = publishing.criterion_hashes(package)
-    if as_json:
+    if common.as_json:
         rows = [{"id": c.id, "kind": c.kind, "hash": hashes[c.id]} for c in package.study.criteria]
         found = {"study": package.study.id, "version": package.study.version}
         print_json({**found, "hash": publishing.hash_of(package), "criteria": rows})
@@ -139,5 +146,5 @@ def show(
         table.add_row(
             c.id, escape(c.title), gate, c.if_absent, c.lasts, c.fresh, SETTLED[c.settled], signed
         )
-    stdout().print(table)
+    print_table(stdout(), table)
     stdout().print(f"study hash {publishing.hash_of(package)}")

@@ -26,6 +26,28 @@ STYLES = {
 }
 
 
+NARROW = 80
+"""Below this many columns a table with many cells in a row cannot be read."""
+_FEW = 3
+
+
+def print_table(console: Console, table: Table) -> None:
+    """The table; on a narrow terminal each row as lines of its own, label and value."""
+    if console.width >= NARROW or len(table.columns) <= _FEW:
+        console.print(table)
+        return
+    if table.title:
+        console.print(table.title, style="italic")
+    labels = [str(column.header) for column in table.columns]
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        console.print()
+        for label, cell in zip(labels, row, strict=True):
+            text = Text.from_markup(cell) if isinstance(cell, str) else cell
+            if str(text):
+                named = Text.assemble(f"{label}: " if label else "", text)
+                console.print(named, overflow="fold")
+
+
 def counts_table(decisions: Sequence[Decision], failed: int) -> Table:
     """Patients by outcome, with a total that is everyone pulled."""
     table = Table(title="Patients by outcome", show_footer=True)
@@ -114,7 +136,7 @@ def print_decision(console: Console, decision: Decision, rows: Sequence[Criterio
     """Everything about one patient."""
     title = f"{decision.patient}: {decision_sentence(decision)}"
     if rows:
-        console.print(criteria_table(rows, title))
+        print_table(console, criteria_table(rows, title))
     else:
         console.print(escape(title))
     if decision.checks:

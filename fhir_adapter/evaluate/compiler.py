@@ -15,16 +15,16 @@ from fhir_adapter.evaluate.case import Case
 from fhir_adapter.evaluate.changes import Change, Lasting, Pairing, fall, rise
 from fhir_adapter.evaluate.confounders import CompiledConfounder, Unconfounded
 from fhir_adapter.evaluate.judged import Closure, Judged
+from fhir_adapter.evaluate.members import any_member, count_at_least
+from fhir_adapter.evaluate.membership import Membership, coded_as
 from fhir_adapter.evaluate.person import age, alive, sex
-from fhir_adapter.evaluate.retrieve import Absence, Retrieve, any_member, count_at_least
+from fhir_adapter.evaluate.retrieve import Absence, Retrieve
 from fhir_adapter.evaluate.score import CompiledInput, CompiledScore
 from fhir_adapter.evaluate.selection import Precedes, Selection, earlier, higher, later, lower
 from fhir_adapter.evaluate.values import Test, analyte_of, compile_test, to_canonical
 from fhir_adapter.evaluate.windows import AnchorState, AnchorValue, CompiledWindow
 from fhir_adapter.model import criterion as tree
-from fhir_adapter.model import truth as kleene
 from fhir_adapter.model.calculator import Calculator
-from fhir_adapter.model.code import key_of
 from fhir_adapter.model.criterion import Events, Node, ValueTest
 from fhir_adapter.model.dates import Duration
 from fhir_adapter.model.fact import Fact, Kind
@@ -44,34 +44,6 @@ class Timed:
     fresh: Duration | None = None
     newest: int = 0
     """The limit touches only facts that may be among so many newest ones; 0: all of them."""
-
-
-class Membership:
-    """Which code sets hold a key; worked out once per distinct key, whatever the set's size."""
-
-    def __init__(self, code_sets: dict[str, CodeSet]) -> None:
-        self.code_sets: dict[str, CodeSet] = code_sets
-        self._known: dict[str, tuple[str, ...]] = {}
-
-    def __call__(self, key: str) -> tuple[str, ...]:
-        """Names of the sets that hold a key, in their order."""
-        found = self._known.get(key)
-        if found is None:
-            found = tuple(name for name, code_set in self.code_sets.items() if code_set.holds(key))
-            self._known[key] = found
-        return found
-
-    def holds(self, name: str, key: str) -> bool:
-        """Whether one named set holds a key."""
-        return name in self(key)
-
-
-def _coded_as(membership: Membership, name: str) -> Test:
-    def test(fact: Fact) -> tuple[Truth, Reason | None, str]:
-        inside = any(membership.holds(name, key_of(code)) for code in fact.concepts)
-        return kleene.of(inside), None, ""
-
-    return test
 
 
 class Compiler:
@@ -152,7 +124,7 @@ class Compiler:
     def _tests(self, events: Events) -> tuple[Test, ...]:
         tests: list[Test] = []
         if events.coded_as is not None:
-            tests.append(_coded_as(self.membership, events.coded_as))
+            tests.append(coded_as(self.membership, events.coded_as))
         if events.value is not None:
             tests.append(self.test(events.value, events))
         return tuple(tests)

@@ -7,13 +7,14 @@ is an answer, not silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from fhir_adapter.evaluate.case import Case, in_order
-from fhir_adapter.evaluate.judged import FALSE, SHOWN, Judged, any_of, shown, unknown
+from fhir_adapter.evaluate.judged import FALSE, SHOWN, Judged, any_of, unknown
+from fhir_adapter.evaluate.statuses import status_tests
 from fhir_adapter.evaluate.values import Test
 from fhir_adapter.evaluate.windows import (
     Anchors,
@@ -22,7 +23,6 @@ from fhir_adapter.evaluate.windows import (
     Inside,
     Resolved,
     inside,
-    last_inside,
 )
 from fhir_adapter.model.criterion import AbsencePolicy, Events
 from fhir_adapter.model.dates import DATE_EARLIEST, DATE_LATEST
@@ -108,7 +108,7 @@ class Retrieve:
         self._systems = systems_of(code_set)
         self._keys = tuple((kind, events.codes) for kind in events.kind)
         self._kinds = frozenset(events.kind) - frozenset(_PERSONS_WORD)
-        self._tests = (*_status_tests(events), *tests)
+        self._tests = (*status_tests(events), *tests)
         self._assumption = Judged(Truth.FALSE, assumed=events.if_absent is None)
 
     def every(self, case: Case) -> list[Fact]:
@@ -386,84 +386,3 @@ def known_here(case: Case, absence: Absence) -> bool:
     answer = len(facts) >= 2 and len(visits) >= 2 and any(f.start_date_hi < limit for f in facts)  # noqa: PLR2004
     case.memo[("known", absence.known_kinds)] = answer
     return answer
-
-
-def any_member(retrieve: Retrieve) -> Callable[[Case], Judged]:
-    """Node ``any``."""
-
-    def judge(case: Case) -> Judged:
-        silent = retrieve.silent(case)
-        if silent is not None:
-            return silent
-        members = retrieve.members(case)
-        if members.sure:
-            return _true(retrieve, case, members)
-        return _without_sure(retrieve, case, members)
-
-    return judge
-
-
-def count_at_least(retrieve: Retrieve, n: int) -> Callable[[Case], Judged]:
-    """Node ``count-at-least``."""
-
-    def judge(case: Case) -> Judged:
-        members = retrieve.members(case)
-        if len(members.sure) >= n:
-            return _true(retrieve, case, members)
-        reachable = len(members.sure) + len(members.maybe) >= n
-        if members.sure and members.problem is None and not reachable:
-            return Judged(Truth.FALSE, evidence=shown(members.sure))
-        if members.sure and members.problem is None:
-            return _maybe(members)
-        return _without_sure(retrieve, case, members, reachable=reachable)
-
-    return judge
-
-
-def _true(retrieve: Retrieve, case: Case, members: Members) -> Judged:
-    remark = next((text for text in members.remarks if text), "")
-    evidence = shown(members.sure, remark)
-    ends = [last_inside(retrieve.window, fact, case) for fact in members.sure]
-    known = [end for end in ends if end is not None]
-    until = max(known) if known and len(known) == len(ends) else None
-    return Judged(Truth.TRUE, evidence, until=until, left_out=len(members.sure) - len(evidence))
-
-
-def _without_sure(
-    retrieve: Retrieve, case: Case, members: Members, *, reachable: bool = True
-) -> Judged:
-    if members.empty_window:
-        return FALSE
-    if members.problem is not None:
-        return unknown(members.problem)
-    if members.maybe and reachable:
-        return _maybe(members)
-    if members.failed:
-        return Judged(Truth.FALSE, evidence=shown(members.failed, "not matching"))
-    return retrieve.absent(case)
-
-
-def _maybe(members: Members) -> Judged:
-    reason = min(reason for _, reason in members.maybe)
-    facts = [fact for fact, why in members.maybe if why is reason]
-    return unknown(reason, *shown(facts, reason.code))
-
-
-def _status_tests(events: Events) -> list[Test]:
-    tests: list[Test] = []
-    if events.clinical_status:
-        wanted = frozenset(
-            "" if status == "not-stated" else status for status in events.clinical_status
-        )
-        tests.append(_field_test(lambda fact: fact.clinical_status in wanted))
-    if events.severity is not None:
-        tests.append(_field_test(lambda fact: fact.severity == events.severity))
-    if events.criticality is not None:
-        tests.append(_field_test(lambda fact: fact.criticality == events.criticality))
-    if events.stage is not None:
-        tests.append(_field_test(lambda fact: fact.stage == events.stage))
-    return tests
-
-
-def _field_test(passes: Callable[[Fact], bool]) -> Test:
-    return lambda fact: (Truth.TRUE if passes(fact) else Truth.FALSE, None, "")

@@ -156,8 +156,6 @@ class SiteRules:
     reference_date_rule: str = ""
     """Free note, printed by reports (for example: dates are shifted)."""
     bases: tuple[Basis, ...] = ()
-    baseline_from_days: int = 365
-    baseline_to_days: int = 14
 
 
 @dataclass(frozen=True, kw_only=True)

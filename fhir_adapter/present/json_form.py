@@ -1,4 +1,4 @@
-"""A decision as JSON, and the JSON Schema that ships with it (docs/result.schema.json)."""
+"""A decision as JSON, and the JSON Schema that ships with it (schemas/result.schema.json)."""
 
 from __future__ import annotations
 

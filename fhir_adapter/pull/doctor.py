@@ -6,7 +6,7 @@ nothing is called passed because it answered, only because a canary came back as
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -41,10 +41,15 @@ class Finding:
 
 
 class ServerDoctor:
-    """Looks at one server; sends reads and searches only."""
+    """Looks at one server; sends reads and searches only.
 
-    def __init__(self, client: FhirClient) -> None:
+    ``is_over`` is asked after each check: a server that is slow at everything is left
+    with what is known of it.
+    """
+
+    def __init__(self, client: FhirClient, *, is_over: Callable[[], bool] = lambda: False) -> None:
         self._client = client
+        self._is_over = is_over
 
     def examine(self, needs: Sequence[Need], *, known_patient: str = "") -> tuple[Finding, ...]:
         """All findings; ends after the first one where the server does not answer at all.
@@ -55,8 +60,8 @@ class ServerDoctor:
         findings = [first]
         if first.code == "unreachable":
             return tuple(findings)
-        for name in _types(needs):
-            findings.extend(self._type(name, capability, known_patient))
+        findings.extend(self._types(needs, capability, known_patient))
+        findings.extend(_nothing_there(findings))
         findings.extend(_versioning(name, capability) for name in _WRITTEN)
         findings.extend(_scope(name, findings) for name in scope_types(needs))
         return tuple(findings)
@@ -71,6 +76,16 @@ class ServerDoctor:
         if not capability.fhir_version:
             return capability, _server(Proof.UNPROVED, "no-fhir-version", "Ask the vendor.")
         return capability, _server(Proof.PASSED, "r4")
+
+    def _types(
+        self, needs: Sequence[Need], capability: Capability | None, known_patient: str
+    ) -> Iterator[Finding]:
+        for name in _types(needs):
+            for finding in self._type(name, capability, known_patient):
+                yield finding
+                if self._is_over():
+                    yield _server(Proof.FAILED, "out-of-time", _SLOW, check="time")
+                    return
 
     def _type(
         self, name: str, capability: Capability | None, known_patient: str
@@ -88,7 +103,8 @@ class ServerDoctor:
         found = self._try(name, {"patient": _NOBODY})
         if isinstance(found, AdapterError):
             if status_of(found) in {400, 404} and why_not_of(found) == "not-supported":
-                return _finding("patient-nobody", name, Proof.UNPROVED, "refused", _REFUSED)
+                code = _ABSENT if status_of(found) == _GONE else "refused"
+                return _finding("patient-nobody", name, Proof.UNPROVED, code, _REFUSED)
             return _failed("patient-nobody", name, found)
         if found.matches or "patient" in found.ignored:
             return _finding("patient-nobody", name, Proof.FAILED, "parameter-ignored", _NOT_USED)
@@ -113,6 +129,8 @@ class ServerDoctor:
         """R4 search 3.1.1.1: refused under strict handling, else left out of ``self``."""
         found = self._try(name, {"patient": escaped(patient), _CANARY: "1", "_count": "1"})
         if isinstance(found, AdapterError):
+            if status_of(found) == _GONE:
+                return _finding("unknown-parameter", name, Proof.UNPROVED, _ABSENT, _REFUSED)
             if why_not_of(found) == "not-supported":
                 return _finding("unknown-parameter", name, Proof.PASSED, "refused")
             return _failed("unknown-parameter", name, found)
@@ -128,6 +146,10 @@ class ServerDoctor:
             return fault
 
 
+_GONE = 404
+_ABSENT = "type-not-found"
+_WRONG_BASE = "Every search ended in 404: check that the address is the FHIR base and ends there."
+_SLOW = "Give it more time with --seconds, or ask the vendor why each search takes so long."
 _REFUSED = "Prove the parameter with a known patient."
 _NOT_USED = "Do not use this server before its `patient` parameter works for this type."
 _LINKS = "Set the server's public address so that its page links have the same origin."
@@ -144,8 +166,15 @@ def _finding(check: str, name: str, ok: Proof, code: str, remedy: str = "") -> F
     return Finding(check=check, resource_type=name, ok=ok, code=code, remedy=remedy)
 
 
-def _server(ok: Proof, code: str, remedy: str = "") -> Finding:
-    return _finding("capability", "", ok, code, remedy)
+def _server(ok: Proof, code: str, remedy: str = "", *, check: str = "capability") -> Finding:
+    return _finding(check, "", ok, code, remedy)
+
+
+def _nothing_there(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """One type that is not there is a gap; none at all is another address."""
+    asked = [f for f in findings if f.check == "patient-nobody"]
+    if asked and all(f.code == _ABSENT for f in asked):
+        yield _server(Proof.FAILED, "no-type-found", _WRONG_BASE, check="searches")
 
 
 def _failed(check: str, name: str, fault: AdapterError) -> Finding:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fhir_adapter.errors import RecordFault
-from fhir_adapter.fhir.reading import is_object
+from fhir_adapter.fhir.reading import is_object, parts
 from fhir_adapter.fhir.wire import decode, encode
 from fhir_adapter.ports import Resource
 from fhir_adapter.sandbox.store import Store
@@ -39,9 +39,12 @@ def load(store: Store, path: Path) -> Loaded:
             if found is None:
                 issues.append(f"file {number}, line {line}: not a FHIR resource")
                 continue
-            for resource in _unpacked(found):
+            inside = list(_unpacked(found))
+            if not inside:
+                issues.append(f"file {number}, line {line}: a Bundle without resources")
+            for resource in inside:
                 store.load(resource)
-                count += 1
+            count += len(inside)
     return Loaded(resources=count, issues=tuple(issues))
 
 
@@ -74,8 +77,8 @@ def _unpacked(resource: Resource) -> Iterator[Resource]:
     if resource["resourceType"] != "Bundle":
         yield resource
         return
-    for entry in resource.get("entry") or ():
-        inner = entry.get("resource") if is_object(entry) else None
+    for entry in parts(resource.get("entry")):
+        inner = entry.get("resource")
         if is_object(inner) and isinstance(inner.get("resourceType"), str):
             yield from _unpacked(inner)
 

@@ -26,7 +26,7 @@ _CODE = re.compile(r"^([^|\s]+)\|(\S.*)$")
 
 def shown(path: Path) -> str:
     """How messages name a file: its folder and name, never where it lies on a machine."""
-    return f"{path.parent.name}/{path.name}"
+    return f"{path.parent.name}/{path.name}" if path.parent.name else path.name
 
 
 def read_table(

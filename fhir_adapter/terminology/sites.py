@@ -17,7 +17,6 @@ from fhir_adapter.model.mapping import Basis, LocalCode, SiteRules
 from fhir_adapter.terminology.reading import Table, code_of, read_table, shown
 
 Text = Annotated[str, Meta(min_length=1)]
-Days = Annotated[int, Meta(ge=0)]
 
 _CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 RESTRICTED_LABELS = (f"{_CONFIDENTIALITY}|R", f"{_CONFIDENTIALITY}|V")
@@ -67,8 +66,6 @@ class _SiteFile(Table, frozen=True, kw_only=True):
     restricted_labels: tuple[str, ...] = RESTRICTED_LABELS
     follow_seealso: bool = False
     no_consent_means: Literal["no-refusal", "refusal"] = "no-refusal"
-    baseline_from_days: Days = 365
-    baseline_to_days: Days = 14
     system_alias: tuple[AliasTable, ...] = msgspec.field(default=())
     certainty: tuple[_Certainty, ...] = ()
     local_code: tuple[_LocalCodes, ...] = ()
@@ -110,8 +107,6 @@ def _rules(found: _SiteFile, path: Path) -> SiteRules:
         no_consent_means=found.no_consent_means,
         reference_date_rule=found.reference_date_rule,
         bases=tuple(_basis(entry) for entry in found.basis),
-        baseline_from_days=found.baseline_from_days,
-        baseline_to_days=found.baseline_to_days,
     )
 
 
@@ -127,9 +122,6 @@ def _zone(name: str | None, path: Path) -> ZoneInfo:
 
 
 def _check_windows(found: _SiteFile, path: Path) -> None:
-    if found.baseline_from_days <= found.baseline_to_days:
-        remedy = "Make baseline-from-days the larger one."
-        raise SiteInvalid("the baseline window is empty", where=shown(path), remedy=remedy)
     for entry in found.basis:
         if entry.valid_to < entry.valid_from:
             remedy = "Put valid-from first."

@@ -7,7 +7,8 @@ from typing import Any
 from fhir_adapter.model.code import ATC, ICD10_CM, ICD10_GM, LOINC, SNOMED
 from fhir_adapter.model.vocabulary import LOCAL_FINDINGS
 from fhir_adapter.ports import Resource
-from fhir_adapter.sandbox.chart import LABS, PROBLEMS, Chart, Coding, concept
+from fhir_adapter.sandbox.chart import Chart
+from fhir_adapter.sandbox.chart_codes import LABS, PROBLEMS, Coding, concept
 
 from teaching.teaching_more import answers
 from teaching.teaching_parts import baseline

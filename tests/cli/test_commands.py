@@ -168,6 +168,15 @@ def test_doctor_says_what_a_server_can_do() -> None:
         assert run("server", "doctor", server.base_url).status == 1
 
 
+def test_doctor_reads_the_study_from_a_server() -> None:
+    with sandbox(patients=(ONE,)) as server:
+        base = ("server", "doctor", server.base_url, "--study-server", server.base_url)
+        missing = run(*base)
+        assert (missing.status, "study-not-found" in missing.flat) == (4, True)
+        run("study", "publish", "--server", server.base_url, "--write", "--unsigned")
+        assert run(*base, "--json").json == run(*base[:3], "--json").json
+
+
 def test_answers_in_the_ledger_are_heard(tmp_path: Path) -> None:
     before = run("explain", ONE, FOLDER, "--as-of", AS_OF, "--json").json
     path = tmp_path / ".fhir-adapter" / "ledger.sqlite"

@@ -1,4 +1,4 @@
-"""`server sandbox` as a process: it serves, stops on Ctrl-C, keeps what was written."""
+"""`server sandbox` as a process: it serves, stops when told to, keeps what was written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_sandbox_serves_stops_and_keeps(tmp_path: Path) -> None:
             client = FhirClient(address[0])
             client.update({"resourceType": "Patient", "id": "kept", "active": True})
             client.close()
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)  # a background job may ignore SIGINT
             assert process.wait(timeout=30) == 0
             assert "Stopped." in process.stdout.read()
         finally:
@@ -50,6 +50,29 @@ def test_the_command_says_what_it_could_not_read(
     assert "1 resources" in ran.flat
     assert "file 1, line 2: not a FHIR resource" in ran.flat
     assert "Stopped." in ran.flat
+
+
+def test_a_bundle_of_nothing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.json").write_text('{"resourceType": "Bundle", "entry": []}')
+    (tmp_path / "b.json").write_text('{"resourceType": "Bundle", "entry": 7}')
+    monkeypatch.setattr(sites.SandboxRun, "wait", lambda _: None)
+    ran = run("server", "sandbox", str(tmp_path))
+    assert ran.status == 0
+    assert "(0 resources)" in ran.flat
+    for number in (1, 2):
+        assert f"file {number}, line 1: a Bundle without resources" in ran.flat
+
+
+def test_a_demo_that_was_killed_starts_again(tmp_path: Path) -> None:
+    """kill -9 leaves the ledger of a server that is gone."""
+    keep = tmp_path / "demo"
+    run("demo", "--keep", str(keep))
+    (keep / "unfinished").touch()
+    for path in keep.glob("*.ndjson"):
+        path.unlink()
+    again = run("demo", "--keep", str(keep))
+    assert "Written: 28 created" in again.flat
+    assert "nothing; all stands already" in run("demo", "--keep", str(keep)).flat
 
 
 def test_an_incomplete_installation_says_so(

@@ -6,7 +6,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from fhir_adapter.errors import InternalFault, PatientNotFound, RecordFault
 from fhir_adapter.fhir.resources import problems
+from fhir_adapter.present.failures import failure, is_failed_evaluation
 from fhir_adapter.present.proposals import Desk, action_of, proposal
 from fhir_adapter.present.resources import device, subject_key
 
@@ -120,3 +122,26 @@ def test_the_opinion_says_its_moment_as_a_fhir_date_time(desk: Desk) -> None:
     (said,) = made.opinion["contained"]
     moment = next(one for one in said["parameter"] if one["name"] == "asOf")
     assert moment == {"name": "asOf", "valueDateTime": "2026-11-22T07:40:00+08:00"}
+
+
+def test_a_failed_evaluation_says_so_and_leaves_the_subject_alone(desk: Desk) -> None:
+    fault = InternalFault("judging failed with ValueError", remedy="Report <it>.")
+    made = failure(fault, desk, key="k", patient="p", ids=("p", "q"))
+
+    assert (made.action, made.subject) == ("keep", None)
+    assert made.opinion is not None
+    assert problems(made.opinion) == ()
+    assert made.opinion["status"] == "failure"
+    assert made.opinion["evaluationMessage"] == [{"reference": "#failure"}]
+    (said,) = made.opinion["contained"]
+    assert (said["resourceType"], said["id"]) == ("OperationOutcome", "failure")
+    assert said["issue"][0]["details"]["text"] == "internal-fault"
+    assert made.fingerprint == made.opinion["requestIdentifier"]["value"]
+    assert "Report &lt;it&gt;" in made.opinion["text"]["div"]
+    assert made.provenance is not None
+    assert problems(made.provenance) == ()
+
+
+def test_a_record_that_did_not_arrive_is_no_failed_evaluation() -> None:
+    assert not is_failed_evaluation(PatientNotFound("not there"))
+    assert is_failed_evaluation(RecordFault("unreadable"))

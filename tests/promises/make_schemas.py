@@ -1,4 +1,4 @@
-"""Write docs/*.schema.json from the code: python -m tests.promises.make_schemas."""
+"""Write the schemas of studies and results from the code: python -m tests.promises.make_schemas."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from fhir_adapter.criteria.schema import study_schema
 from fhir_adapter.present.json_form import result_schema
 
-DOCS = Path(__file__).parents[2] / "docs"
+SCHEMAS = Path(__file__).parents[2] / "fhir_adapter" / "schemas"
 
 if __name__ == "__main__":
     for name, made in (("study", study_schema), ("result", result_schema)):
         text = json.dumps(made(), indent=1, ensure_ascii=False) + "\n"
-        (DOCS / f"{name}.schema.json").write_text(text, "utf-8")
+        (SCHEMAS / f"{name}.schema.json").write_text(text, "utf-8")

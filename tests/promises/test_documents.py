@@ -80,7 +80,9 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 )
 def test_the_shipped_schemas_are_the_ones_of_the_code(name: str, made: object) -> None:
     """Made again by `python -m tests.promises.make_schemas`."""
-    shipped = json.loads((ROOT / "docs" / f"{name}.schema.json").read_text("utf-8"))
+    shipped = json.loads(
+        (ROOT / "fhir_adapter" / "schemas" / f"{name}.schema.json").read_text("utf-8")
+    )
     assert shipped == json.loads(json.dumps(made()))  # type: ignore[operator]
 
 

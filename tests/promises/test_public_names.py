@@ -37,6 +37,9 @@ def test_the_public_names_are_these_and_no_others() -> None:
     assert sorted(fhir_adapter.__all__) == sorted(NAMES)
     for name in fhir_adapter.__all__:
         assert hasattr(fhir_adapter, name)
+    assert dir(fhir_adapter) == sorted(NAMES)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = fhir_adapter.nonsense  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "__version__"])

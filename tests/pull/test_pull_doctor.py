@@ -148,3 +148,26 @@ def test_the_least_scopes_have_both_spellings() -> None:
         "system/Patient.rs",
     )
     assert scopes_of(need(), v1=True) == ("system/Patient.read",)
+
+
+def test_one_type_that_is_not_there_is_a_gap_and_none_at_all_another_address(
+    fake: Fake, client: FhirClient
+) -> None:
+    types = ("Observation", "Condition")
+    fake.status = {"Observation": 404}
+    found = examine(fake, client, *types, known="")
+    assert found["patient-nobody", "Observation"] == (UNPROVED, "type-not-found")
+    assert found["unknown-parameter", "Observation"] == (UNPROVED, "type-not-found")
+    assert ("searches", "") not in found
+    fake.status = dict.fromkeys(types, 404)
+    assert examine(fake, client, *types, known="")["searches", ""] == (FAILED, "no-type-found")
+    assert examine(fake, client, *types)["searches", ""] == (FAILED, "no-type-found")
+
+
+def test_a_slow_server_is_left_with_what_is_known(fake: Fake, client: FhirClient) -> None:
+    checks = iter((False, False, True))
+    doctor = ServerDoctor(client, is_over=lambda: next(checks))
+    found = doctor.examine(need("Observation", "Condition"))
+    assert said(found)["time", ""] == (FAILED, "out-of-time")
+    assert "--seconds" in next(f.remedy for f in found if f.check == "time")
+    assert not [f for f in found if f.resource_type == "Condition" and f.check == "offered"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fhir_adapter.sandbox.chart import ACTS, PROBLEMS, Chart, concept
+from fhir_adapter.sandbox.chart import Chart
+from fhir_adapter.sandbox.chart_codes import ACTS, PROBLEMS, concept
 
 from teaching.teaching_parts import (
     admitted,

@@ -73,7 +73,7 @@ FAULTS = [
     (GOOD + BASIS.replace("study", "studdy"), "Did you mean 'study'?"),
     (GOOD + 'complete-kinds = ["labs"]\n', "at complete-kinds"),
     (GOOD + 'test-tags = ["HTEST"]\n', "Write it as system|code."),
-    (GOOD + "baseline-from-days = 14\n", "baseline window is empty"),
+    (GOOD + "baseline-from-days = 14\n", "unknown key"),
     (GOOD + 'no-consent-means = "maybe"\n', "no-consent-means"),
     (GOOD + BASIS + "valid-from = 2024-01-02\nvalid-to = 2024-01-01\n", "ends before it begins"),
     (GOOD + '[[certainty]]\nextension = "u"\nflags = { V = "perhaps" }\n', "perhaps"),
@@ -176,6 +176,6 @@ def test_the_version_follows_content_and_nothing_else(hospital: Path) -> None:
     before = load_mappings(hospital, "north").version
     _site(hospital, "# a remark\n" + GOOD)
     assert load_mappings(hospital, "north").version == before
-    _site(hospital, GOOD + "baseline-to-days = 7\n")
+    _site(hospital, GOOD + "follow-seealso = true\n")
     assert load_mappings(hospital, "north").version != before
     assert len(before) == 64

@@ -21,7 +21,8 @@ from fhir_adapter.evaluate.cohort.nodes import Nodes
 from fhir_adapter.evaluate.cohort.person import Person
 from fhir_adapter.evaluate.cohort.script import Block, Script, either
 from fhir_adapter.evaluate.cohort.windows import Windows
-from fhir_adapter.evaluate.compiler import Membership, duration
+from fhir_adapter.evaluate.compiler import duration
+from fhir_adapter.evaluate.membership import Membership
 from fhir_adapter.evaluate.record import absence_of
 from fhir_adapter.evaluate.retrieve import Absence
 from fhir_adapter.evaluate.settle import where_settled

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fhir_adapter.evaluate.case import Case, build
-from fhir_adapter.evaluate.compiler import Membership
 from fhir_adapter.evaluate.judged import Judged
 from fhir_adapter.evaluate.many.lines import Lines, Shared, SiteStudy
 from fhir_adapter.evaluate.many.reads import Index
 from fhir_adapter.evaluate.many.row import Marks, Row, row_of
 from fhir_adapter.evaluate.many.silence import Silent, silences
+from fhir_adapter.evaluate.membership import Membership
 from fhir_adapter.evaluate.record import judge, result_for
 from fhir_adapter.model.fact import Kind, PatientRecord
 from fhir_adapter.model.result import CriterionResult

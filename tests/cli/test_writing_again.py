@@ -1,0 +1,88 @@
+"""Runs after the first: what a dry run counts, and what a failed evaluation leaves behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fhir_adapter.sandbox import RunningSandbox
+
+from cli.cli_for_tests import AS_OF, ONE, Ran, run, sandbox
+
+CANDIDATE = "42-all-answered"
+KEY = {"FHIR_ADAPTER_SITE_KEY": "a secret of the site"}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def screen(server: RunningSandbox, *more: str, **env: str) -> Ran:
+    return run("screen", "--server", server.base_url, "--as-of", AS_OF, *more, **env)
+
+
+def all_of(server: RunningSandbox, kind: str) -> list[Any]:
+    return list(server._interactions.store.all_of(kind))
+
+
+def test_a_dry_run_counts_what_a_writing_run_would_do() -> None:
+    with sandbox(patients=(CANDIDATE, ONE)) as server:
+        assert "With --write: 0 created" not in screen(server, **KEY).flat
+        screen(server, "--write", **KEY)
+        dry = screen(server, **KEY).flat
+        assert "Dry run, nothing written. With --write: 0 created, 0 updated, 0 deleted" in dry
+        assert "No site_key" not in dry
+        assert "those of a first run" in screen(server).flat
+        assert "those of a first run" not in screen(server, "--quiet").flat
+
+
+def test_a_dry_run_does_not_promise_what_a_person_has_deleted() -> None:
+    with sandbox(patients=(CANDIDATE,)) as server:
+        screen(server, "--write", **KEY)
+        (subject,) = all_of(server, "ResearchSubject")
+        server._interactions.store.delete("ResearchSubject", subject["id"])
+        (dry,) = screen(server, "--json", **KEY).json["written"]
+        (wet,) = screen(server, "--write", "--json", **KEY).json["written"]
+        assert dry["created"] == wet["created"] == []
+        assert any("somebody deleted" in note for note in dry["notes"])
+
+
+def test_a_failed_evaluation_replaces_the_opinion_until_there_is_an_answer_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("Canary 1980-05-01")
+
+    with sandbox(patients=(CANDIDATE, ONE)) as server:
+        screen(server, "--write", **KEY)
+        before = all_of(server, "ResearchSubject")
+        with monkeypatch.context() as broken:
+            broken.setattr("fhir_adapter.screening.judge", fail)
+            found = screen(server, "--write", "--json", **KEY).json
+            again = screen(server, "--write", "--json", **KEY).json
+            nowhere = screen(server, "--json", FHIR_ADAPTER_LEDGER="none.sqlite").json
+        assert len(found["failed"]) == 2
+        (sent,) = found["written"]
+        assert (sent["patient"], len(sent["updated"])) == (CANDIDATE, 1)
+        assert [one["updated"] for one in again["written"]] == [[]]
+        assert nowhere["written"] == []
+        (opinion,) = all_of(server, "GuidanceResponse")
+        assert opinion["status"] == "failure"
+        assert "Canary" not in str(opinion)
+        assert all_of(server, "ResearchSubject") == before
+        screen(server, "--write", **KEY)
+        assert all_of(server, "GuidanceResponse")[0]["status"] != "failure"
+
+
+def test_a_failed_pull_leaves_the_opinion_as_it_is() -> None:
+    with sandbox(patients=(CANDIDATE,)) as server:
+        screen(server, "--write", **KEY)
+        before = all_of(server, "GuidanceResponse")
+        server._interactions.store.delete("Patient", CANDIDATE)
+        found = screen(server, "--patient", CANDIDATE, "--write", "--json", **KEY).json
+        assert [one["error"] for one in found["failed"]] == ["patient-not-found"]
+        assert found["written"] == []
+        assert all_of(server, "GuidanceResponse") == before
