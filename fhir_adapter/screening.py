@@ -166,14 +166,14 @@ def outcomes(marked: Marked) -> list[Outcome]:
 def alertable(
     many: ManyStudies, screeners: Sequence[Screener], record: PatientRecord, as_of: AsOf
 ) -> list[bool]:
-    """Study by study, whether judging the rest could lead to an alert: every gate fits.
+    """Study by study, whether judging it in full could lead to an alert: every gate may fit.
 
-    Stops are not looked at. ``many`` are the studies of the screeners, in their order, by the
-    rule GATES.
+    Never False for a study that would alert. Stops are not looked at. ``many`` are the studies of
+    the screeners, in their order, by the rule GATES.
     """
     moment = moment_of(screeners[0], record, as_of)
-    found = many.judge(record, moment, [one.own_studies for one in screeners])
-    return [mark == GATES.top for mark in found.lowest.tolist()]
+    found = many.at_most(record, moment, [one.own_studies for one in screeners])
+    return [mark == GATES.top for mark in found.tolist()]
 
 
 def _judge(screener: Screener, record: PatientRecord, as_of: int) -> JudgedStudy:

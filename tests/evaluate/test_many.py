@@ -82,6 +82,17 @@ def test_judging_only_what_a_change_can_touch_is_judging_everything(
         before = again
 
 
+@pytest.mark.property
+@given(site_worlds.sites(), site_worlds.records(), st.integers(0, 6))
+def test_the_bound_of_a_study_is_never_below_what_judging_it_gives(
+    studies: list[SiteStudy], of: PatientRecord, mine: int
+) -> None:
+    own = [frozenset((site_worlds.OWN,) if number < mine else ()) for number in range(len(studies))]
+    for rule in (OUTCOMES, GATES):
+        many = ManyStudies(studies, rule)
+        assert (many.at_most(of, AS_OF, own) >= many.judge(of, AS_OF, own).lowest).all()
+
+
 def gated(node: tree.Node, *, policy: str = "unknown", **more: object) -> SiteStudy:
     study = worlds.study_of(node, policy=policy)
     gate = Gate(if_open="hold")
@@ -255,4 +266,5 @@ def test_every_sort_of_line_and_of_fact_gives_what_it_gives_alone() -> None:
         after = record(*facts)
         again = many.again(before, after)
         assert outcomes(again) == outcomes(many.judge(after, AS_OF)) == alone(studies, after)
+        assert (many.at_most(after, AS_OF) >= again.lowest).all()
         before = again

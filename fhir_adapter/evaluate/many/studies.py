@@ -101,12 +101,34 @@ class ManyStudies:
 
         ``own_studies``: study by study, the names by which the record knows it; empty for none.
         """
+        lines, cases = self._begun(record, as_of)
+        return self._marked(lines, cases, own_studies)
+
+    def at_most(
+        self,
+        record: PatientRecord,
+        as_of: int,
+        own_studies: Sequence[frozenset[str]] = (),
+    ) -> Marks:
+        """Study by study, a mark that ``judge`` would not exceed, without judging any study alone.
+
+        For whoever judges what is left in full anyway: pairs only lower a mark, and a study to
+        which the record means something of its own is given the top.
+        """
+        lines, cases = self._begun(record, as_of)
+        self._judge_waiting(lines, cases)
+        lowest = self._row.lowest(lines)
+        lowest[list(self._alone(cases.first, own_studies))] = self._rule.top
+        return lowest
+
+    def _begun(self, record: PatientRecord, as_of: int) -> tuple[Marks, _Cases]:
+        """The lines of which the record says nothing are answered, the others wait."""
         cases = _Cases(self._case(record, as_of))
         lines = np.full(len(self._bound), _UNJUDGED, dtype=np.uint8)
         lines[-1] = self._rule.top
         for silent in self._silent:
             silent.fill(lines, cases.of(silent.lines[0]), self._mark)
-        return self._marked(lines, cases, own_studies)
+        return lines, cases
 
     def again(self, before: Marked, record: PatientRecord) -> Marked:
         """The same patient and moment with a changed record: only what that touches is judged."""
