@@ -20,6 +20,7 @@ from fhir_adapter.bootstrap.judging import Bench, SystemClock, bench, parse_as_o
 from fhir_adapter.client import FhirClient
 from fhir_adapter.criteria.names import canonical
 from fhir_adapter.errors import AdapterError, ServerUnreachable, StudyNotFound
+from fhir_adapter.evaluate.case import Case
 from fhir_adapter.evaluate.many import ManyStudies, SiteStudy
 from fhir_adapter.fhir.reading import is_array, parts, text
 from fhir_adapter.ledger import Ledger, Remembered, StoredCard, open_ledger
@@ -80,7 +81,7 @@ class Asked:
         )
 
     def shown(self, study: str) -> tuple[Shown, ...]:
-        """Cards about this study that were shown."""
+        """Cards about this study that were shown in this encounter."""
         return tuple(
             Shown(encounter=row.encounter, fingerprint=row.fingerprint)
             for row in self.known.cards
@@ -194,7 +195,7 @@ class Service:
         ]
 
     def screen_prefetched(
-        self, patient: str, prefetch: dict[str, Any], *, may_fetch: bool
+        self, patient: str, prefetch: dict[str, Any], *, may_fetch: bool, encounter: str = ""
     ) -> Asked:
         """One patient from a client's prefetch, the rest from the registered server in time.
 
@@ -207,18 +208,17 @@ class Service:
         record = self.benches[0].screener.normalise(pulled)
         moment = self.moment(self.benches[0])
         likely = alertable(self.many, [one.screener for one in self.benches], record, moment)
+        known = self.ledger.alerts.remembered((patient, *record.aliases), encounter)
         # a person's answers can open a gate that data keep shut: such studies are judged whole
-        known = self.ledger.alerts.remembered((patient, *record.aliases))
-        chosen = [
-            one
-            for one, fits in zip(self.benches, likely, strict=True)
-            if fits or one.package.study.id in known.answered
+        found = [
+            self._screen_knowing(one, record, moment, known, likely.get(number))
+            for number, one in enumerate(self.benches)
+            if number in likely or one.package.study.id in known.answered
         ]
-        found = [self._screen_knowing(one, record, moment, known) for one in chosen]
         return Asked(screened=found, known=known)
 
     def _screen_knowing(
-        self, one: Bench, record: PatientRecord, moment: AsOf, known: Remembered
+        self, one: Bench, record: PatientRecord, moment: AsOf, known: Remembered, case: Case | None
     ) -> Screened:
         """Judge with what the ledger was asked for already."""
         refusals = replace(
@@ -227,7 +227,7 @@ class Service:
         screener = replace(one.screener, refusals=refusals)
         if one.package.study.id in known.answered:
             record = with_answers(screener, record)
-        return screen_facts(screener, record, moment)
+        return screen_facts(screener, record, moment, case)
 
     def _in_time(self, patient: str, needs: Sequence[Need]) -> Pulled:
         work = self._pool.submit(self.records().pull, patient, needs)

@@ -24,7 +24,11 @@ from fhir_adapter.ports import Clock
 _IDS: BindParameter[list[str]] = bindparam("ids", expanding=True)
 _ANSWERED = select(ANSWERS.c.study).where(ANSWERS.c.patient.in_(_IDS)).distinct()
 _DECLINED = select(DECLINES.c.study).where(DECLINES.c.patient.in_(_IDS)).distinct()
-_SHOWN = select(CARDS).where(CARDS.c.patient.in_(_IDS)).order_by(CARDS.c.shown_at, CARDS.c.card)
+_SHOWN = (
+    select(CARDS)
+    .where(CARDS.c.patient.in_(_IDS), CARDS.c.encounter == bindparam("encounter"))
+    .order_by(CARDS.c.shown_at, CARDS.c.card)
+)
 _PUT_AWAY = (
     select(DISMISSALS)
     .where(DISMISSALS.c.patient.in_(_IDS))
@@ -45,15 +49,20 @@ class AlertLedger:
         with transaction(self._engine) as connection:
             connection.execute(wanted, [asdict(one) for one in cards])
 
-    def remembered(self, patients: Iterable[str]) -> Remembered:
-        """All that the hook needs to know of these ids of one patient, read at one moment."""
+    def remembered(self, patients: Iterable[str], encounter: str) -> Remembered:
+        """All that the hook needs to know of these ids of one patient, read at one moment.
+
+        Of the cards only those of this encounter; none where none is named.
+        """
         ids = sorted(set(patients))
+        here = {"ids": ids, "encounter": encounter}
         with reading(self._engine) as connection:
             return Remembered(
                 answered=frozenset(connection.scalars(_ANSWERED, {"ids": ids})),
                 declined=frozenset(connection.scalars(_DECLINED, {"ids": ids})),
                 cards=tuple(
-                    StoredCard(**row) for row in connection.execute(_SHOWN, {"ids": ids}).mappings()
+                    StoredCard(**row)
+                    for row in (connection.execute(_SHOWN, here).mappings() if encounter else ())
                 ),
                 dismissals=tuple(
                     StoredDismissal(**row)

@@ -94,7 +94,7 @@ class Remembered:
     declined: frozenset[str]
     """Studies that the patient does not want."""
     cards: tuple[StoredCard, ...]
-    """Cards shown, oldest first."""
+    """Cards shown in this encounter, oldest first."""
     dismissals: tuple[StoredDismissal, ...]
     """Cards put away, oldest first."""
 

@@ -66,7 +66,10 @@ class Hook:
             return {"cards": []}  # patients and relatives are not alerted
         try:
             found = self._service.screen_prefetched(
-                call.patient, call.prefetch, may_fetch=self._may_fetch(call, client)
+                call.patient,
+                call.prefetch,
+                may_fetch=self._may_fetch(call, client),
+                encounter=call.encounter,
             )
         except PatientNotFound:
             raise Refusal(412, "the patient was not prefetched and cannot be retrieved") from None

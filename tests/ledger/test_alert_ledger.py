@@ -29,8 +29,10 @@ def test_cards_are_found_by_their_uuid_and_by_patient(ledger: Ledger) -> None:
     show(ledger, "u%/S", patient="q")
     assert [one.card for one in ledger.alerts.cards("u/")] == ["u/S", "u/T"]
     assert ledger.alerts.cards("u_") == (), "no wildcard of the database counts"
-    assert len(ledger.alerts.remembered(["p", "old id"]).cards) == 2
-    assert ledger.alerts.remembered(["nobody"]).cards == ()
+    assert len(ledger.alerts.remembered(["p", "old id"], "e").cards) == 2
+    assert ledger.alerts.remembered(["nobody"], "e").cards == ()
+    assert ledger.alerts.remembered(["p"], "another").cards == ()
+    assert ledger.alerts.remembered(["p"], "").cards == (), "no encounter is known"
 
 
 def test_what_the_hook_needs_of_a_patient_is_read_at_once(ledger: Ledger) -> None:
@@ -40,17 +42,17 @@ def test_what_the_hook_needs_of_a_patient_is_read_at_once(ledger: Ledger) -> Non
     show(ledger)
     (card,) = ledger.alerts.cards("u/")
     ledger.alerts.dismiss(card, reason="declined")
-    found = ledger.alerts.remembered(["p", "old id"])
+    found = ledger.alerts.remembered(["p", "old id"], "e")
     assert (found.answered, found.declined) == ({"S"}, {"T"})
     assert [one.card for one in (*found.cards, *found.dismissals)] == ["u/S", "u/S"]
-    assert ledger.alerts.remembered(["q"]).answered == frozenset()
+    assert ledger.alerts.remembered(["q"], "e").answered == frozenset()
 
 
 def test_reading_does_not_wait_for_who_writes(ledger: Ledger, path: Path) -> None:
     show(ledger)
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
-    assert len(ledger.alerts.remembered(["p"]).cards) == 1
+    assert len(ledger.alerts.remembered(["p"], "e").cards) == 1
     writer.execute("ROLLBACK")
     writer.close()
 
@@ -62,7 +64,7 @@ def test_an_acceptance_is_kept_once_and_is_no_dismissal(ledger: Ledger) -> None:
     assert not ledger.alerts.accept(card)
     (found,) = ledger.alerts.acceptances("u/")
     assert (found.study, found.patient, found.who, found.fingerprint) == ("S", "p", "w", "f")
-    assert ledger.alerts.remembered(["p"]).dismissals == ()
+    assert ledger.alerts.remembered(["p"], "e").dismissals == ()
 
 
 def test_a_dismissal_is_kept_once(ledger: Ledger) -> None:
@@ -70,7 +72,7 @@ def test_a_dismissal_is_kept_once(ledger: Ledger) -> None:
     (card,) = ledger.alerts.cards("u/")
     assert ledger.alerts.dismiss(card, reason="declined")
     assert not ledger.alerts.dismiss(card, reason="not-now")
-    (found,) = ledger.alerts.remembered(["p"]).dismissals
+    (found,) = ledger.alerts.remembered(["p"], "e").dismissals
     assert (found.reason, found.fingerprint, found.who) == ("declined", "f", "w")
 
 

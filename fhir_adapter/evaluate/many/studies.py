@@ -61,6 +61,24 @@ class Marked:
     own_studies: Sequence[frozenset[str]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bounds:
+    """What no study exceeds for one patient at one moment, and the facts as they stood."""
+
+    lowest: Marks
+    """Study by study."""
+    case: Case
+    alone: frozenset[int]
+    """Studies to which the record means something of its own."""
+
+    def case_of(self, number: int) -> Case | None:
+        """A case in which a study can be judged in full; None where it needs one of its own.
+
+        Sorting facts by code set is the same work for every study of the site: done once.
+        """
+        return None if number in self.alone else replace(self.case, memo={})
+
+
 class ManyStudies:
     """Studies of one site, made ready once for any number of patients."""
 
@@ -109,7 +127,7 @@ class ManyStudies:
         record: PatientRecord,
         as_of: int,
         own_studies: Sequence[frozenset[str]] = (),
-    ) -> Marks:
+    ) -> Bounds:
         """Study by study, a mark that ``judge`` would not exceed, without judging any study alone.
 
         For whoever judges what is left in full anyway: pairs only lower a mark, and a study to
@@ -117,9 +135,10 @@ class ManyStudies:
         """
         lines, cases = self._begun(record, as_of)
         self._judge_waiting(lines, cases)
+        alone = frozenset(self._alone(cases.first, own_studies))
         lowest = self._row.lowest(lines)
-        lowest[list(self._alone(cases.first, own_studies))] = self._rule.top
-        return lowest
+        lowest[list(alone)] = self._rule.top
+        return Bounds(lowest=lowest, case=cases.first, alone=alone)
 
     def _begun(self, record: PatientRecord, as_of: int) -> tuple[Marks, _Cases]:
         """The lines of which the record says nothing are answered, the others wait."""
