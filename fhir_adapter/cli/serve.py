@@ -14,7 +14,7 @@ from fhir_adapter.cli.running import log, log_to_stderr, plainly, settings, stdo
 from fhir_adapter.errors import SettingInvalid
 from fhir_adapter.settings import Settings
 from fhir_adapter.web import create_app
-from fhir_adapter.web.running import run_until_stopped
+from fhir_adapter.web.running import leave_in_time, run_until_stopped
 
 app: typer.Typer = typer.Typer()
 
@@ -58,6 +58,7 @@ def serve(  # noqa: PLR0913 - one argument per option
     finally:
         service.close()
         log("serve-ended")
+    leave_in_time()
 
 
 def _check(in_force: Settings, host: str) -> None:
