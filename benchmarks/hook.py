@@ -131,9 +131,7 @@ def main() -> str:
                     base = f"http://127.0.0.1:{int(process.stdout.readline())}"
                     if count == 1:
                         time.sleep(float(os.environ.get("IDLE_SECONDS", "60")))
-                        memory = (
-                            f"Idle after 60 s, one study: {_rss(process.pid):.0f} MiB resident."
-                        )
+                        memory = _idle(process.pid)
                     figures += _measured(base, count)
                 finally:
                     process.kill()
@@ -157,7 +155,21 @@ def _measured(base: str, count: int) -> list[Figure]:
     return found
 
 
+def _idle(pid: int) -> str:
+    tree = _tree(pid)
+    total = sum(_rss(one) for one in tree)
+    return f"Idle, one study: {total:.0f} MiB resident in {len(tree)} process(es) (target 300)."
+
+
+def _tree(pid: int) -> list[int]:
+    """A process and all that it started, and those in turn."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    children = [int(child) for task in tasks for child in task.read_text().split()]
+    return [pid, *(one for child in children for one in _tree(child))]
+
+
 def _rss(pid: int) -> float:
+    """Resident memory in MiB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 

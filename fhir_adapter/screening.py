@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from fhir_adapter.decide import decide, standing_of, stops_of
 from fhir_adapter.decide.outcome import ORDER, outcome_by
 from fhir_adapter.errors import AdapterError, InternalFault
+from fhir_adapter.evaluate.case import Case
 from fhir_adapter.evaluate.many import ManyStudies, Marked, Rule
 from fhir_adapter.evaluate.record import CompiledStudy, JudgedStudy, judge
 from fhir_adapter.model.code import key_of
@@ -99,8 +100,13 @@ def screen_pulled(screener: Screener, pulled: Pulled, as_of: AsOf) -> Screened:
     return replace(screen_facts(screener, record, as_of), requests=pulled.requests)
 
 
-def screen_facts(screener: Screener, record: PatientRecord, as_of: AsOf) -> Screened:
-    """Judge a normalised record: stops first, then every criterion, then the decision."""
+def screen_facts(
+    screener: Screener, record: PatientRecord, as_of: AsOf, case: Case | None = None
+) -> Screened:
+    """Judge a normalised record: stops first, then every criterion, then the decision.
+
+    ``case``: the record as it stood at as_of, where ``alertable`` has sorted it already.
+    """
     moment = moment_of(screener, record, as_of)
     study = screener.compiled.study
     ids = (record.patient, *record.aliases)
@@ -118,7 +124,7 @@ def screen_facts(screener: Screener, record: PatientRecord, as_of: AsOf) -> Scre
         opted_out=screener.refusals.opted_out(ids),
         silence_refuses=screener.compiled.mappings.site.no_consent_means == "refusal",
     )
-    judged = None if stops else _judge(screener, record, moment)
+    judged = None if stops else _judge(screener, record, moment, case)
     decision = decide(
         study,
         patient=record.patient,
@@ -165,20 +171,22 @@ def outcomes(marked: Marked) -> list[Outcome]:
 
 def alertable(
     many: ManyStudies, screeners: Sequence[Screener], record: PatientRecord, as_of: AsOf
-) -> list[bool]:
-    """Study by study, whether judging the rest could lead to an alert: every gate fits.
+) -> dict[int, Case | None]:
+    """Numbers of the studies that could alert, for every gate may fit; each with a case for it.
 
-    Stops are not looked at. ``many`` are the studies of the screeners, in their order, by the
-    rule GATES.
+    No study that would alert is left out. Stops are not looked at. ``many`` are the studies of
+    the screeners, in their order, by the rule GATES.
     """
     moment = moment_of(screeners[0], record, as_of)
-    found = many.judge(record, moment, [one.own_studies for one in screeners])
-    return [mark == GATES.top for mark in found.lowest.tolist()]
+    found = many.at_most(record, moment, [one.own_studies for one in screeners])
+    marks = found.lowest.tolist()
+    return {n: found.case_of(n) for n, mark in enumerate(marks) if mark == GATES.top}
 
 
-def _judge(screener: Screener, record: PatientRecord, as_of: int) -> JudgedStudy:
+def _judge(screener: Screener, record: PatientRecord, as_of: int, case: Case | None) -> JudgedStudy:
     compiled = screener.compiled
-    case = compiled.case(record, as_of, screener.own_studies)
+    if case is None or case.record is not record or case.as_of != as_of:
+        case = compiled.case(record, as_of, screener.own_studies)
     try:
         return judge(compiled, case)
     except (ArithmeticError, LookupError, TypeError, ValueError) as fault:

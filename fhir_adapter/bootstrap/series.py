@@ -76,10 +76,15 @@ def _series(bench: Bench, screened: Screened, name: str, bounds: list[tuple[str,
 
 
 _SHORT = frozenset(("inr", "alt", "ast", "crp"))
+_NAMES = {"west": "West", "haven": "Haven"}
+"""Words of value set names that are names of their own."""
 
 
 def _title(name: str) -> str:
-    return name.upper() if name in _SHORT else name.replace("-", " ").capitalize()
+    if name in _SHORT:
+        return name.upper()
+    words = " ".join(_NAMES.get(word, word) for word in name.split("-"))
+    return words[:1].upper() + words[1:]
 
 
 def _bound(text: str, analyte: object) -> Decimal:

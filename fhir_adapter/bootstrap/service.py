@@ -20,10 +20,12 @@ from fhir_adapter.bootstrap.judging import Bench, SystemClock, bench
 from fhir_adapter.client import FhirClient
 from fhir_adapter.criteria.names import canonical
 from fhir_adapter.errors import AdapterError, ServerUnreachable, StudyNotFound
+from fhir_adapter.evaluate.case import Case
 from fhir_adapter.evaluate.many import ManyStudies, SiteStudy
 from fhir_adapter.fhir.reading import is_array, parts, text
-from fhir_adapter.ledger import Ledger, open_ledger
+from fhir_adapter.ledger import Ledger, Remembered, StoredCard, open_ledger
 from fhir_adapter.model.dates import instant
+from fhir_adapter.model.decision import Decision
 from fhir_adapter.model.fact import PatientRecord
 from fhir_adapter.ports import Clock, Need, Pulled, Resource
 from fhir_adapter.present.worklist import Worklist
@@ -60,6 +62,33 @@ class Listed:
     """Error codes of patients who could not be judged."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What one call of the hook found."""
+
+    screened: Sequence[Screened]
+    """Studies that may alert, judged in full."""
+    known: Remembered
+
+    def dismissals(self, study: str) -> tuple[Dismissal, ...]:
+        """Cards about this study that were put away."""
+        return tuple(
+            Dismissal(
+                who=row.who, reason=row.reason, fingerprint=row.fingerprint, at=row.dismissed_at
+            )
+            for row in self.known.dismissals
+            if row.study == study
+        )
+
+    def shown(self, study: str) -> tuple[Shown, ...]:
+        """Cards about this study that were shown in this encounter."""
+        return tuple(
+            Shown(encounter=row.encounter, fingerprint=row.fingerprint)
+            for row in self.known.cards
+            if row.study == study
+        )
+
+
 @dataclass(slots=True)
 class Progress:
     """How far the run over everybody is."""
@@ -84,11 +113,17 @@ class Service:
     as_of: str | None = None
     unsigned_alerts: bool = False
     progress: Progress = field(default_factory=Progress)
+    needs: tuple[Need, ...] = field(init=False)
+    """What all studies together ask of a record."""
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _lists: dict[str, Listed] = field(default_factory=dict[str, Listed])
     _patients: dict[str, str] = field(default_factory=dict[str, str])
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4))
+
+    def __post_init__(self) -> None:
+        """Work out once what every call needs."""
+        self.needs = tuple(dict.fromkeys(n for one in self.benches for n in one.screener.needs))
 
     def bench_of(self, study: str) -> Bench:
         """A study by id or registry number; StudyNotFound otherwise."""
@@ -102,11 +137,6 @@ class Service:
     def moment(self, one: Bench, as_of: str | None = None) -> AsOf:
         """The moment of the question: asked for, or the service's own, or now."""
         return one.moment(as_of or self.as_of)
-
-    @property
-    def needs(self) -> tuple[Need, ...]:
-        """What all studies together ask of a record."""
-        return tuple(dict.fromkeys(need for one in self.benches for need in one.screener.needs))
 
     def templates(self) -> dict[str, str]:
         """Prefetch templates of the hook."""
@@ -165,11 +195,12 @@ class Service:
         ]
 
     def screen_prefetched(
-        self, patient: str, prefetch: dict[str, Any], *, may_fetch: bool
-    ) -> list[Screened]:
+        self, patient: str, prefetch: dict[str, Any], *, may_fetch: bool, encounter: str = ""
+    ) -> Asked:
         """One patient from a client's prefetch, the rest from the registered server in time.
 
-        Only studies all of whose gates fit are judged in full: the others make no card.
+        Read, normalised and looked up once for all studies. Only studies all of whose gates may
+        fit are judged in full: the others make no card.
         """
         names = ("Patient", *dict.fromkeys(need.resource_type for need in self.needs))
         source = PrefetchRecord(read(prefetch, names), self._in_time if may_fetch else None)
@@ -177,13 +208,26 @@ class Service:
         record = self.benches[0].screener.normalise(pulled)
         moment = self.moment(self.benches[0])
         likely = alertable(self.many, [one.screener for one in self.benches], record, moment)
+        known = self.ledger.alerts.remembered((patient, *record.aliases), encounter)
         # a person's answers can open a gate that data keep shut: such studies are judged whole
-        answered = self.ledger.studies_answered((patient, *record.aliases))
-        return [
-            screen_facts(one.screener, with_answers(one.screener, record), moment)
-            for one, fits in zip(self.benches, likely, strict=True)
-            if fits or one.package.study.id in answered
+        found = [
+            self._screen_knowing(one, record, moment, known, likely.get(number))
+            for number, one in enumerate(self.benches)
+            if number in likely or one.package.study.id in known.answered
         ]
+        return Asked(screened=found, known=known)
+
+    def _screen_knowing(
+        self, one: Bench, record: PatientRecord, moment: AsOf, known: Remembered, case: Case | None
+    ) -> Screened:
+        """Judge with what the ledger was asked for already."""
+        refusals = replace(
+            one.screener.refusals, declined=lambda study, _ids: study in known.declined
+        )
+        screener = replace(one.screener, refusals=refusals)
+        if one.package.study.id in known.answered:
+            record = with_answers(screener, record)
+        return screen_facts(screener, record, moment, case)
 
     def _in_time(self, patient: str, needs: Sequence[Need]) -> Pulled:
         work = self._pool.submit(self.records().pull, patient, needs)
@@ -254,22 +298,25 @@ class Service:
             failed=failed,
         )
 
-    # -- alerts --------------------------------------------------------------------------------
-
-    def dismissals(self, study: str, ids: Sequence[str]) -> tuple[Dismissal, ...]:
-        """Cards that were put away."""
-        return tuple(
-            Dismissal(
-                who=row.who, reason=row.reason, fingerprint=row.fingerprint, at=row.dismissed_at
-            )
-            for row in self.ledger.alerts.dismissals_of(study, ids)
-        )
-
-    def shown(self, study: str, ids: Sequence[str]) -> tuple[Shown, ...]:
-        """Cards that were shown."""
-        return tuple(
-            Shown(encounter=row.encounter, fingerprint=row.fingerprint)
-            for row in self.ledger.alerts.cards_of(study, ids)
+    def remember_cards(
+        self, decisions: Sequence[Decision], uuid: str, *, who: str, encounter: str
+    ) -> None:
+        """These decisions are about to be shown on one card, together."""
+        alerts = self.ledger.alerts
+        now = alerts.now()
+        alerts.remember_cards(
+            [
+                StoredCard(
+                    card=f"{uuid}/{one.study}",
+                    study=one.study,
+                    patient=one.patient,
+                    encounter=encounter,
+                    who=who,
+                    fingerprint="" if one.hashes is None else one.hashes.alert,
+                    shown_at=now,
+                )
+                for one in decisions
+            ]
         )
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from fhir_adapter.cli.running import log, log_to_stderr, print_json, stdout
 from fhir_adapter.errors import SettingInvalid
 from fhir_adapter.settings import Settings
 from fhir_adapter.web import create_app
-from fhir_adapter.web.running import run_until_stopped
+from fhir_adapter.web.running import leave_in_time, run_until_stopped
 
 app: typer.Typer = typer.Typer()
 
@@ -55,6 +55,7 @@ def serve(
     finally:
         service.close()
         log("serve-ended")
+    leave_in_time()
 
 
 def _say(url: str, common: Everywhere) -> None:

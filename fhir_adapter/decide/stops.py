@@ -36,7 +36,8 @@ def stops_of(
     ``silence_refuses``: the site reads a record without research Consent as a refusal.
     """
     facts = [fact for fact in record.facts if fact.start_lo <= as_of and fact.known_from <= as_of]
-    found = {stop for code, stop in _BY_FACT if _states(facts, code)}
+    patient = [fact for fact in facts if fact.kind is Kind.PATIENT]
+    found = {stop for code, stop in _BY_FACT if _states(patient, code)}
     if opted_out or refuses(facts, as_of, silence_refuses=silence_refuses):
         found.add(Stop.OPTED_OUT)
     if not basis:
@@ -47,7 +48,7 @@ def stops_of(
 
 
 def _states(facts: list[Fact], code: object) -> bool:
-    return any(fact.kind is Kind.PATIENT and code in fact.concepts for fact in facts)
+    return any(code in fact.concepts for fact in facts)
 
 
 def refuses(facts: list[Fact], as_of: int, *, silence_refuses: bool) -> bool:

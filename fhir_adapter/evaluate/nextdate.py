@@ -50,8 +50,7 @@ def _ages(compiler: Compiler, case: Case) -> Iterator[int]:
 def _answers(asked: CompiledAsk, case: Case) -> Iterator[int]:
     if asked.valid_for is None:
         return
-    for fact in case.answers.get(asked.code, ()):
-        yield from _after(fact, asked.valid_for, case)
+    yield from _after(case.answers.get(asked.code, ()), asked.valid_for, case)
 
 
 def _windows(timed: Timed, case: Case) -> Iterator[int]:
@@ -60,11 +59,9 @@ def _windows(timed: Timed, case: Case) -> Iterator[int]:
         return
     for edge in timed.retrieve.window.moving:
         assert edge.offset is not None
-        for fact in facts:
-            yield from _after(fact, edge.offset, case)
+        yield from _after(facts, edge.offset, case)
     if timed.fresh is not None:
-        for fact in _newest(facts, timed.newest):
-            yield from _after(fact, timed.fresh, case)
+        yield from _after(_newest(facts, timed.newest), timed.fresh, case)
 
 
 def _newest(facts: Sequence[Fact], n: int) -> Sequence[Fact]:
@@ -75,16 +72,18 @@ def _newest(facts: Sequence[Fact], n: int) -> Sequence[Fact]:
     return [fact for fact in facts if fact.start_hi > bar]
 
 
-def _after(fact: Fact, offset: Duration, case: Case) -> Iterator[int]:
-    """Local dates on which a fact crosses an edge this far behind as_of.
+def _after(facts: Sequence[Fact], offset: Duration, case: Case) -> Iterator[int]:
+    """Local dates on which facts cross an edge this far behind as_of.
 
     Days count from the day after the last day inside; month ends are taken three days early.
     """
     if offset.is_hours:
-        yield from _after_hours(fact, offset, case)
+        for fact in facts:
+            yield from _after_hours(fact, offset, case)
         return
     slack = 3 if offset.unit in ("month", "year") else 0
-    days = {fact.start_date_lo, fact.start_date_hi, fact.end_date_lo, fact.end_date_hi}
+    days = {f.start_date_lo for f in facts} | {f.start_date_hi for f in facts}
+    days |= {f.end_date_lo for f in facts} | {f.end_date_hi for f in facts}
     for day in days:
         if DATE_EARLIEST < day < DATE_LATEST:
             crossing = offset.shift(day, 1)

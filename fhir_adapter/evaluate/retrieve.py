@@ -140,7 +140,12 @@ class Retrieve:
 
     def _own(self, case: Case, window: Resolved) -> list[Found]:
         found: list[Found] = []
+        low = window.low
+        dated = low is not None and low.by_date and window.match == "starts-in"
+        first = low.lo if low is not None and dated else DATE_EARLIEST
         for fact in self.every(case):
+            if fact.start_date_hi < first:  # over before the window: most of a long record
+                continue
             place = inside(window, fact)
             if place is not Inside.NO:
                 found.append(Found(fact, place is Inside.YES))

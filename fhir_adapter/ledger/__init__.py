@@ -8,14 +8,25 @@ never hold a parameter of a statement.
 from __future__ import annotations
 
 from fhir_adapter.ledger.ledger import Ledger, open_ledger
-from fhir_adapter.ledger.rows import LedgerCounts, StoredDecision, StoredSubject, SubjectState
+from fhir_adapter.ledger.rows import (
+    LedgerCounts,
+    Remembered,
+    StoredCard,
+    StoredDecision,
+    StoredDismissal,
+    StoredSubject,
+    SubjectState,
+)
 from fhir_adapter.ledger.tables import LEDGER_SCHEMA
 
 __all__ = [
     "LEDGER_SCHEMA",
     "Ledger",
     "LedgerCounts",
+    "Remembered",
+    "StoredCard",
     "StoredDecision",
+    "StoredDismissal",
     "StoredSubject",
     "SubjectState",
     "open_ledger",

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 
-from sqlalchemy import Engine, Table, delete, select
+from sqlalchemy import BindParameter, Engine, Table, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
-from fhir_adapter.ledger.database import transaction
-from fhir_adapter.ledger.rows import StoredCard, StoredDismissal
-from fhir_adapter.ledger.tables import CARDS, DISMISSALS, USED_TOKENS
+from fhir_adapter.ledger.database import reading, transaction
+from fhir_adapter.ledger.rows import Remembered, StoredAcceptance, StoredCard, StoredDismissal
+from fhir_adapter.ledger.tables import (
+    ACCEPTANCES,
+    ANSWERS,
+    CARDS,
+    DECLINES,
+    DISMISSALS,
+    USED_TOKENS,
+)
 from fhir_adapter.model.dates import instant
 from fhir_adapter.ports import Clock
+
+_IDS: BindParameter[list[str]] = bindparam("ids", expanding=True)
+_ANSWERED = select(ANSWERS.c.study).where(ANSWERS.c.patient.in_(_IDS)).distinct()
+_DECLINED = select(DECLINES.c.study).where(DECLINES.c.patient.in_(_IDS)).distinct()
+_SHOWN = (
+    select(CARDS)
+    .where(CARDS.c.patient.in_(_IDS), CARDS.c.encounter == bindparam("encounter"))
+    .order_by(CARDS.c.shown_at, CARDS.c.card)
+)
+_PUT_AWAY = (
+    select(DISMISSALS)
+    .where(DISMISSALS.c.patient.in_(_IDS))
+    .order_by(DISMISSALS.c.dismissed_at, DISMISSALS.c.card)
+)
 
 
 class AlertLedger:
@@ -21,73 +43,79 @@ class AlertLedger:
         self._engine = engine
         self._clock = clock
 
-    def remember_card(
-        self, *, card: str, study: str, patient: str, encounter: str, who: str, fingerprint: str
-    ) -> None:
-        """A card is about to be shown."""
-        row = {
-            "card": card,
-            "study": study,
-            "patient": patient,
-            "encounter": encounter,
-            "who": who,
-            "fingerprint": fingerprint,
-            "shown_at": self._now(),
-        }
-        self._add(CARDS, row)
+    def remember_cards(self, cards: Sequence[StoredCard]) -> None:
+        """These cards are about to be shown; one that is known already stays as it was."""
+        wanted = insert(CARDS).on_conflict_do_nothing()
+        with transaction(self._engine) as connection:
+            connection.execute(wanted, [asdict(one) for one in cards])
+
+    def remembered(self, patients: Iterable[str], encounter: str) -> Remembered:
+        """All that the hook needs to know of these ids of one patient, read at one moment.
+
+        Of the cards only those of this encounter; none where none is named.
+        """
+        ids = sorted(set(patients))
+        here = {"ids": ids, "encounter": encounter}
+        with reading(self._engine) as connection:
+            return Remembered(
+                answered=frozenset(connection.scalars(_ANSWERED, {"ids": ids})),
+                declined=frozenset(connection.scalars(_DECLINED, {"ids": ids})),
+                cards=tuple(
+                    StoredCard(**row)
+                    for row in (connection.execute(_SHOWN, here).mappings() if encounter else ())
+                ),
+                dismissals=tuple(
+                    StoredDismissal(**row)
+                    for row in connection.execute(_PUT_AWAY, {"ids": ids}).mappings()
+                ),
+            )
 
     def cards(self, card: str) -> tuple[StoredCard, ...]:
         """The cards shown under this id: one per study that it told about."""
         wanted = select(CARDS).where(CARDS.c.card.startswith(card, autoescape=True))
-        with transaction(self._engine) as connection:
-            return tuple(StoredCard(**row) for row in connection.execute(wanted).mappings())
-
-    def cards_of(self, study: str, patients: Iterable[str]) -> tuple[StoredCard, ...]:
-        """Cards shown about these ids of one patient, oldest first."""
-        wanted = (
-            select(CARDS)
-            .where(CARDS.c.study == study, CARDS.c.patient.in_(sorted(set(patients))))
-            .order_by(CARDS.c.shown_at, CARDS.c.card)
-        )
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             return tuple(StoredCard(**row) for row in connection.execute(wanted).mappings())
 
     def dismiss(self, card: StoredCard, *, reason: str) -> bool:
         """Somebody put a card away; False where that is known already."""
-        row = {
-            "card": card.card,
-            "study": card.study,
-            "patient": card.patient,
-            "who": card.who,
-            "fingerprint": card.fingerprint,
-            "reason": reason,
-            "dismissed_at": self._now(),
-        }
+        row = {**_about(card), "reason": reason, "dismissed_at": self.now()}
         return self._add(DISMISSALS, row)
 
-    def dismissals_of(self, study: str, patients: Iterable[str]) -> tuple[StoredDismissal, ...]:
-        """Dismissals about these ids of one patient, oldest first."""
-        wanted = (
-            select(DISMISSALS)
-            .where(DISMISSALS.c.study == study, DISMISSALS.c.patient.in_(sorted(set(patients))))
-            .order_by(DISMISSALS.c.dismissed_at, DISMISSALS.c.card)
-        )
-        with transaction(self._engine) as connection:
-            return tuple(StoredDismissal(**row) for row in connection.execute(wanted).mappings())
+    def accept(self, card: StoredCard) -> bool:
+        """A client reported a card as accepted; False where that is known already."""
+        return self._add(ACCEPTANCES, {**_about(card), "accepted_at": self.now()})
+
+    def acceptances(self, card: str) -> tuple[StoredAcceptance, ...]:
+        """What was accepted under this id: one per study that the card told about."""
+        wanted = select(ACCEPTANCES).where(ACCEPTANCES.c.card.startswith(card, autoescape=True))
+        with reading(self._engine) as connection:
+            return tuple(StoredAcceptance(**row) for row in connection.execute(wanted).mappings())
 
     def use_token(self, issuer: str, token: str, *, expires_at: int) -> bool:
         """Mark a token as used; False where it was used before. Expired ones are forgotten."""
-        old = delete(USED_TOKENS).where(USED_TOKENS.c.expires_at < self._now())
+        old = delete(USED_TOKENS).where(USED_TOKENS.c.expires_at < self.now())
         row = {"issuer": issuer, "token": token, "expires_at": expires_at}
         wanted = insert(USED_TOKENS).values(**row).on_conflict_do_nothing()
         with transaction(self._engine) as connection:
             connection.execute(old)
             return connection.execute(wanted).rowcount == 1
 
-    def _now(self) -> int:
+    def now(self) -> int:
+        """The instant that rows written now carry."""
         return instant(self._clock.now())
 
     def _add(self, table: Table, row: Mapping[str, object]) -> bool:
         wanted = insert(table).values(**row).on_conflict_do_nothing()
         with transaction(self._engine) as connection:
             return connection.execute(wanted).rowcount == 1
+
+
+def _about(card: StoredCard) -> dict[str, object]:
+    """What every row about a card repeats of it."""
+    return {
+        "card": card.card,
+        "study": card.study,
+        "patient": card.patient,
+        "who": card.who,
+        "fingerprint": card.fingerprint,
+    }

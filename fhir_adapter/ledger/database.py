@@ -1,14 +1,14 @@
 """The file behind the ledger: opened, guarded, brought to the present schema.
 
-kill -9 safety: write-ahead log, ``synchronous=FULL``, and every call a transaction that begins
-IMMEDIATE, so that two processes queue for the lock instead of failing half-way.
+kill -9 safety: write-ahead log, ``synchronous=FULL``, and every call that writes a transaction
+that begins IMMEDIATE, so that two processes queue for the lock instead of failing half-way.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from sqlite3 import Connection as DbapiConnection
 
@@ -43,6 +43,14 @@ def open_engine(address: str) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+_READS = "fhir_adapter_reads"
+
+
+def reading(engine: Engine) -> AbstractContextManager[Connection]:
+    """One moment of the ledger, read without waiting for whoever writes."""
+    return transaction(engine.execution_options(**{_READS: True}))
 
 
 @contextmanager
@@ -96,7 +104,8 @@ def _on_connect(connection: DbapiConnection, _record: object) -> None:
 
 
 def _on_begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads = connection.get_execution_options().get(_READS, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def _bring_up(connection: Connection) -> None:

@@ -74,6 +74,32 @@ class StoredDismissal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAcceptance:
+    """A card that the client reported as accepted."""
+
+    card: str
+    study: str
+    patient: str
+    who: str
+    fingerprint: str
+    accepted_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """What an alert must know of one patient, for all studies at once."""
+
+    answered: frozenset[str]
+    """Studies in which anybody answered or typed in anything."""
+    declined: frozenset[str]
+    """Studies that the patient does not want."""
+    cards: tuple[StoredCard, ...]
+    """Cards shown in this encounter, oldest first."""
+    dismissals: tuple[StoredDismissal, ...]
+    """Cards put away, oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerCounts:
     """How much is in the ledger; counts only."""
 

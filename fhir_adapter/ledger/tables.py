@@ -18,7 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-LEDGER_SCHEMA = 2
+LEDGER_SCHEMA = 3
 """Number of the newest migration; a ledger with a higher one is refused by name."""
 
 METADATA = MetaData()
@@ -84,6 +84,7 @@ ANSWERS = Table(
         "kind", "patient", "study", "question", "value", "who", "given_at", name="answer_once"
     ),
     Index("answers_of_patient", "study", "patient"),
+    Index("answers_by_patient", "patient", "study"),
 )
 """Given by people, never changed: a newer answer is a newer row."""
 
@@ -121,7 +122,7 @@ CARDS = Table(
     Column("who", String, nullable=False),
     Column("fingerprint", String, nullable=False),
     Column("shown_at", BigInteger, nullable=False),
-    Index("cards_of_patient", "study", "patient"),
+    Index("cards_of_patient", "patient", "study"),
 )
 """Alerts that a person was shown; ``card`` is the id by which feedback names one."""
 
@@ -135,9 +136,22 @@ DISMISSALS = Table(
     Column("fingerprint", String, nullable=False),
     Column("reason", String, nullable=False),
     Column("dismissed_at", BigInteger, nullable=False),
-    Index("dismissals_of_patient", "study", "patient"),
+    Index("dismissals_of_patient", "patient", "study"),
 )
 """One per card: feedback that comes twice changes nothing."""
+
+ACCEPTANCES = Table(
+    "acceptances",
+    METADATA,
+    Column("card", String, primary_key=True),
+    Column("study", String, nullable=False),
+    Column("patient", String, nullable=False),
+    Column("who", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("accepted_at", BigInteger, nullable=False),
+    Index("acceptances_of_patient", "patient", "study"),
+)
+"""Cards of which the client said that they were accepted; one row per card, it silences nothing."""
 
 USED_TOKENS = Table(
     "used_tokens",

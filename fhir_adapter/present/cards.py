@@ -8,10 +8,11 @@ means something in either is sent as a numeric entity, which both show as the ch
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 from fhir_adapter.model.decision import Decision, Outcome
+from fhir_adapter.model.result import CriterionResult, Effect
 from fhir_adapter.model.study import Study
 from fhir_adapter.model.vocabulary import CODE_SYSTEM
 from fhir_adapter.ports import Resource
@@ -23,6 +24,7 @@ SUMMARY_LIMIT = 139
 _LONGEST = 120
 _QUESTIONS = 3
 _MEANING = "&<>\"'`*_{}[]()#+-!|~\\/:@=$^"
+_ENTITIES = {ord(c): f"&#{ord(c)};" for c in _MEANING}
 DISMISS_REASONS = (
     ("not-suitable", "Not suitable"),
     ("declined", "Patient declined"),
@@ -49,9 +51,7 @@ def harmless(text: str) -> str:
     '&#60;b&#62;&#42;x&#42;&#60;&#47;b&#62;'
     """
     line = plain(text, longest=_LONGEST)
-    return "".join(f"&#{ord(c)};" if c in _MEANING else c for c in line).replace(
-        "www.", "www&#46; "
-    )
+    return line.translate(_ENTITIES).replace("www.", "www&#46; ")
 
 
 def bare(text: str) -> str:
@@ -96,10 +96,11 @@ def _left(decision: Decision) -> str:
 
 
 def _about(one: Told) -> str:
-    rows = criterion_rows(one.decision, one.study, one.zone)
+    gates = replace(one.decision, results=tuple(r for r in one.decision.results if r.gate))
+    rows = criterion_rows(gates, one.study, one.zone)
     lines = [f"**{harmless(one.study.identity.title)}** ({harmless(one.study.id)})", ""]
-    lines += [_row(row) for row in rows if row.gate]
-    lines += [f"- {_count(rows)}"]
+    lines += [_row(row) for row in rows]
+    lines += [f"- {_count(one.decision.results)}"]
     lines += [
         f"- To ask ({WHO[check.who]}): {harmless(check.text)}"
         for check in one.decision.checks[:_QUESTIONS]
@@ -117,8 +118,8 @@ def _row(row: CriterionRow) -> str:
     return f"- {row.effect.capitalize()}: {harmless(row.title)}{shown}"
 
 
-def _count(rows: Sequence[CriterionRow]) -> str:
-    fits = sum(1 for row in rows if row.effect == "fits" and not row.assumed)
-    assumed = sum(1 for row in rows if row.assumed)
-    opens = sum(1 for row in rows if row.effect == "open")
+def _count(results: Sequence[CriterionResult]) -> str:
+    fits = sum(1 for one in results if one.effect is Effect.FITS and not one.assumed)
+    assumed = sum(1 for one in results if one.assumed)
+    opens = sum(1 for one in results if one.effect is Effect.OPEN)
     return f"{fits} criteria fit, {assumed} are assumed, {opens} are open, none is against"

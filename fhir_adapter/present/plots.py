@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from zoneinfo import ZoneInfo
 
+from fhir_adapter.model.dates import EARLIEST
 from fhir_adapter.present.rows import local_time, number
 
 WIDTH, HEIGHT = 320, 120
@@ -63,9 +64,9 @@ class Plot:
     points: tuple[Point, ...]
     lines: tuple[Line, ...]
     onset: tuple[float, float] | None
-    """From and to where an onset may lie."""
-    onset_days: str
-    """The same as dates."""
+    """From and to where an onset may lie; the same twice where only its latest moment is known."""
+    onset_says: str
+    """The same in words; empty where nothing is known of an onset."""
     newest: Point
     """Where the newest value is written."""
     low: str
@@ -97,8 +98,8 @@ def plot(
             for at, value, sent in values
         ),
         lines=lines,
-        onset=None if onset is None else (scale.x(onset[0]), scale.x(onset[1])),
-        onset_days="" if onset is None else _days(onset, first, last, zone),
+        onset=None if onset is None else _drawn(onset, last, scale),
+        onset_says="" if onset is None else _says(onset, last, zone),
         newest=_beside(scale.x(values[-1][0]), scale.y(values[-1][1]), values[-1][1], lines),
         low=number(_DIGITS.plus(scale.low)),
         high=number(_DIGITS.plus(scale.high)),
@@ -129,13 +130,23 @@ def _beside(x: float, y: float, value: Decimal, lines: Sequence[Line]) -> Point:
     return Point(x=x + inner, y=height, label=number(_DIGITS.plus(value)))
 
 
-def _days(onset: tuple[int, int], first: int, last: int, zone: ZoneInfo) -> str:
-    """The days of an onset; an end that lies outside the drawing is left out."""
-    start = local_time(onset[0], zone)[:10] if onset[0] >= first else ""
+def _drawn(onset: tuple[int, int], last: int, scale: _Scale) -> tuple[float, float] | None:
+    """Where it is drawn: a start that nobody knows shades nothing."""
+    start, end = onset
+    if start > EARLIEST:
+        return scale.x(start), scale.x(end)
+    return (scale.x(end), scale.x(end)) if end <= last else None
+
+
+def _says(onset: tuple[int, int], last: int, zone: ZoneInfo) -> str:
+    """What the drawing shows of an onset, with its days; an end after as_of is left out."""
+    start = local_time(onset[0], zone)[:10] if onset[0] > EARLIEST else ""
     end = local_time(onset[1], zone)[:10] if onset[1] <= last else ""
-    if start == end:
-        return start or "time not known"
-    return " ".join(f"{word} {day}" for word, day in (("from", start), ("until", end)) if day)
+    if not start:
+        return f"line: onset by {end}, start not known" if end else "onset at an unknown time"
+    if end in ("", start):
+        return f"shaded: onset, {'' if end else 'from '}{start}"
+    return f"shaded: onset, from {start} until {end}"
 
 
 class _Scale:

@@ -83,6 +83,9 @@ def plain(text: str, *, longest: int = _LONGEST) -> str:
 
     No control, format or bidirectional characters, no line breaks.
     """
+    if text.isascii() and text.isprintable():  # nearly all are, and nothing in them is hidden
+        line = " ".join(text.split())
+        return line if len(line) <= longest else line[: longest - 1] + "\u2026"
     kept = (" " if c.isspace() else c for c in text if c.isspace() or _is_shown(c))
     line = " ".join("".join(kept).split())
     return line if len(line) <= longest else line[: longest - 1] + "\u2026"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from fhir_adapter.fhir.wire import as_array, as_object
@@ -42,7 +43,12 @@ def target_of(reference: object) -> Target | None:
     Target(resource_type='Patient', id='1', root='http://a.example/fhir/')
     """
     text = as_object(reference).get("reference")
-    found = _LITERAL.fullmatch(text) if isinstance(text, str) else None
+    return _read(text) if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=4096)  # a record names its patient hundreds of times
+def _read(text: str) -> Target | None:
+    found = _LITERAL.fullmatch(text)
     return Target(found["type"], found["id"], found["root"] or "") if found else None
 
 

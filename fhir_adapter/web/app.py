@@ -35,6 +35,8 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+_COLLECT = (50_000, 20, 20)
+"""A prefetch of 500 Observations is some 15,000 objects without a cycle: it is not walked twice."""
 _Next = Callable[[Request], Awaitable[Response]]
 
 
@@ -56,9 +58,12 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         gc.collect()
         gc.freeze()  # studies live as long as the process: no collection looks at them again
+        before = gc.get_threshold()
+        gc.set_threshold(*_COLLECT)
         if refresh:
             service.refresh_soon()
         yield
+        gc.set_threshold(*before)
 
     app = FastAPI(
         title="fhir-adapter",
@@ -68,7 +73,8 @@ def create_app(
         redoc_url=None,
         lifespan=lifespan,
     )
-    say_errors(app)
+    page = pages.Pages(service, access, demo=demo)
+    say_errors(app, page.instead)
     _around(app, metrics, rate or RateLimit(), service.new_id)
     if gate is not None and gate.origins:
         app.add_middleware(
@@ -78,7 +84,6 @@ def create_app(
             allow_headers=["authorization", "content-type"],
         )
     hook = hooks.Hook(service, gate, metrics, settings.public_url)
-    page = pages.Pages(service, access, demo=demo)
     app.include_router(hooks.router(hook))
     app.include_router(operations.router(operations.Operations(service), access))
     app.include_router(_health(service, access, metrics))

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from fhir_adapter.alerting import Setting, quiet_because, ranked
-from fhir_adapter.bootstrap.service import Service
+from fhir_adapter.bootstrap.service import Asked, Service
 from fhir_adapter.errors import PatientNotFound
 from fhir_adapter.fhir.reading import is_object, parts, text
 from fhir_adapter.fhir.wire import encode
@@ -66,14 +66,17 @@ class Hook:
             return {"cards": []}  # patients and relatives are not alerted
         try:
             found = self._service.screen_prefetched(
-                call.patient, call.prefetch, may_fetch=self._may_fetch(call, client)
+                call.patient,
+                call.prefetch,
+                may_fetch=self._may_fetch(call, client),
+                encounter=call.encounter,
             )
         except PatientNotFound:
             raise Refusal(412, "the patient was not prefetched and cannot be retrieved") from None
-        left_out = len(self._service.benches) - len(found)
+        left_out = len(self._service.benches) - len(found.screened)
         if left_out:
             self._metrics.quiet.labels("gate").inc(left_out)
-        told = [one for one in found if self._tells(one, call)]
+        told = [one for one in found.screened if self._tells(one, found, call)]
         return {"cards": self._cards(told, call)}
 
     def _may_fetch(self, call: _Call, client: HookClient | None) -> bool:
@@ -84,17 +87,16 @@ class Hook:
         named = call.server.rstrip("/") or registered
         return bool(registered) and named == registered == self._service.record_base.rstrip("/")
 
-    def _tells(self, one: Screened, call: _Call) -> bool:
+    def _tells(self, one: Screened, found: Asked, call: _Call) -> bool:
         assert one.decision is not None
-        ids = (one.patient, *(() if one.record is None else one.record.aliases))
         setting = Setting(
             who=call.user,
             encounter=call.encounter,
             now=instant(self._service.clock.now()),
             worked_on=one.worked_on,
             unsigned_allowed=self._service.unsigned_alerts,
-            dismissals=self._service.dismissals(one.decision.study, ids),
-            shown=self._service.shown(one.decision.study, ids),
+            dismissals=found.dismissals(one.decision.study),
+            shown=found.shown(one.decision.study),
         )
         reason = quiet_because(one.decision, setting)
         if reason is not None:
@@ -118,19 +120,9 @@ class Hook:
                     link=f"{self._public_url}{link}" if self._public_url else "",
                 )
             )
-            self._remember(uuid, decision.study, decision.patient, call, decision.hashes)
             self._metrics.cards.labels(decision.study).inc()
+        self._service.remember_cards(decisions, uuid, who=call.user, encounter=call.encounter)
         return [card(shown, uuid=uuid)]
-
-    def _remember(self, uuid: str, study: str, patient: str, call: _Call, hashes: Any) -> None:
-        self._service.ledger.alerts.remember_card(
-            card=f"{uuid}/{study}",
-            study=study,
-            patient=patient,
-            encounter=call.encounter,
-            who=call.user,
-            fingerprint="" if hashes is None else hashes.alert,
-        )
 
     def feedback(self, body: bytes) -> None:
         """What became of cards; sent again it changes nothing, unknown cards are passed over."""
@@ -144,14 +136,17 @@ class Hook:
         uuid, outcome = _uuid(text(entry.get("card"))), text(entry.get("outcome"))
         if uuid is None or outcome not in ("accepted", "overridden"):
             raise Refusal(400, "each feedback names a card and an outcome")
-        if outcome != "overridden":
+        shown = self._service.ledger.alerts.cards(f"{uuid}/")
+        if outcome == "accepted":
+            new = sum(1 for one in shown if self._service.ledger.alerts.accept(one))
+            self._metrics.acceptances.inc(new)
             return
         given = entry.get("overrideReason")
         reason = given.get("reason") if is_object(given) else None
         code = text(reason.get("code")) if is_object(reason) else ""
         known = code if code in _REASONS else "not-now"
-        for shown in self._service.ledger.alerts.cards(f"{uuid}/"):
-            if self._service.ledger.alerts.dismiss(shown, reason=known):
+        for one in shown:
+            if self._service.ledger.alerts.dismiss(one, reason=known):
                 self._metrics.dismissals.labels(known).inc()
 
 

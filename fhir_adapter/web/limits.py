@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from itertools import accumulate
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -66,7 +65,7 @@ def takes(*required: str, media: str = "application/json") -> dict[str, Any]:
 
 def json_object(body: bytes) -> dict[str, Any]:
     """The body as one JSON object with exact decimals; 400 where it is anything else."""
-    if _depth(body) > DEEPEST:
+    if _is_too_deep(body):
         raise Refusal(400, f"the body is nested deeper than {DEEPEST} levels")
     found = decode_any(body)
     if not is_object(found):
@@ -74,15 +73,26 @@ def json_object(body: bytes) -> dict[str, Any]:
     return found
 
 
-_OTHERS = bytes(set(range(256)) - set(b"{}[]"))
-_STEP = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
+_OTHERS = bytes(set(range(256)) - set(b'{}[]"'))
+_ALIKE = bytes.maketrans(b"{}", b"[]")
 
 
-def _depth(body: bytes) -> int:
-    """Levels of nesting of a JSON text, before anything is parsed; texts do not count."""
-    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # then every quote opens or closes
-    brackets = b"".join(plain.split(b'"')[::2]).translate(None, _OTHERS)
-    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+def _is_too_deep(body: bytes) -> bool:
+    """Whether a JSON text nests deeper than DEEPEST, before anything is parsed.
+
+    The innermost brackets are taken away level by level; what never closes is left to the parser,
+    which refuses it. Texts do not count.
+    """
+    if b"\\" in body:  # then every quote opens or closes
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = body.translate(_ALIKE, _OTHERS)
+    rest = b"".join(brackets.split(b'"')[::2])
+    for _ in range(DEEPEST):
+        inner = rest.replace(b"[]", b"")
+        if len(inner) == len(rest):
+            return False
+        rest = inner
+    return bool(rest)
 
 
 class RateLimit:

@@ -30,6 +30,9 @@ class Metrics:
             "fhir_adapter_dismissals", "Cards put away, by reason", ("reason",),
             registry=self.registry,
         )  # fmt: skip
+        self.acceptances: Counter = Counter(
+            "fhir_adapter_acceptances", "Cards reported as accepted", registry=self.registry
+        )
         self.screened: Gauge = Gauge(
             "fhir_adapter_screened_patients", "Patients in the last run", registry=self.registry
         )

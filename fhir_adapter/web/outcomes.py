@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
@@ -67,21 +68,32 @@ def fhir(
     )
 
 
-def say_errors(app: FastAPI) -> None:
-    """Every error of every route as an OperationOutcome (FastAPI's own 422 echoes the input)."""
+Browser = Callable[[Request, int, str], Response | None]
+"""What a browser is shown in place of an OperationOutcome; None where the caller is none."""
 
-    def refused(_: Request, error: Exception) -> Response:
+
+def say_errors(app: FastAPI, browser: Browser) -> None:
+    """Every error of every route as an OperationOutcome (FastAPI's own 422 echoes the input).
+
+    ``browser``: pages for people who open our pages; everybody else gets the OperationOutcome.
+    """
+
+    def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refusal)
-        return answer(error.status, error.text, error.headers)
+        return browser(request, error.status, error.text) or answer(
+            error.status, error.text, error.headers
+        )
 
-    def adapter(_: Request, error: Exception) -> Response:
+    def adapter(request: Request, error: Exception) -> Response:
         assert isinstance(error, AdapterError)
-        return answer(error.http_status, f"{error.code}: {error.message}. {error.remedy}".strip())
+        text = f"{error.code}: {error.message}. {error.remedy}".strip()
+        return browser(request, error.http_status, text) or answer(error.http_status, text)
 
-    def http(_: Request, error: Exception) -> Response:
+    def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         headers = tuple((error.headers or {}).items())
-        return answer(error.status_code, HTTPStatus(error.status_code).phrase, headers)
+        text = HTTPStatus(error.status_code).phrase
+        return browser(request, error.status_code, text) or answer(error.status_code, text, headers)
 
     def invalid(_: Request, _error: Exception) -> Response:
         return answer(422, "the request does not have the form that the documentation gives")

@@ -6,7 +6,9 @@ that writes an audit row. Addresses carry an opaque handle, never a patient's id
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -34,6 +36,14 @@ READERS = ("coordinator", "investigator")
 PURPOSES = ("contact the treating team", "check the record", "study monitoring")
 _TEMPLATES = Path(__file__).parent / "templates"
 _LIST = "list"
+_NO_HANDLE = (
+    "no such patient here: addresses of patients are made anew whenever the service starts; "
+    "open the worklist and choose the patient there"
+)
+_OURS = re.compile(r"/worklist/[A-Za-z0-9.\-]{1,64}(/[0-9a-f]{24})?").fullmatch
+"""Addresses to which somebody may be sent after signing in."""
+_PROGRAMS = ("/fhir/", "/cds-services", "/metrics", "/health", "/ready", "/openapi.json", "/static")
+"""Routes of programs: their errors are OperationOutcomes, whatever they say that they accept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +77,33 @@ class Pages:
         shared = {"disclaimer": DISCLAIMER, "version": __version__, "demo": self._demo}
         made = self._templates.get_template(name).render(**shared, **more)
         return HTMLResponse(made, status_code=status)
+
+    def instead(self, request: Request, status: int, text: str) -> Response | None:
+        """What a browser is shown for an error on our pages; None for any other caller."""
+        if request.url.path.startswith(_PROGRAMS) or "text/html" not in _accepted(request):
+            return None
+        if status == HTTPStatus.UNAUTHORIZED:
+            return RedirectResponse(f"/login{_then(request)}", status_code=303)
+        title = HTTPStatus(status).phrase
+        return self.render("problem.html", status=status, title=title, text=text)
+
+    def sign_in(self, *, failed: bool, wanted: str) -> Response:
+        """The form; ``wanted`` is where to go afterwards."""
+        status = HTTPStatus.UNAUTHORIZED if failed else HTTPStatus.OK
+        return self.render("login.html", status=status, failed=failed, wanted=_ours(wanted))
+
+    def keep(self, answer: Response, session: str) -> Response:
+        """The cookie of a session: for no script, no other site and, over https, no other road."""
+        answer.set_cookie(
+            COOKIE,
+            session,
+            max_age=SESSION_SECONDS,
+            httponly=True,
+            samesite="strict",
+            secure=self._service.settings.public_url.startswith("https://"),
+            path="/",
+        )
+        return answer
 
     def home(self, caller: Caller) -> Response:
         """The studies that this person may see."""
@@ -149,14 +186,14 @@ class Pages:
         self._access.reveal(session, study)
         back = f"/{handle}" if handle and self._service.patient_of(handle) else ""
         answer = RedirectResponse(f"/worklist/{study}{back}", status_code=303)
-        return _with_cookie(answer, session) if is_new else answer
+        return self.keep(answer, session) if is_new else answer
 
     def patient(self, request: Request, caller: Caller, study: str, handle: str) -> Response:
         """One patient's criteria, judged on the record as it is now."""
         bench = self._service.bench_of(study)
         patient = self._service.patient_of(handle)
         if patient is None:
-            raise Refusal(404, "no such patient here; open the worklist again")
+            raise Refusal(404, _NO_HANDLE)
         shown = self._access.is_revealed(request, study)
         pulled, screened = self._service.screen_with_record(patient, bench)
         assert screened.decision is not None
@@ -212,11 +249,19 @@ def _confirmed(listed: Listed) -> bool:
     return bool(judged) and all(one.confirmed for one in judged)
 
 
-def _with_cookie(answer: Response, session: str) -> Response:
-    answer.set_cookie(
-        COOKIE, session, max_age=SESSION_SECONDS, httponly=True, samesite="strict", path="/"
-    )
-    return answer
+def _accepted(request: Request) -> str:
+    return request.headers.get("accept", "").lower()
+
+
+def _then(request: Request) -> str:
+    """Where to go after signing in, as a query; nothing for the first page and for forms."""
+    wanted = _ours(request.url.path) if request.method == "GET" else ""
+    return f"?next={wanted}" if wanted else ""
+
+
+def _ours(address: str) -> str:
+    """An address on our pages that names nobody; "" for any other."""
+    return address if _OURS(address) else ""
 
 
 def router(pages: Pages, service: Service, access: Access) -> APIRouter:
@@ -233,17 +278,18 @@ def _session_routes(made: APIRouter, pages: Pages, access: Access) -> None:
         return pages.home(access.need(request, *READERS))
 
     @made.get("/login")
-    def login_form() -> Response:
-        return pages.render("login.html", failed=False)
+    def login_form(request: Request) -> Response:
+        return pages.sign_in(failed=False, wanted=request.query_params.get("next", ""))
 
     @made.post("/login")
     def login(request: Request, body: Form) -> Response:
         same_site(request)
-        token = _field(body, "token")
+        token, wanted = _field(body, "token"), _field(body, "next")
         holder = access.holder(token)
         if holder is None:
-            return pages.render("login.html", status=401, failed=True)
-        return _with_cookie(RedirectResponse("/", status_code=303), access.start(holder))
+            return pages.sign_in(failed=True, wanted=wanted)
+        answer = RedirectResponse(_ours(wanted) or "/", status_code=303)
+        return pages.keep(answer, access.start(holder))
 
     @made.post("/logout")
     def logout(request: Request) -> Response:

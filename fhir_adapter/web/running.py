@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
@@ -14,6 +16,8 @@ from fhir_adapter.errors import ServerUnreachable
 
 _GRACE = 10
 """Seconds that running requests are given at the end."""
+_LEAVE = 5
+"""Seconds that the process then waits for threads that wait for a server."""
 
 
 def run_until_stopped(app: FastAPI, *, host: str, port: int, said: Callable[[str], None]) -> None:
@@ -43,6 +47,17 @@ def run_until_stopped(app: FastAPI, *, host: str, port: int, said: Callable[[str
         )
         with _signals_end_here():
             uvicorn.Server(config).run(sockets=[bound])
+
+
+def leave_in_time(seconds: float = _LEAVE) -> None:
+    """End the process with status 0 at last, although a thread still waits for a server.
+
+    Call it when all is closed. A thread that waits for an answer cannot be stopped, and Python
+    waits for it; nothing is lost, for whatever must last is in the ledger.
+    """
+    last = threading.Timer(seconds, os._exit, (0,))
+    last.daemon = True
+    last.start()
 
 
 def _nothing(_number: int, _frame: object) -> None:

@@ -82,6 +82,30 @@ def test_judging_only_what_a_change_can_touch_is_judging_everything(
         before = again
 
 
+@pytest.mark.property
+@given(site_worlds.sites(), site_worlds.records(), st.integers(0, 6))
+def test_the_bound_of_a_study_is_never_below_what_judging_it_gives(
+    studies: list[SiteStudy], of: PatientRecord, mine: int
+) -> None:
+    own = [frozenset((site_worlds.OWN,) if number < mine else ()) for number in range(len(studies))]
+    for rule in (OUTCOMES, GATES):
+        many = ManyStudies(studies, rule)
+        assert (many.at_most(of, AS_OF, own).lowest >= many.judge(of, AS_OF, own).lowest).all()
+
+
+@pytest.mark.property
+@given(site_worlds.sites(), site_worlds.records(), st.integers(0, 6))
+def test_a_study_judged_in_the_case_of_all_is_judged_as_in_its_own(
+    studies: list[SiteStudy], of: PatientRecord, mine: int
+) -> None:
+    own = [frozenset((site_worlds.OWN,) if number < mine else ()) for number in range(len(studies))]
+    bounds = ManyStudies(studies, OUTCOMES).at_most(of, AS_OF, own)
+    for number, study in enumerate(studies):
+        shared = bounds.case_of(number)
+        alone = study.compiled.case(of, AS_OF, own[number])
+        assert shared is None or judge(study.compiled, shared) == judge(study.compiled, alone)
+
+
 def gated(node: tree.Node, *, policy: str = "unknown", **more: object) -> SiteStudy:
     study = worlds.study_of(node, policy=policy)
     gate = Gate(if_open="hold")
@@ -166,6 +190,9 @@ def test_taking_part_in_a_study_itself_is_no_other_trial() -> None:
     own = [frozenset((site_worlds.OWN,)), frozenset[str]()]
     found = together(studies, of, own)
     assert found == alone(studies, of, own) == [Outcome.NOT_PROPOSED, Outcome.CANDIDATE]
+    bounds = ManyStudies(studies, OUTCOMES).at_most(of, AS_OF, own)
+    assert bounds.case_of(0) is None, "its own study means something else to it"
+    assert bounds.case_of(1) is not None
 
 
 def test_another_admission_touches_what_hangs_on_it() -> None:
@@ -255,4 +282,5 @@ def test_every_sort_of_line_and_of_fact_gives_what_it_gives_alone() -> None:
         after = record(*facts)
         again = many.again(before, after)
         assert outcomes(again) == outcomes(many.judge(after, AS_OF)) == alone(studies, after)
+        assert (many.at_most(after, AS_OF).lowest >= again.lowest).all()
         before = again

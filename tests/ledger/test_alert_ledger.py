@@ -8,15 +8,19 @@ from pathlib import Path
 from alembic import command
 from sqlalchemy import create_engine
 
-from fhir_adapter.ledger import Ledger, open_ledger
+from fhir_adapter.ledger import Ledger, StoredCard, open_ledger
 from fhir_adapter.ledger.database import _config
+from fhir_adapter.model.code import Code
+from fhir_adapter.model.vocabulary import YES
 from tests.ledger.conftest import StandingClock
 
 
 def show(ledger: Ledger, card: str = "u/S", patient: str = "p") -> None:
-    ledger.alerts.remember_card(
-        card=card, study="S", patient=patient, encounter="e", who="w", fingerprint="f"
-    )
+    row = StoredCard(
+        card=card, study="S", patient=patient, encounter="e", who="w", fingerprint="f",
+        shown_at=ledger.alerts.now(),
+    )  # fmt: skip
+    ledger.alerts.remember_cards([row])
 
 
 def test_cards_are_found_by_their_uuid_and_by_patient(ledger: Ledger) -> None:
@@ -25,8 +29,42 @@ def test_cards_are_found_by_their_uuid_and_by_patient(ledger: Ledger) -> None:
     show(ledger, "u%/S", patient="q")
     assert [one.card for one in ledger.alerts.cards("u/")] == ["u/S", "u/T"]
     assert ledger.alerts.cards("u_") == (), "no wildcard of the database counts"
-    assert len(ledger.alerts.cards_of("S", ["p", "old id"])) == 2
-    assert ledger.alerts.cards_of("other", ["p"]) == ()
+    assert len(ledger.alerts.remembered(["p", "old id"], "e").cards) == 2
+    assert ledger.alerts.remembered(["nobody"], "e").cards == ()
+    assert ledger.alerts.remembered(["p"], "another").cards == ()
+    assert ledger.alerts.remembered(["p"], "").cards == (), "no encounter is known"
+
+
+def test_what_the_hook_needs_of_a_patient_is_read_at_once(ledger: Ledger) -> None:
+    ledger.decline(patient="p", study="T", who="n", role="coordinator")
+    ledger.add_answer(patient="old id", study="S", question=Code("q", "q"), value=YES, who="n",
+                      role="coordinator")  # fmt: skip
+    show(ledger)
+    (card,) = ledger.alerts.cards("u/")
+    ledger.alerts.dismiss(card, reason="declined")
+    found = ledger.alerts.remembered(["p", "old id"], "e")
+    assert (found.answered, found.declined) == ({"S"}, {"T"})
+    assert [one.card for one in (*found.cards, *found.dismissals)] == ["u/S", "u/S"]
+    assert ledger.alerts.remembered(["q"], "e").answered == frozenset()
+
+
+def test_reading_does_not_wait_for_who_writes(ledger: Ledger, path: Path) -> None:
+    show(ledger)
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    assert len(ledger.alerts.remembered(["p"], "e").cards) == 1
+    writer.execute("ROLLBACK")
+    writer.close()
+
+
+def test_an_acceptance_is_kept_once_and_is_no_dismissal(ledger: Ledger) -> None:
+    show(ledger)
+    (card,) = ledger.alerts.cards("u/")
+    assert ledger.alerts.accept(card)
+    assert not ledger.alerts.accept(card)
+    (found,) = ledger.alerts.acceptances("u/")
+    assert (found.study, found.patient, found.who, found.fingerprint) == ("S", "p", "w", "f")
+    assert ledger.alerts.remembered(["p"], "e").dismissals == ()
 
 
 def test_a_dismissal_is_kept_once(ledger: Ledger) -> None:
@@ -34,7 +72,7 @@ def test_a_dismissal_is_kept_once(ledger: Ledger) -> None:
     (card,) = ledger.alerts.cards("u/")
     assert ledger.alerts.dismiss(card, reason="declined")
     assert not ledger.alerts.dismiss(card, reason="not-now")
-    (found,) = ledger.alerts.dismissals_of("S", ["p"])
+    (found,) = ledger.alerts.remembered(["p"], "e").dismissals
     assert (found.reason, found.fingerprint, found.who) == ("declined", "f", "w")
 
 
@@ -49,17 +87,37 @@ def test_a_token_is_used_once_and_forgotten_when_it_is_over(
     assert ledger.alerts.use_token("iss", "old", expires_at=1), "an expired one is no replay"
 
 
-def test_one_step_back_and_up_again_keeps_what_schema_1_held(
+def test_one_step_back_and_up_again_keeps_what_schema_2_held(
+    path: Path, clock: StandingClock
+) -> None:
+    first = open_ledger(path, clock)
+    show(first)
+    (card,) = first.alerts.cards("u/")
+    first.alerts.accept(card)
+    first.close()
+    back_to(path, "0002")
+    second = open_ledger(path, clock)
+    assert second.alerts.cards("u/") == (card,)
+    assert second.alerts.acceptances("u/") == ()
+    assert second.alerts.accept(card)
+    second.close()
+
+
+def back_to(path: Path, revision: str) -> None:
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        command.downgrade(_config(connection), revision)
+    engine.dispose()
+
+
+def test_two_steps_back_and_up_again_keep_what_schema_1_held(
     path: Path, clock: StandingClock
 ) -> None:
     first = open_ledger(path, clock)
     first.decline(patient="p", study="S", who="n", role="coordinator")
     show(first)
     first.close()
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        command.downgrade(_config(connection), "0001")
-    engine.dispose()
+    back_to(path, "0001")
     database = sqlite3.connect(path)
     names = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
     numbers = [row[0] for row in database.execute("SELECT number FROM schema_info")]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from fastapi.testclient import TestClient
 from web.web_for_tests import CANDIDATE, NEEDS, OUT, PATIENTS, STUDY, client, record, service
 
 from fhir_adapter.bootstrap.service import Service
+from fhir_adapter.errors import ServerUnreachable
 from fhir_adapter.fhir.resources import problems
 
 LIST = f"/worklist/{STUDY}"
@@ -105,6 +108,80 @@ def test_no_route_is_open_unless_it_is_named_here(closed: TestClient, name: str)
         if route != ("GET", "/metrics") or name != "monitor":
             assert answer.status_code in expected, route
             assert answer.json()["resourceType"] == "OperationOutcome"
+
+
+HTML = {"Accept": "text/html,application/xhtml+xml"}
+
+
+def test_a_browser_without_a_session_is_sent_to_sign_in_and_on_to_its_page(
+    closed: TestClient,
+) -> None:
+    answer = closed.get(LIST, headers=HTML)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/login?next={LIST}")
+    form = closed.get(answer.headers["location"]).text
+    assert f'name="next" value="{LIST}"' in form
+    sent = {"token": "token-coordinator", "next": LIST}
+    again = closed.post("/login", data={**sent, "token": "nonsense"})
+    assert (again.status_code, f'value="{LIST}"' in again.text) == (401, True)
+    assert closed.post("/login", data=sent).headers["location"] == LIST
+
+
+@pytest.mark.parametrize("there", ["//evil.example", "/worklist/../x", "https://evil.example", "/"])
+def test_signing_in_leads_to_our_own_pages_only(closed: TestClient, there: str) -> None:
+    sent = {"token": "token-coordinator", "next": there}
+    assert closed.post("/login", data=sent).headers["location"] == "/"
+    assert "evil" not in closed.get("/login", params={"next": there}).text
+
+
+@pytest.mark.parametrize("path", ["/fhir/Patient/$match-trials", "/cds-services", "/metrics"])
+def test_a_route_of_programs_is_401_with_an_outcome_whatever_is_accepted(
+    closed: TestClient, path: str
+) -> None:
+    method = "POST" if path.startswith("/fhir") else "GET"
+    answer = closed.request(method, path, headers=HTML)
+    assert answer.status_code == 401
+    assert answer.json()["resourceType"] == "OperationOutcome"
+
+
+def test_an_address_from_before_a_restart_is_a_page_with_a_remedy(closed: TestClient) -> None:
+    answer = closed.get(f"{LIST}/{'0' * 24}", headers={**HTML, **bearer("coordinator")})
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "open the worklist and choose the patient there" in answer.text
+    assert '<a href="/">' in answer.text
+
+
+def test_a_form_without_a_session_and_a_page_that_does_not_exist_are_pages(
+    closed: TestClient,
+) -> None:
+    assert closed.post(f"{LIST}/refresh", headers=HTML).headers["location"] == "/login"
+    assert "<h1>Not Found</h1>" in closed.get("/nothing", headers=HTML).text
+    refused = closed.get("/worklist/NOPE", headers={**HTML, **bearer("coordinator")})
+    assert (refused.status_code, "<h1>Forbidden</h1>" in refused.text) == (403, True)
+
+
+def test_a_record_server_that_is_down_is_a_page_too(closed: TestClient) -> None:
+    closed.post("/login", data={"token": "token-coordinator"})
+    (address, *_) = re.findall(rf'href="({LIST}/[0-9a-f]{{24}})"', closed.get(LIST).text)
+    down = ServerUnreachable("no answer", where="x", remedy="Check the server.")
+    with patch.object(Service, "screen_with_record", side_effect=down):
+        answer = closed.get(address, headers=HTML)
+    assert answer.status_code == down.http_status
+    assert "Check the server." in answer.text
+
+
+@pytest.mark.parametrize(("address", "secure"), [("https://trials.example", True),
+                                                 ("http://localhost:8080", False)])  # fmt: skip
+def test_the_cookie_is_for_https_only_where_the_address_is(
+    tmp_path: Path, address: str, *, secure: bool
+) -> None:
+    tokens = str(tokens_file(tmp_path))
+    with (
+        service(tmp_path, tokens=tokens, public_url=address) as made,
+        client(made, demo=False) as web,
+    ):
+        answer = web.post("/login", data={"token": "token-coordinator"})
+    assert ("secure" in answer.headers["set-cookie"].lower().split("; ")) is secure
 
 
 def test_every_answer_carries_the_headers_of_a_careful_server(closed: TestClient) -> None:
@@ -255,8 +332,6 @@ def test_before_the_first_list_the_page_waits(web: TestClient) -> None:
 
 def test_a_record_server_that_is_down_is_said(web: TestClient, made: Service) -> None:
     def broken() -> Any:
-        from fhir_adapter.errors import ServerUnreachable  # noqa: PLC0415
-
         raise ServerUnreachable("no answer", where="x", remedy="Check it.")
 
     handle = made.handle(CANDIDATE)

@@ -95,9 +95,10 @@ def test_any_record_handed_over(web: TestClient, record: Any) -> None:
 @given(x=st.text(max_size=20), y=st.text(max_size=20), route=st.sampled_from(ROUTES),
        q=st.text(max_size=20))  # fmt: skip
 def test_any_address(web: TestClient, x: str, y: str, route: str, q: str) -> None:
-
     path = route.format(x=quote(x, safe=""), y=quote(y, safe=""))
-    fine(web.get(path, params={"q": q, "tab": q}))
+    for accept in ("*/*", "text/html"):
+        asked = {"q": q, "tab": q, "next": q}
+        fine(web.get(path, params=asked, headers={"Accept": accept}))
 
 
 def test_every_operation_of_the_openapi_document(app: Any) -> None:

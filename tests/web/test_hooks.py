@@ -283,10 +283,14 @@ def test_one_card_per_encounter(web: TestClient) -> None:
     assert len(cards(web, CANDIDATE, context={"encounterId": "e2"})) == 1
 
 
-def test_accepted_and_unknown_cards_change_nothing(web: TestClient) -> None:
+def test_accepted_is_recorded_once_and_silences_nothing(web: TestClient, made: Service) -> None:
     (card,) = cards(web, CANDIDATE)
     accepted = feedback(card["uuid"], outcome="accepted", acceptedSuggestions=[{"id": "s"}])
-    assert web.post(f"{HOOK}/feedback", json=accepted).status_code == 200
+    for _ in range(2):
+        assert web.post(f"{HOOK}/feedback", json=accepted).status_code == 200
+    (kept,) = made.ledger.alerts.acceptances(f"{card['uuid']}/")
+    assert (kept.study, kept.patient) == (STUDY, CANDIDATE)
+    assert "fhir_adapter_acceptances_total 1.0" in web.get("/metrics").text
     assert web.post(f"{HOOK}/feedback", json=feedback(str(uuid4()))).status_code == 200
     assert len(cards(web, CANDIDATE)) == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from web.web_for_tests import HOOK, STUDY, client
 from fhir_adapter.bootstrap.service import Service
 from fhir_adapter.errors import SettingInvalid
 from fhir_adapter.web.access import load_tokens
-from fhir_adapter.web.limits import LARGEST, RateLimit
+from fhir_adapter.web.limits import DEEPEST, LARGEST, RateLimit, json_object
+from fhir_adapter.web.outcomes import Refusal
 
 LIST = f"/worklist/{STUDY}"
 
@@ -51,6 +53,31 @@ def test_a_method_that_does_not_exist_is_405(web: TestClient, method: str, path:
 def test_a_body_that_is_too_deep_is_400(web: TestClient, depth: int) -> None:
     body = b'{"a":' * depth + b"1" + b"}" * depth
     assert web.post("/fhir/Patient/$match-trials", content=body).status_code == 400
+
+
+def nested(depth: int, inside: bytes = b"1") -> bytes:
+    return b'{"a":' * depth + inside + b"}" * depth
+
+
+DEEP = {
+    "as deep as may be": (nested(DEEPEST), True),
+    "a level deeper": (nested(DEEPEST + 1), False),
+    "lists count too": (nested(DEEPEST - 1, b"[[1], [2]]"), False),
+    "side by side is not deep": (b'{"a": [' + b"[[]]," * 500 + b"{}]}", True),
+    "brackets in a text": (b'{"a": "' + b"[{" * 500 + b'"}', True),
+    "brackets after a quote in a text": (b'{"a": "\\"' + b"[{" * 500 + b'"}', True),
+    "a text that ends in a backslash": (b'{"b": "\\\\", "a": ' + nested(DEEPEST) + b"}", False),
+    "never closed": (b"[" * 500, False),
+    "closed by the other kind": (b'{"a": [1}}', False),
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_nesting_is_counted_outside_texts(name: str) -> None:
+    body, fine = DEEP[name]
+    with nullcontext() if fine else pytest.raises(Refusal) as refused:
+        json_object(body)
+    assert fine or refused.value.status == 400
 
 
 def test_too_many_requests_are_429_with_a_wait(made: Service) -> None:

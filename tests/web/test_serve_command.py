@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +22,8 @@ def tokens(folder: Path) -> Path:
     digest = hashlib.sha256(b"secret").hexdigest()
     path = folder / "tokens.toml"
     path.write_text(
-        f'format = 1\n[[token]]\nname = "c"\nsha256 = "{digest}"\nroles = ["coordinator"]\n'
+        f'format = 1\n[[token]]\nname = "c"\nsha256 = "{digest}"\n'
+        'roles = ["coordinator", "integrator"]\n'
     )
     return path
 
@@ -52,6 +56,43 @@ def test_it_serves_and_stops_gracefully(tmp_path: Path, stop: signal.Signals) ->
     assert '"serve-ended"' in logs
     assert "Traceback" not in logs
     assert "09-no-pregnancy" not in logs
+
+
+def test_it_ends_in_time_although_a_pull_waits_for_a_server_that_says_nothing(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "fhir-adapter.toml"
+    ledger = tmp_path / "ledger.sqlite"
+    config.write_text(f'tokens = "{tokens(tmp_path)}"\nledger = "{ledger}"\n')
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(30)
+        server = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        command = [sys.executable, "-m", "fhir_adapter", "serve", "--port", "0"]
+        options = ["--server", server, "--config", str(config), "--as-of", AS_OF]
+        with subprocess.Popen(
+            [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+            assert found is not None
+            first, _ = silent.accept()  # the run over everybody
+            threading.Thread(target=ask, args=(found[0],), daemon=True).start()
+            second, _ = silent.accept()  # the request of a program
+            with first, second:
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(timeout=40) == 0
+
+
+def ask(base: str) -> None:
+    """One operation about a patient whose record never comes."""
+    one = {"name": "patient", "valueReference": {"reference": "Patient/p"}}
+    with suppress(requests.RequestException):
+        requests.post(
+            f"{base}/fhir/Patient/$match-trials",
+            json={"resourceType": "Parameters", "parameter": [one]},
+            headers={"Authorization": "Bearer secret"},
+            timeout=40,
+        )
 
 
 WRONG = {

@@ -61,6 +61,24 @@ class Marked:
     own_studies: Sequence[frozenset[str]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bounds:
+    """What no study exceeds for one patient at one moment, and the facts as they stood."""
+
+    lowest: Marks
+    """Study by study."""
+    case: Case
+    alone: frozenset[int]
+    """Studies to which the record means something of its own."""
+
+    def case_of(self, number: int) -> Case | None:
+        """A case in which a study can be judged in full; None where it needs one of its own.
+
+        Sorting facts by code set is the same work for every study of the site: done once.
+        """
+        return None if number in self.alone else replace(self.case, memo={})
+
+
 class ManyStudies:
     """Studies of one site, made ready once for any number of patients."""
 
@@ -101,12 +119,35 @@ class ManyStudies:
 
         ``own_studies``: study by study, the names by which the record knows it; empty for none.
         """
+        lines, cases = self._begun(record, as_of)
+        return self._marked(lines, cases, own_studies)
+
+    def at_most(
+        self,
+        record: PatientRecord,
+        as_of: int,
+        own_studies: Sequence[frozenset[str]] = (),
+    ) -> Bounds:
+        """Study by study, a mark that ``judge`` would not exceed, without judging any study alone.
+
+        For whoever judges what is left in full anyway: pairs only lower a mark, and a study to
+        which the record means something of its own is given the top.
+        """
+        lines, cases = self._begun(record, as_of)
+        self._judge_waiting(lines, cases)
+        alone = frozenset(self._alone(cases.first, own_studies))
+        lowest = self._row.lowest(lines)
+        lowest[list(alone)] = self._rule.top
+        return Bounds(lowest=lowest, case=cases.first, alone=alone)
+
+    def _begun(self, record: PatientRecord, as_of: int) -> tuple[Marks, _Cases]:
+        """The lines of which the record says nothing are answered, the others wait."""
         cases = _Cases(self._case(record, as_of))
         lines = np.full(len(self._bound), _UNJUDGED, dtype=np.uint8)
         lines[-1] = self._rule.top
         for silent in self._silent:
             silent.fill(lines, cases.of(silent.lines[0]), self._mark)
-        return self._marked(lines, cases, own_studies)
+        return lines, cases
 
     def again(self, before: Marked, record: PatientRecord) -> Marked:
         """The same patient and moment with a changed record: only what that touches is judged."""
