@@ -29,6 +29,16 @@ class CohortStore:
         """Numbers of the buckets in which somebody is."""
         return self._store.buckets
 
+    @property
+    def everyone(self) -> int:
+        """How many people the store says it holds."""
+        return self._store.manifest.patients
+
+    @property
+    def issues(self) -> Mapping[str, int]:
+        """Data-quality code to count, over all that was loaded."""
+        return self._store.manifest.issues
+
     def patients(self, bucket: int) -> Mapping[int, str]:
         """Number -> logical id of everybody in a bucket."""
         table = self._store.table(bucket, "patient")
