@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fhir_adapter.bootstrap.cohorts import open_store
@@ -52,11 +53,13 @@ class StoreCount:
 
 def tally_decisions(
     study: Study, decisions: Sequence[Decision], order: str, *, failed: int
-) -> Tally:
-    """The same report over decisions of the record lane."""
+) -> tuple[Tally, Mapping[str, int]]:
+    """The same counts over decisions of the record lane; records that have each issue."""
     counted = count_decisions(study, decisions)
     everyone = len(decisions) + failed
-    return tally_of(study, [counted], order, everyone=everyone, failed=failed)
+    issues = Counter(issue for decision in decisions for issue in decision.issues)
+    made = tally_of(study, [counted], order, everyone=everyone, failed=failed)
+    return made, issues
 
 
 def tally_of(

@@ -114,6 +114,9 @@ class Feasibility:
     failed: Count
     stopped: Count
     judged: Count
+    candidates: Count
+    against: Count
+    """People against whom something speaks."""
     stops: tuple[tuple[Stop, Count], ...]
     outcomes: dict[str, Count]
     """By OUTCOME_GROUPS."""
@@ -176,6 +179,8 @@ def feasibility(
         failed=shown.count("failed"),
         stopped=shown.count("stopped"),
         judged=shown.count("judged"),
+        candidates=shown.count("candidates"),
+        against=shown.count("against"),
         stops=tuple((stop, shown.count(f"stop {stop.value}")) for stop, _ in made.stops),
         outcomes={name: shown.count(name) for name in OUTCOME_GROUPS},
         lines=tuple(_line(one, criteria[one.criterion], shown) for one in made.criteria),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
@@ -36,8 +37,12 @@ class CohortStore:
 
     @property
     def issues(self) -> Mapping[str, int]:
-        """Data-quality code to count, over all that was loaded."""
-        return self._store.manifest.issues
+        """Data-quality code to people whose record has it."""
+        found: Counter[str] = Counter()
+        for bucket in self.buckets:
+            for codes in self._store.table(bucket, "patient")["issues"].to_pylist():
+                found.update(codes)
+        return found
 
     def patients(self, bucket: int) -> Mapping[int, str]:
         """Number -> logical id of everybody in a bucket."""
