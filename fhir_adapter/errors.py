@@ -9,6 +9,7 @@ AdapterError
 │   ├── ServerUnreachable, ServerRefused, ServerThrottled, ServerBroken, NotFhir, PatientNotFound
 ├── StoreFault           a store of fact tables is not there, not ours, in use, or cannot be written
 │   ├── StoreMissing, StoreOutdated, StoreBusy, StoreUnwritable
+├── WarehouseFault, LanesDisagree, CountsDisagree   an answer about everybody cannot be trusted
 ├── RecordFault          a record that was handed to us cannot be read at all
 ├── WriteFault           a write could not be made or did not read back as sent
 │   ├── WriteConflict, WriteUnverified, BasisMissing
@@ -207,6 +208,13 @@ class LanesDisagree(AdapterError):
     """SQL and the record lane answered one patient differently: no answer of the run is used."""
 
     code = "lanes-disagree"
+    exit_status = 5
+
+
+class CountsDisagree(AdapterError):
+    """Counts over everybody do not add up to everybody: nothing of the report is used."""
+
+    code = "counts-disagree"
     exit_status = 5
 
 

@@ -6,15 +6,20 @@ not end leaves the tables that were there before.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from fhir_adapter.decide.outcome import outcome_by
 from fhir_adapter.errors import LanesDisagree
 from fhir_adapter.model.dates import local_date
 from fhir_adapter.model.decision import STOP_ORDER, Decision, Stop
 from fhir_adapter.model.fact import PatientRecord
+from fhir_adapter.model.feasibility import MARK_NUMBERS, Counted, Mark
 from fhir_adapter.model.lane import LaneAnswer, LaneResult
+from fhir_adapter.model.result import CriterionResult, Effect
+from fhir_adapter.model.study import Criterion, Study
 from fhir_adapter.ports import (
     BulkSource,
     CohortAnswers,
@@ -92,6 +97,47 @@ def screen(
         yield BucketScreened(
             done=done, total=len(tables.buckets), answers=answers, shown=tuple(shown.values())
         )
+
+
+def count(
+    tables: CohortTables,
+    statement: Statement,
+    screener: Screener,
+    as_of: AsOf,
+    spoken: Spoken | None = None,
+) -> Iterator[Counted]:
+    """Everybody by one statement that was made for counting, bucket by bucket; nobody is named."""
+    said = spoken or Spoken()
+    for bucket in tables.buckets:
+        ids = tables.patients(bucket)
+        instead = _with_answers(tables, bucket, screener, said)
+        moments = _moments(tables, bucket, screener, as_of, ids, instead)
+        yield tables.judge(bucket, statement, moments, instead).counted()
+
+
+def count_decisions(study: Study, decisions: Iterable[Decision]) -> Counted:
+    """The same of decisions that the record lane has made."""
+    criteria = {criterion.id: criterion for criterion in study.criteria}
+    combinations: Counter[bytes] = Counter()
+    stops: Counter[Stop] = Counter()
+    for decision in decisions:
+        if decision.stops:
+            stops[decision.stops[0]] += 1
+        else:
+            marks = (_mark(criteria[one.criterion], one) for one in decision.results)
+            combinations[bytes(marks)] += 1
+    return Counted(combinations=combinations, stops=stops)
+
+
+def _mark(criterion: Criterion, result: CriterionResult) -> int:
+    decided = result.effect in (Effect.FITS, Effect.AGAINST)
+    mark = Mark(
+        effect=result.effect,
+        assumed=decided and result.assumed,
+        reason=result.reason if result.effect is Effect.OPEN else None,
+        call=outcome_by(criterion, result),
+    )
+    return MARK_NUMBERS[mark]
 
 
 def _with_answers(

@@ -16,6 +16,7 @@ from fhir_adapter.model.calculator import Calculator
 from fhir_adapter.model.code import Code
 from fhir_adapter.model.decision import Outcome
 from fhir_adapter.model.fact import Fact, Kind, PatientRecord
+from fhir_adapter.model.feasibility import Counted
 from fhir_adapter.model.lane import LaneAnswer
 from fhir_adapter.model.mapping import CodeSet
 from fhir_adapter.model.study import Study
@@ -353,6 +354,10 @@ class CohortAnswers(Protocol):
 
     def answers(self, records: Mapping[int, PatientRecord]) -> Mapping[int, LaneAnswer]:
         """The answers of some patients, by number."""
+        ...
+
+    def counted(self) -> Counted:
+        """Everybody for a report, of a statement that was made for counting."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +10,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
-from fhir_adapter.cli import options
+from fhir_adapter.cli.cohort_report import report_command
 from fhir_adapter.cli.cohort_screen import screen_command, sql_command
 from fhir_adapter.cli.everywhere import Everywhere, everywhere
 from fhir_adapter.cli.running import (
@@ -21,10 +20,7 @@ from fhir_adapter.cli.running import (
     stderr_console,
     stdout,
 )
-from fhir_adapter.cli.runs import Run, run
-from fhir_adapter.cli.tables import counts_table, print_table
 from fhir_adapter.ports import LoadCounts, LoadStep
-from fhir_adapter.present.report import CriterionCounts, report
 
 app: typer.Typer = typer.Typer(
     no_args_is_help=True,
@@ -67,7 +63,8 @@ def load_command(
         f"{counts.buckets} buckets written"
     )
     if counts.issues:
-        _print_issues(counts.issues.items(), "times")
+        quality = ", ".join(f"{code} {count}" for code, count in counts.issues.items())
+        stdout().print(f"Data quality (times): {quality}")
 
 
 def watched(steps: Generator[LoadStep, None, LoadCounts], *, quiet: bool) -> LoadCounts:
@@ -86,69 +83,9 @@ def watched(steps: Generator[LoadStep, None, LoadCounts], *, quiet: bool) -> Loa
             bar.update(task, description=step.name, completed=step.done, total=step.total)
 
 
-def _print_issues(issues: Iterable[tuple[str, int]], what: str) -> None:
-    quality = ", ".join(f"{code} {count}" for code, count in issues)
-    stdout().print(f"Data quality ({what}): {quality}")
-
-
 app.command("screen")(everywhere(screen_command))
+app.command("report")(everywhere(report_command))
 app.command("sql")(everywhere(sql_command))
-
-
-@app.command("report")
-@everywhere
-def report_command(
-    folder: Annotated[Path, typer.Argument(help="Folder or file with records.")],
-    *,
-    study: options.Study = None,
-    common: Everywhere,
-) -> None:
-    """Count per criterion what fits, is assumed, against, open and why, and data-quality issues."""
-    in_force = common.settings(study=study)
-    found = run(in_force, folder, as_of=common.as_of, patients=None, quiet=common.quiet)
-    made = report(found.decisions, found.bench.package.study)
-    if common.as_json:
-        print_json(
-            {
-                "patients": len(found.screened),
-                "failed": len(found.failed),
-                "judged": made.judged,
-                "issues": dict(made.issues),
-                "criteria": [_json(row) for row in made.criteria],
-            }
-        )
-        return
-    _print(found, made.criteria, made.issues)
-
-
-def _json(row: CriterionCounts) -> dict[str, object]:
-    return {
-        "criterion": row.criterion,
-        "fits": row.fits,
-        "assumed": row.assumed,
-        "against": row.against,
-        "does-not-apply": row.not_applicable,
-        "open": dict(row.open),
-    }
-
-
-def _print(
-    found: Run, rows: tuple[CriterionCounts, ...], issues: tuple[tuple[str, int], ...]
-) -> None:
-    console = stdout()
-    print_table(console, counts_table(found.decisions, len(found.failed)))
-    table = Table(title="Completeness by criterion (patients judged)")
-    table.add_column("criterion")
-    for name in ("fits", "assumed", "against", "n/a", "open"):
-        table.add_column(name, justify="right")
-    table.add_column("open because")
-    for row in rows:
-        why = ", ".join(f"{reason} {count}" for reason, count in row.open)
-        counts = (row.fits, row.assumed, row.against, row.not_applicable, row.open_total)
-        table.add_row(escape(f"{row.criterion} {row.title}"), *map(str, counts), why)
-    print_table(console, table)
-    if issues:
-        _print_issues(issues, "records that have it")
 
 
 @app.command("generate")

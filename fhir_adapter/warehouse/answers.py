@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fhir_adapter.model.decision import STOP_ORDER, Outcome
 from fhir_adapter.model.fact import PatientRecord
+from fhir_adapter.model.feasibility import MARKS, Counted
 from fhir_adapter.model.lane import LaneAnswer, LaneResult
 from fhir_adapter.model.result import Effect
 from fhir_adapter.model.study import SETTLED_ORDER
@@ -21,6 +24,7 @@ EFFECTS = tuple(Effect)
 TRUTHS = (Truth.FALSE, Truth.UNKNOWN, Truth.TRUE)
 _LISTED = (OUTCOMES.index(Outcome.NEEDS_DATA), OUTCOMES.index(Outcome.CANDIDATE))
 _PACK = 2**20
+_PARTS = (len(EFFECTS), 2, max(Reason).value + 1, len(OUTCOMES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,19 @@ class BucketAnswers:
             results=() if stops else tuple(results),
         )
 
+    def counted(self) -> Counted:
+        """People by combination of marks; the statement must have been made for counting."""
+        stops = Counter(
+            next(one for place, one in enumerate(STOP_ORDER) if mask >> place & 1)
+            for mask in self.table["stops"].to_pylist()
+            if mask
+        )
+        judged = self.table.filter(pc.equal(self.table["stops"], 0))
+        marks = [_marks(judged, number) for number in range(len(self.criteria))]
+        rows = np.column_stack(marks) if marks else np.zeros((judged.num_rows, 0), np.uint8)
+        found = Counter(row.tobytes() for row in rows)
+        return Counted(combinations=found, stops=stops)
+
     def write(self, path: Path) -> None:
         """Everybody's outcome, effects and reasons in words, as one Parquet file."""
         words = {
@@ -78,6 +95,23 @@ class BucketAnswers:
             words[f"{name} reason"] = _worded(pc.fill_null(self.table[f"r{number}"], 0), reasons)
             words[f"{name} assumed"] = pc.equal(self.table[f"a{number}"], 1)
         pq.write_table(pa.table(words), path, compression="zstd")
+
+
+def _numbers_of_marks() -> Any:
+    numbers = np.zeros(_PARTS, dtype=np.uint8)
+    for number, mark in enumerate(MARKS):
+        reason = 0 if mark.reason is None else mark.reason.value
+        call = OUTCOMES.index(mark.call)
+        numbers[EFFECTS.index(mark.effect), int(mark.assumed), reason, call] = number
+    return numbers
+
+
+_MARK_NUMBERS = _numbers_of_marks()
+
+
+def _marks(table: Table, number: int) -> Any:
+    columns = (pc.fill_null(table[f"{letter}{number}"], 0) for letter in "farc")
+    return _MARK_NUMBERS[tuple(column.to_numpy().astype(np.int64) for column in columns)]
 
 
 def _worded(column: object, words: Sequence[str]) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
@@ -28,6 +29,20 @@ class CohortStore:
     def buckets(self) -> tuple[int, ...]:
         """Numbers of the buckets in which somebody is."""
         return self._store.buckets
+
+    @property
+    def everyone(self) -> int:
+        """How many people the store says it holds."""
+        return self._store.manifest.patients
+
+    @property
+    def issues(self) -> Mapping[str, int]:
+        """Data-quality code to people whose record has it."""
+        found: Counter[str] = Counter()
+        for bucket in self.buckets:
+            for codes in self._store.table(bucket, "patient")["issues"].to_pylist():
+                found.update(codes)
+        return found
 
     def patients(self, bucket: int) -> Mapping[int, str]:
         """Number -> logical id of everybody in a bucket."""

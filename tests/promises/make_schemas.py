@@ -6,11 +6,18 @@ import json
 from pathlib import Path
 
 from fhir_adapter.criteria.schema import study_schema
+from fhir_adapter.present.feasibility_json import feasibility_schema
 from fhir_adapter.present.json_form import result_schema
 
-SCHEMAS = Path(__file__).parents[2] / "fhir_adapter" / "schemas"
+FOLDER = Path(__file__).parents[2] / "fhir_adapter" / "schemas"
+
+SCHEMAS = (
+    ("study", study_schema),
+    ("result", result_schema),
+    ("cohort-report", feasibility_schema),
+)
 
 if __name__ == "__main__":
-    for name, made in (("study", study_schema), ("result", result_schema)):
+    for name, made in SCHEMAS:
         text = json.dumps(made(), indent=1, ensure_ascii=False) + "\n"
-        (SCHEMAS / f"{name}.schema.json").write_text(text, "utf-8")
+        (FOLDER / f"{name}.schema.json").write_text(text, "utf-8")

@@ -11,6 +11,7 @@ import pytest
 
 from fhir_adapter.criteria.schema import study_schema
 from fhir_adapter.model import criterion as tree
+from fhir_adapter.present.feasibility_json import feasibility_schema
 from fhir_adapter.present.json_form import result_schema
 
 from cli.cli_for_tests import run
@@ -76,7 +77,9 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "made"), [("study", study_schema), ("result", result_schema)], ids=["study", "result"]
+    ("name", "made"),
+    [("study", study_schema), ("result", result_schema), ("cohort-report", feasibility_schema)],
+    ids=["study", "result", "cohort-report"],
 )
 def test_the_shipped_schemas_are_the_ones_of_the_code(name: str, made: object) -> None:
     """Made again by `python -m tests.promises.make_schemas`."""

@@ -3,6 +3,7 @@
 Columns: patient, stops (a mask), outcome, pointers (a count), then per criterion N (in protocol
 order) ``tN`` truth (0 FALSE, 1 UNKNOWN, 2 TRUE), ``rN`` reason, ``fN`` effect, ``aN`` assumed,
 ``sN`` where it is settled, ``eN`` the evidence: packed fact numbers, leaf by leaf in tree order.
+For a report ``cN``, the outcome it calls for, takes the place of ``eN``.
 """
 
 from __future__ import annotations
@@ -88,10 +89,16 @@ def compile_cohort(
     code_sets: Mapping[str, CodeSet] | None = None,
     calculators: Mapping[str, Calculator] | None = None,
     own_studies: frozenset[str] = frozenset(),
+    counting: bool = False,
 ) -> CohortStatement:
-    """The statement of one study under one site's mappings; the twin of ``compile_study``."""
+    """The statement of one study under one site's mappings; the twin of ``compile_study``.
+
+    ``counting``: for a report, with the outcome that each criterion calls for (``cN``) in place of
+    the evidence.
+    """
     sets = dict(code_sets) if code_sets is not None else mappings.by_name
-    return _Maker(study, mappings, sets, dict(calculators or {}), own_studies).statement()
+    maker = _Maker(study, mappings, sets, dict(calculators or {}), own_studies)
+    return maker.statement(counting=counting)
 
 
 class _Maker:
@@ -124,18 +131,22 @@ class _Maker:
     def _anchor(self, name: str) -> str:
         return self._anchors.table(name)
 
-    def statement(self) -> CohortStatement:
+    def statement(self, *, counting: bool) -> CohortStatement:
         columns = {c.id: self._criterion(c) for c in self._study.criteria}
         columns = self._paired(columns)
         said = self._outcome(columns)
-        for number, column in enumerate(columns.values()):
+        for number, (name, column) in enumerate(columns.items()):
             said |= {
                 f"t{number}": column.truth,
                 f"r{number}": column.reason,
                 f"f{number}": column.effect,
                 f"a{number}": column.assumed,
                 f"s{number}": column.settled,
-                f"e{number}": column.evidence,
+                **(
+                    {f"c{number}": self._call(name, column)}
+                    if counting
+                    else {f"e{number}": column.evidence}
+                ),
             }
         query = self._final.query(said)
         if self._shop.windows.admission:
@@ -325,19 +336,23 @@ class _Maker:
 
     def _shut(self, columns: dict[str, _Column]) -> list[str]:
         """Gates that are against, or open and set to hold."""
-        found: list[str] = []
-        for criterion in self._study.criteria:
-            gate, column = criterion.gate, columns[criterion.id]
-            if isinstance(gate, str):
-                continue
-            found.append(f"{column.effect} = {_AGAINST}")
-            if gate.if_open == "hold":
-                listed = [r.value for r in Reason if r.code in gate.list_when]
-                human = Reason.NEEDS_HUMAN.value
-                excepted = [f"{column.reason} = {value}" for value in listed]
-                excepted.append(f"({column.reason} = {human} AND {column.human} = 1)")
-                found.append(f"({column.effect} = {_OPEN} AND NOT {either(excepted)})")
-        return found
+        return [
+            condition
+            for criterion in self._study.criteria
+            for condition in _shuts(criterion, columns[criterion.id])
+        ]
+
+    def _call(self, name: str, column: _Column) -> str:
+        """The outcome that one criterion calls for, whatever the others say."""
+        criterion = next(one for one in self._study.criteria if one.id == name)
+        lines = [
+            (either(_shuts(criterion, column)), Outcome.NOT_PROPOSED),
+            (f"{column.lasting} = 1", Outcome.NOT_ELIGIBLE),
+            (f"{column.effect} = {_AGAINST}", Outcome.NOT_NOW),
+            (f"{column.settled} < {len(BEFORE_CONTACT)}", Outcome.NEEDS_DATA),
+        ]
+        said = " ".join(f"WHEN {c} THEN {OUTCOMES.index(outcome)}" for c, outcome in lines)
+        return f"CASE {said} ELSE {OUTCOMES.index(Outcome.CANDIDATE)} END"
 
     def _pointers(self) -> str:
         parts: list[str] = []
@@ -360,3 +375,18 @@ class _Maker:
             for stop, column in columns.items()
         ]
         return " | ".join([self._final.take("p", "told_stops"), *parts])
+
+
+def _shuts(criterion: Criterion, column: _Column) -> list[str]:
+    """Conditions under which this gate shuts the study; none where it is no gate."""
+    gate = criterion.gate
+    if isinstance(gate, str):
+        return []
+    found = [f"{column.effect} = {_AGAINST}"]
+    if gate.if_open == "hold":
+        listed = [r.value for r in Reason if r.code in gate.list_when]
+        human = Reason.NEEDS_HUMAN.value
+        excepted = [f"{column.reason} = {value}" for value in listed]
+        excepted.append(f"({column.reason} = {human} AND {column.human} = 1)")
+        found.append(f"({column.effect} = {_OPEN} AND NOT {either(excepted)})")
+    return found
