@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -93,8 +94,8 @@ def test_json_of_every_command_holds_to_its_schema_and_stands_alone(
     form, arguments = FORMS[name]
     if "STORE" in arguments:
         run("cohort", "load", FOLDER, "--store", "tables", "--workers", "1")
-    with sandbox(patients=(ONE,)) as server:
-        said = {"URL": server.base_url, "STORE": "tables"}
+    with sandbox(patients=(ONE,)) if "URL" in arguments else nullcontext() as server:
+        said = {"URL": server.base_url if server else "", "STORE": "tables"}
         words = [said.get(word, word) for word in arguments]
         ran = run(*name.split(), *words, "--json", "--quiet", "--site", "demo")
     assert ran.status == 0, ran.flat
@@ -110,7 +111,7 @@ def test_an_error_of_every_command_is_json_too(name: str) -> None:
         assert ran.status == 0  # these read no settings
         return
     assert ran.status == 2
-    assert (ran.json["error"], ran.err) == ("setting-invalid", "")
+    assert ran.json["error"] == "setting-invalid"
     jsonschema.validate(ran.json, schema("error"))
 
 
