@@ -221,9 +221,11 @@ class Service:
         self, one: Bench, record: PatientRecord, moment: AsOf, known: Remembered, case: Case | None
     ) -> Screened:
         """Judge with what the ledger was asked for already."""
-        refusals = replace(
-            one.screener.refusals, declined=lambda study, _ids: study in known.declined
-        )
+
+        def declined(study: str, _ids: Iterable[str]) -> bool:
+            return study in known.declined
+
+        refusals = replace(one.screener.refusals, declined=declined)
         screener = replace(one.screener, refusals=refusals)
         if one.package.study.id in known.answered:
             record = with_answers(screener, record)
