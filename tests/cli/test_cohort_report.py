@@ -48,9 +48,9 @@ def test_a_store_and_its_folder_of_records_have_the_same_report(store: str, tmp_
     assert "Feasibility of NCT05985863" in page_of.read_text("utf-8")
 
 
-def test_nothing_in_a_report_says_who(store: str, tmp_path: Path) -> None:
+def test_nothing_in_a_report_says_who(tmp_path: Path) -> None:
     page_of = tmp_path / "report.html"
-    ran = run("cohort", "report", store, "--as-of", AS_OF, "--html", str(page_of))
+    ran = run("cohort", "report", str(COHORT), "--as-of", AS_OF, "--html", str(page_of))
     text = ran.out + page_of.read_text("utf-8")
     assert ONE not in text
     assert not [path.stem for path in COHORT.glob("*.json") if path.stem in text]
@@ -107,8 +107,10 @@ def test_the_terminal_report_fits_its_width(width: int) -> None:
     assert ("\u2588" in text) is (width == 120), "bars stand where there is room"
 
 
-def test_withheld_counts_are_dots_and_grey(store: str) -> None:
-    text = printed(made(some(fits=50, against=2, still_open=30)), 120)
+def test_withheld_counts_are_dots_and_grey() -> None:
+    few = made(some(fits=50, against=2, still_open=30))
+    assert "p-withheld" in page(few, **SAID)
+    text = printed(few, 120)
     assert "withheld: fewer than 5 people" in text
     assert "\u2022" in text
     half = printed(made(some(fits=3, against=20, still_open=30)), 120)
