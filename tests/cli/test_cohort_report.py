@@ -14,8 +14,10 @@ from rich.console import Console
 
 from fhir_adapter import bootstrap
 from fhir_adapter.bootstrap.feasibility import tally_of
+from fhir_adapter.cli.cohort_report import _write_page
 from fhir_adapter.cli.feasibility_page import bar, page, share
 from fhir_adapter.cli.feasibility_tables import print_report
+from fhir_adapter.errors import SettingInvalid
 from fhir_adapter.model.decision import Stop
 from fhir_adapter.model.feasibility import Counted
 from fhir_adapter.present.feasibility import Feasibility, feasibility
@@ -59,9 +61,16 @@ def test_nothing_in_a_report_says_who(tmp_path: Path) -> None:
 
 
 def test_a_page_is_not_written_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    ran = run("cohort", "report", str(COHORT), "--html", str(tmp_path / "no" / "page.html"))
-    assert ran.status == 2
-    assert "does not exist" in ran.flat
+    for name in (tmp_path / "no" / "page.html", tmp_path):
+        ran = run("cohort", "report", str(COHORT), "--html", str(name))
+        assert ran.status == 2
+        assert "does not exist" in ran.flat
+
+
+def test_a_page_that_cannot_be_written_is_said() -> None:
+    report = made(some(fits=50, against=20, still_open=30))
+    with pytest.raises(SettingInvalid, match="cannot be written"):
+        _write_page(Path("/dev/full"), report, SAID)
 
 
 def test_an_order_of_unknown_criteria_is_refused() -> None:
