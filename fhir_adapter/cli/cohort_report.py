@@ -101,16 +101,26 @@ def _of_records(
 
 
 def _refuse_no_folder(html: Path | None) -> None:
-    if html is not None and not html.parent.is_dir():
+    """Before everybody is counted, not after."""
+    if html is not None and (html.is_dir() or not html.parent.is_dir()):
         raise SettingInvalid(
-            "the folder for the page does not exist", where="--html", remedy="Make it first."
+            "the page cannot be written there: the folder does not exist, or it is a folder itself",
+            where="--html",
+            remedy="Name a file in a folder that exists.",
         )
 
 
 def _write_page(html: Path, report: Feasibility, said: Mapping[str, str]) -> None:
     from fhir_adapter.cli.feasibility_page import page  # noqa: PLC0415 - jinja2 is for pages only
 
-    html.write_text(page(report, **said), encoding="utf-8")
+    try:
+        html.write_text(page(report, **said), encoding="utf-8")
+    except OSError as error:
+        raise SettingInvalid(
+            f"the page cannot be written ({type(error).__name__})",
+            where="--html",
+            remedy="Name a file that may be written, on a disk with room.",
+        ) from None
 
 
 def _say_written(console: Console, html: Path) -> None:

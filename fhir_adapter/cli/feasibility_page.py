@@ -12,6 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from fhir_adapter.cli.feasibility_tables import gain, number
 from fhir_adapter.present.feasibility import (
     DATA_GROUPS,
     OUTCOME_GROUPS,
@@ -48,7 +49,13 @@ def page(report: Feasibility, *, as_of: str, site: str) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        number=number, share=share, step_bar=step_bar, bar=bar, data_parts=data_parts
+        number=number,
+        share=share,
+        step_bar=step_bar,
+        bar=bar,
+        data_parts=data_parts,
+        sole_parts=sole_parts,
+        gain=gain,
     )
     style = _HOUSE.read_text("utf-8") + (_HERE / "feasibility.css").read_text("utf-8")
     script = (_HERE / "feasibility.js").read_text("utf-8")
@@ -93,11 +100,6 @@ def _most(line: Line) -> int:
     return max(line.to_candidate or 0, line.to_needs_data or 0, line.settled or 0)
 
 
-def number(count: Count) -> str:
-    """A count with thousands apart; a dot where it is withheld."""
-    return "\u2022" if count is None else f"{count:,}"
-
-
 def share(count: Count, total: Count) -> str:
     """Percent of everybody judged; empty where either is withheld."""
     if count is None or not total:
@@ -119,6 +121,15 @@ def bar(counts: Sequence[tuple[str, Count]], total: Count) -> tuple[Part, ...]:
     if any(count is None for _, count in counts) and x < 100:  # noqa: PLR2004 - percent
         found.append(Part("withheld", round(x, 2), round(100 - x, 2)))
     return tuple(found)
+
+
+def sole_parts(line: Line) -> tuple[tuple[str, Count], ...]:
+    """Of the people it speaks against: those against whom nothing else does, and the others."""
+    if line.against_total is None:
+        return ()
+    if line.sole is None:
+        return (("withheld", line.against_total),)
+    return (("sole", line.sole), ("shared", line.against_total - line.sole))
 
 
 def step_bar(step: StepLine, judged: Count) -> tuple[Part, ...]:

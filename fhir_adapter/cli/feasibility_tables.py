@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -22,11 +22,22 @@ from fhir_adapter.present.words import DISCLAIMER, STOPS, UNCONFIRMED
 WITHHELD = "\u2022"
 _BAR = 20
 _WIDE = 100
+"""From here on there is room for bars and for titles beside reasons."""
+_WHY = 30
+_DIGITS = 6
+_SHORTEST = 9
 
 
 def number(count: Count) -> str:
     """A count, or the mark of a withheld one."""
     return WITHHELD if count is None else f"{count:,}"
+
+
+def gain(count: Count) -> str:
+    """A gain with its sign; nothing where there is none."""
+    if count == 0:
+        return ""
+    return number(count) if count is None else f"+{number(count)}"
 
 
 def print_report(console: Console, report: Feasibility, *, as_of: str, site: str) -> None:
@@ -37,12 +48,12 @@ def print_report(console: Console, report: Feasibility, *, as_of: str, site: str
     )
     console.print(_people(report))
     for name, steps in report.attritions[:-1][-1:]:  # the one asked for, else the protocol's
-        console.print(_attrition(name, steps, report.judged, wide=console.width >= _WIDE))
-    console.print(_data(report.lines))
+        console.print(_attrition(name, steps, report.judged, console.width))
+    console.print(_data(report.lines, console.width))
     if report.restrictive():
-        console.print(_restrictive(report.restrictive()))
+        console.print(_restrictive(report.restrictive(), console.width))
     if report.gains():
-        console.print(_gains(report.gains()))
+        console.print(_gains(report.gains(), console.width))
     _remarks(console, report)
 
 
@@ -59,13 +70,29 @@ def _people(report: Feasibility) -> Table:
     return table
 
 
-def _attrition(name: str, steps: Sequence[StepLine], judged: Count, *, wide: bool) -> Table:
+def _table(title: str, width: int, name: str, numbers: Mapping[str, str], more: int = 0) -> Table:
+    """A table whose numbers are never cut: the names of criteria give way.
+
+    ``numbers``: heading -> style; ``more``: what further columns take.
+    """
+    table = Table(title=title, title_justify="left")
+    taken = sum(max(len(heading), _DIGITS) + 3 for heading in numbers) + more + 4
+    table.add_column(
+        name, no_wrap=True, overflow="ellipsis", max_width=max(_SHORTEST, width - taken)
+    )
+    for heading, style in numbers.items():
+        wide = max(len(heading), _DIGITS)
+        table.add_column(heading, justify="right", style=style, no_wrap=True, min_width=wide)
+    return table
+
+
+def _attrition(name: str, steps: Sequence[StepLine], judged: Count, width: int) -> Table:
     """Three colours that add up to everybody who was judged, after each criterion."""
-    table = Table(title=f"Attrition, {name}", title_justify="left")
-    table.add_column("after criterion", ratio=1, no_wrap=True, overflow="ellipsis")
-    for column, style in (("fits", "fits"), ("open", "open"), ("against", "against")):
-        table.add_column(column, justify="right", style=STYLES[style])
-    table.add_column("newly", justify="right")
+    wide = width >= _WIDE
+    numbers = {one: STYLES[one] for one in ("fits", "open", "against")} | {"newly": ""}
+    table = _table(
+        f"Attrition, {name}", width, "after criterion", numbers, more=_BAR + 3 if wide else 0
+    )
     if wide:
         table.add_column("", width=_BAR, no_wrap=True)
     for step in steps:
@@ -93,50 +120,40 @@ def _bar(step: StepLine, judged: Count) -> Text:
     return bar.append("\u2591" * out, style=STYLES["against"])
 
 
-def _data(lines: Sequence[Line]) -> Table:
+def _data(lines: Sequence[Line], width: int) -> Table:
     """Completeness and freshness: what there was to go by."""
-    table = Table(title="Completeness by criterion (patients judged)", title_justify="left")
-    table.add_column("criterion", no_wrap=True, overflow="ellipsis", ratio=2)
-    for name in ("fits", "assumed", "against", "n/a", "open"):
-        table.add_column(name, justify="right")
-    table.add_column("open because", ratio=3)
+    wide = width >= _WIDE
+    numbers = dict.fromkeys(("fits", "assumed", "against", "n/a", "open"), "")
+    title = "Completeness by criterion (patients judged)"
+    table = _table(title, width, "criterion", numbers, more=_WHY + 3 if wide else width)
+    table.add_column("open because", ratio=1, overflow="fold")
     for line in lines:
-        why = ", ".join(f"{reason} {number(count)}" for reason, count in line.reasons)
-        against = number(line.against)
+        why = [f"{reason} {number(count)}" for reason, count in line.reasons]
         if line.against_assumed != 0:
-            against += f" + {number(line.against_assumed)} assumed"
-        table.add_row(
-            escape(f"{line.criterion} {line.title}"),
-            number(line.fits),
-            number(line.assumed),
-            against,
-            number(line.not_applicable),
-            number(line.open),
-            why,
-        )
+            why.append(f"(against assumed {number(line.against_assumed)})")
+        counts = (line.fits, line.assumed, line.against, line.not_applicable, line.open)
+        name = f"{line.criterion} {line.title}" if wide else line.criterion
+        table.add_row(escape(name), *map(number, counts), ", ".join(why))
     return table
 
 
-def _restrictive(lines: Sequence[Line]) -> Table:
-    table = Table(title="Most restrictive", title_justify="left")
-    table.add_column("criterion", no_wrap=True, overflow="ellipsis", ratio=1)
-    table.add_column("against", justify="right", style=STYLES["against"])
-    table.add_column("sole reason", justify="right")
+def _restrictive(lines: Sequence[Line], width: int) -> Table:
+    numbers = {"against": STYLES["against"], "sole reason": ""}
+    table = _table("Most restrictive", width, "criterion", numbers)
     for line in lines:
         name = escape(f"{line.criterion} {line.title}")
         table.add_row(name, number(line.against_total), number(line.sole))
     return table
 
 
-def _gains(lines: Sequence[Line]) -> Table:
-    table = Table(title="If one criterion were set aside", title_justify="left")
-    table.add_column("criterion", no_wrap=True, overflow="ellipsis", ratio=1)
-    for name in ("new candidates", "new needs-data", "needs-data to candidate"):
-        table.add_column(name, justify="right")
+def _gains(lines: Sequence[Line], width: int) -> Table:
+    numbers = {"candidates": STYLES["fits"], "needs data": STYLES["open"], "settled": ""}
+    table = _table("If one criterion were set aside: new", width, "criterion", numbers)
     for line in lines:
         counts = (line.to_candidate, line.to_needs_data, line.settled)
-        signed = ("" if count == 0 else f"+{number(count)}" for count in counts)
-        table.add_row(escape(f"{line.criterion} {line.title}"), *signed)
+        table.add_row(escape(f"{line.criterion} {line.title}"), *map(gain, counts))
+    table.caption = "settled: needs data for this criterion alone, and would be a candidate"
+    table.caption_justify = "left"
     return table
 
 

@@ -14,8 +14,10 @@ from rich.console import Console
 
 from fhir_adapter import bootstrap
 from fhir_adapter.bootstrap.feasibility import tally_of
+from fhir_adapter.cli.cohort_report import _write_page
 from fhir_adapter.cli.feasibility_page import bar, page, share
 from fhir_adapter.cli.feasibility_tables import print_report
+from fhir_adapter.errors import SettingInvalid
 from fhir_adapter.model.decision import Stop
 from fhir_adapter.model.feasibility import Counted
 from fhir_adapter.present.feasibility import Feasibility, feasibility
@@ -48,9 +50,9 @@ def test_a_store_and_its_folder_of_records_have_the_same_report(store: str, tmp_
     assert "Feasibility of NCT05985863" in page_of.read_text("utf-8")
 
 
-def test_nothing_in_a_report_says_who(store: str, tmp_path: Path) -> None:
+def test_nothing_in_a_report_says_who(tmp_path: Path) -> None:
     page_of = tmp_path / "report.html"
-    ran = run("cohort", "report", store, "--as-of", AS_OF, "--html", str(page_of))
+    ran = run("cohort", "report", str(COHORT), "--as-of", AS_OF, "--html", str(page_of))
     text = ran.out + page_of.read_text("utf-8")
     assert ONE not in text
     assert not [path.stem for path in COHORT.glob("*.json") if path.stem in text]
@@ -59,9 +61,16 @@ def test_nothing_in_a_report_says_who(store: str, tmp_path: Path) -> None:
 
 
 def test_a_page_is_not_written_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    ran = run("cohort", "report", str(COHORT), "--html", str(tmp_path / "no" / "page.html"))
-    assert ran.status == 2
-    assert "does not exist" in ran.flat
+    for name in (tmp_path / "no" / "page.html", tmp_path):
+        ran = run("cohort", "report", str(COHORT), "--html", str(name))
+        assert ran.status == 2
+        assert "does not exist" in ran.flat
+
+
+def test_a_page_that_cannot_be_written_is_said() -> None:
+    report = made(some(fits=50, against=20, still_open=30))
+    with pytest.raises(SettingInvalid, match="cannot be written"):
+        _write_page(Path("/dev/full"), report, SAID)
 
 
 def test_an_order_of_unknown_criteria_is_refused() -> None:
@@ -107,8 +116,10 @@ def test_the_terminal_report_fits_its_width(width: int) -> None:
     assert ("\u2588" in text) is (width == 120), "bars stand where there is room"
 
 
-def test_withheld_counts_are_dots_and_grey(store: str) -> None:
-    text = printed(made(some(fits=50, against=2, still_open=30)), 120)
+def test_withheld_counts_are_dots_and_grey() -> None:
+    few = made(some(fits=50, against=2, still_open=30))
+    assert "p-withheld" in page(few, **SAID)
+    text = printed(few, 120)
     assert "withheld: fewer than 5 people" in text
     assert "\u2022" in text
     half = printed(made(some(fits=3, against=20, still_open=30)), 120)

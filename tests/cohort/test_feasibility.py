@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ from fhir_adapter.model.feasibility import Counted, Tally
 from fhir_adapter.model.result import CriterionResult, Effect
 from fhir_adapter.population import Spoken, count_decisions
 from fhir_adapter.ports import Moment
-from fhir_adapter.screening import screen_facts
+from fhir_adapter.screening import AsOf, screen_everyone
 from fhir_adapter.settings import Settings
 from fhir_adapter.warehouse.answers import BucketAnswers
 from fhir_adapter.warehouse.duckdb import Engine
@@ -38,28 +39,24 @@ AT = "2026-11-22T07:40"
 ORDER = "E3a, I2c"
 
 
-@pytest.fixture(scope="module", params=["teaching", "generated"])
-def both(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tally, Any]:
-    """A cohort in a store, counted by SQL; and every decision of the record lane."""
-    made = tmp_path_factory.mktemp(request.param)
-    folder = COHORT
-    if request.param == "generated":
-        folder = made / "records"
-        list(generate(60, folder, seed=7))
-    loaded(folder, made / "store", bucket_bytes=600_000)
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Plausible patients as files."""
+    folder = tmp_path_factory.mktemp("generated") / "records"
+    list(generate(60, folder, seed=7))
+    return folder
+
+
+def moment_of(bench: bootstrap.Bench) -> AsOf:
+    return bootstrap.parse_as_of(AT, bench.zone, bench.clock)
+
+
+def decided(folder: Path) -> tuple[Any, list[Decision]]:
+    """Every decision of the record lane."""
     bench = bootstrap.bench(Settings())
-    moment = bootstrap.parse_as_of(AT, bench.zone, bench.clock)
-    asked = StoreCount(bench, made / "store", moment, Spoken())
-    found = asked.tally(list(asked.buckets), ORDER)
     source = bootstrap.folder_records(folder, bench.mappings)
-    screener = bench.screener
-    decisions = [
-        screen_facts(
-            screener, screener.normalise(source.pull(one, screener.needs)), moment
-        ).decision
-        for one in source.patients()
-    ]
-    return found, (bench.package.study, decisions)
+    found = screen_everyone(bench.screener, source, moment_of(bench))
+    return bench.package.study, [one.decision for one in found if one.decision is not None]
 
 
 def sums(results: Sequence[CriterionResult]) -> str:
@@ -153,25 +150,33 @@ def told(found: Tally) -> dict[str, Any]:
     return said
 
 
-def test_every_number_is_what_counting_one_by_one_gives(both: tuple[Tally, Any]) -> None:
-    found, (study, decisions) = both
+def assert_as_one_by_one(found: Tally, study: Any, decisions: Sequence[Decision]) -> None:
     orders = {one.name: [s.criterion for s in one.steps] for one in found.attritions}
     assert told(found) == oracle(study, decisions, orders)
-    assert orders["protocol order"] == [c.id for c in study.criteria]
-    assert orders["order asked for"][:2] == ["E3a", "I2c"]
-    assert len(orders["most restrictive first"]) == len(study.criteria)
 
 
-def test_a_folder_of_records_gives_the_same_report(both: tuple[Tally, Any]) -> None:
-    found, (study, decisions) = both
+def test_every_number_is_what_counting_one_by_one_gives_of_a_store(
+    generated: Path, tmp_path: Path
+) -> None:
+    loaded(generated, tmp_path / "store", bucket_bytes=100_000)
+    bench = bootstrap.bench(Settings())
+    asked = StoreCount(bench, tmp_path / "store", moment_of(bench), Spoken())
+    assert asked.total > 1
+    found = asked.tally(list(asked.buckets), ORDER)
+    study, decisions = decided(generated)
+    assert_as_one_by_one(found, study, decisions)
     assert tally_decisions(study, decisions, ORDER, failed=0)[0] == found
 
 
-def test_the_most_restrictive_stand_first(both: tuple[Tally, Any]) -> None:
-    found, _ = both
+def test_every_number_is_what_counting_one_by_one_gives_of_the_teaching_cohort() -> None:
+    study, decisions = decided(COHORT)
+    found, _ = tally_decisions(study, decisions, ORDER, failed=0)
+    assert_as_one_by_one(found, study, decisions)
+    protocol, asked_for, most = ([s.criterion for s in one.steps] for one in found.attritions)
+    assert protocol == [c.id for c in study.criteria]
+    assert asked_for[:2] == ["E3a", "I2c"]
     against = {one.criterion: one.against_total for one in found.criteria}
-    order = [step.criterion for step in found.attritions[-1].steps]
-    assert sorted(against.values(), reverse=True) == [against[name] for name in order]
+    assert sorted(against.values(), reverse=True) == [against[name] for name in most]
 
 
 def by_sql(study: Any, records: Sequence[Any]) -> Counted:
@@ -220,8 +225,7 @@ def test_generated_trees_call_for_the_same_outcomes_in_both_lanes(number: int) -
     found = by_sql(study, records)
     assert found == count_decisions(study, decisions)
     made = tally_of(study, [found], "C3", everyone=len(records))
-    orders = {one.name: [s.criterion for s in one.steps] for one in made.attritions}
-    assert told(made) == oracle(study, decisions, orders)
+    assert_as_one_by_one(made, study, decisions)
 
 
 def test_counts_that_do_not_add_up_are_an_error_and_no_report() -> None:

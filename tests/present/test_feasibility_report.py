@@ -19,7 +19,7 @@ from fhir_adapter.model.feasibility import MARKS, Counted, Tally
 from fhir_adapter.model.truth import Reason
 from fhir_adapter.present import feasibility as rows
 from fhir_adapter.present.feasibility import Feasibility, feasibility
-from fhir_adapter.present.withholding import Split, withheld
+from fhir_adapter.present.withholding import Split, Unions, withheld
 
 STUDY = bootstrap.package_from_folder("NCT05985863").study
 CRITERIA = tuple(one.id for one in STUDY.criteria[:3])
@@ -171,3 +171,25 @@ def test_a_small_group_of_stopped_people_hides_the_total_and_not_the_study() -> 
 def test_combinations_are_given_only_where_nothing_is_withheld(min_cell: int, shown: int) -> None:
     made = tally_of({KINDS[0]: 30, KINDS[100]: 30})
     assert len(feasibility(made, STUDY, min_cell=min_cell, issues={}).combinations) == shown
+
+
+def test_steps_that_tell_too_much_are_not_shown() -> None:
+    unions = Unions(everyone=100, min_cell=5)
+    unions.know(0, 0)
+    unions.know(0b001, 40)
+    assert not unions.admit(0b010, 0, 30), "a group alone stands in its own table"
+    assert not unions.admit(0b011, 0b001, 43), "3 are new"
+    unions.know(0b010, 30)
+    assert not unions.admit(0b011, 0b001, 67), "3 of the 30 were there already"
+    assert unions.admit(0b011, 0b001, 60)
+    assert not unions.admit(0b111, 0b011, 97), "3 are in none"
+    unions.bar(0b111)
+    assert not unions.admit(0b111, 0b011, 80), "withheld elsewhere"
+    assert unions.admit(0b011, 0b001, 60), "shown already"
+
+
+def test_the_first_group_of_a_union_is_no_back_door() -> None:
+    unions = Unions(everyone=100, min_cell=5)
+    unions.know(0, 0)
+    unions.know(0b001, 0)
+    assert not unions.admit(0b011, 0b001, 50), "it is the second group, which is withheld"
