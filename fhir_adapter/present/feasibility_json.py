@@ -1,4 +1,4 @@
-"""A feasibility report as JSON, and the JSON Schema that ships (schemas/cohort-report.schema.json)."""
+"""A feasibility report as JSON, and its JSON Schema (schemas/cohort-report.schema.json)."""
 
 from __future__ import annotations
 

@@ -299,7 +299,7 @@ def test_a_patients_page_shows_effect_evidence_and_what_to_ask(
         "240 umol/L",
         "Ascites, the grade of encephalopathy",
         "5 mg/dL (I2c)",
-        "shaded: onset",
+        "line: onset by ",
     ):
         assert word in text
     assert text.count("<tr>") == 33, "a head and 32 criteria"
