@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fhir_adapter.artifacts import mappings_dir
 from fhir_adapter.bootstrap.judging import Bench, whole_types
-from fhir_adapter.evaluate.cohort import compile_cohort
+from fhir_adapter.evaluate.cohort import CohortStatement, compile_cohort
 from fhir_adapter.facts import KINDS, Normaliser
 from fhir_adapter.model.fact import PatientRecord
 from fhir_adapter.model.mapping import Mappings
@@ -100,18 +100,32 @@ def open_store(store: Path, mappings: Mappings) -> Store:
     return Store.open(store, site=mappings.site.name, facts_basis=facts_basis(mappings))
 
 
+_STATEMENTS: dict[tuple[str, frozenset[str], bool], CohortStatement] = {}
+_KEPT = 4
+
+
+def statement_of(bench: Bench, *, counting: bool = False) -> CohortStatement:
+    """The study's statement; a process that asks again compiles it once."""
+    package, screener = bench.package, bench.screener
+    key = (screener.basis_hash, screener.own_studies, counting)
+    if key not in _STATEMENTS:
+        while len(_STATEMENTS) >= _KEPT:
+            del _STATEMENTS[next(iter(_STATEMENTS))]
+        _STATEMENTS[key] = compile_cohort(
+            package.study,
+            bench.mappings,
+            calculators={item.name: item for item in package.calculators},
+            own_studies=screener.own_studies,
+            counting=counting,
+        )
+    return _STATEMENTS[key]
+
+
 def screen_cohort(bench: Bench, store: Path, as_of: AsOf, spoken: Spoken) -> CohortScreening:
     """Everybody of a store, ready to be asked bucket by bucket."""
-    package = bench.package
-    statement = compile_cohort(
-        package.study,
-        bench.mappings,
-        calculators={item.name: item for item in package.calculators},
-        own_studies=bench.screener.own_studies,
-    )
     tables = CohortStore(open_store(store, bench.mappings))
     return CohortScreening(
-        buckets=screen(tables, statement, bench.screener, as_of, spoken),
+        buckets=screen(tables, statement_of(bench), bench.screener, as_of, spoken),
         total=len(tables.buckets),
     )
 
@@ -126,11 +140,4 @@ class CohortScreening:
 
 def statement_text(bench: Bench, dialect: Dialect) -> str:
     """The study's statement for an auditor's eyes."""
-    package = bench.package
-    statement = compile_cohort(
-        package.study,
-        bench.mappings,
-        calculators={item.name: item for item in package.calculators},
-        own_studies=bench.screener.own_studies,
-    )
-    return render(statement.tree, dialect, pretty=True)
+    return render(statement_of(bench).tree, dialect, pretty=True)

@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from fhir_adapter.bootstrap.cohorts import open_store
+from fhir_adapter.bootstrap.cohorts import open_store, statement_of
 from fhir_adapter.bootstrap.judging import Bench
 from fhir_adapter.errors import SettingInvalid
-from fhir_adapter.evaluate.cohort import compile_cohort
 from fhir_adapter.evaluate.feasibility import tally
 from fhir_adapter.model.decision import Decision
 from fhir_adapter.model.feasibility import Counted, Tally
@@ -32,13 +31,7 @@ class StoreCount:
 
     def __init__(self, bench: Bench, store: Path, as_of: AsOf, spoken: Spoken) -> None:
         package = bench.package
-        statement = compile_cohort(
-            package.study,
-            bench.mappings,
-            calculators={item.name: item for item in package.calculators},
-            own_studies=bench.screener.own_studies,
-            counting=True,
-        )
+        statement = statement_of(bench, counting=True)
         tables = CohortStore(open_store(store, bench.mappings))
         self._study = package.study
         self.total = len(tables.buckets)

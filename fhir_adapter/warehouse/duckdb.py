@@ -7,7 +7,7 @@ errors quote values of patients; they are wrapped, and only the kind of failure 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import duckdb
 
@@ -21,11 +21,13 @@ from fhir_adapter.warehouse.dictionary import Dictionary
 class Engine:
     """One DuckDB connection with the tables of one run."""
 
+    _last: ClassVar[tuple[Statement, tuple[list[tuple[str, str]], str]] | None] = None
+    """The statement that was printed last, and its text: buckets and runs share it."""
+
     def __init__(self, *, memory_limit: str = "", threads: int = 0) -> None:
         self._connection = duckdb.connect(":memory:")
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute("SET preserve_insertion_order = false")
-        self._last: tuple[Statement, tuple[list[tuple[str, str]], str]] | None = None
         if memory_limit:
             self._connection.execute(f"SET memory_limit = '{memory_limit}'")
         if threads:
@@ -85,9 +87,10 @@ class Engine:
                 self._connection.execute(f'DROP TABLE IF EXISTS "{name}"')
 
     def _printed(self, statement: Statement) -> tuple[list[tuple[str, str]], str]:
-        if self._last is None or self._last[0] is not statement:
-            self._last = statement, steps(statement.tree, "duckdb")
-        return self._last[1]
+        last = Engine._last
+        if last is None or last[0] is not statement:
+            last = Engine._last = statement, steps(statement.tree, "duckdb")
+        return last[1]
 
     def _inputs(self, statement: Statement, dictionary: Dictionary) -> None:
         concepts = enumerate(dictionary.codes, 1)

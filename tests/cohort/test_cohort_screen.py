@@ -12,7 +12,7 @@ import pytest
 
 from fhir_adapter import bootstrap
 from fhir_adapter.bootstrap import SystemClock
-from fhir_adapter.bootstrap.cohorts import open_store
+from fhir_adapter.bootstrap.cohorts import open_store, statement_of
 from fhir_adapter.errors import LanesDisagree, WarehouseFault
 from fhir_adapter.evaluate.cohort import compile_cohort
 from fhir_adapter.ledger import open_ledger
@@ -36,6 +36,14 @@ STUDY = "NCT05985863"
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The teaching cohort in several buckets."""
     made = tmp_path_factory.mktemp("tables") / "store"
+    loaded(COHORT, made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def in_buckets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in two buckets."""
+    made = tmp_path_factory.mktemp("tables") / "store"
     counts = loaded(COHORT, made, bucket_bytes=600_000)
     assert counts.buckets > 1
     return made
@@ -46,8 +54,10 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_everyone_is_counted_and_who_is_listed_is_answered_as_by_screen(store: Path) -> None:
-    cohort = run("cohort", "screen", str(store), "--as-of", AS_OF, "--json").json
+def test_everyone_is_counted_and_who_is_listed_is_answered_as_by_screen(
+    in_buckets: Path,
+) -> None:
+    cohort = run("cohort", "screen", str(in_buckets), "--as-of", AS_OF, "--json").json
     one_by_one = run("screen", str(COHORT), "--as-of", AS_OF, "--json").json
     assert cohort["counts"] == one_by_one["counts"]
     assert cohort["patients"] == one_by_one["patients"]
@@ -135,8 +145,7 @@ def test_the_statement_is_printed_for_an_auditor() -> None:
 
 def _parts() -> tuple[Any, Any]:
     bench = bootstrap.bench(Settings())
-    calculators = {item.name: item for item in bench.package.calculators}
-    return bench, compile_cohort(bench.package.study, bench.mappings, calculators=calculators)
+    return bench, statement_of(bench)
 
 
 class Lying(CohortStore):

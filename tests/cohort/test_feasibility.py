@@ -155,6 +155,7 @@ def assert_as_one_by_one(found: Tally, study: Any, decisions: Sequence[Decision]
     assert told(found) == oracle(study, decisions, orders)
 
 
+@pytest.mark.deep
 def test_every_number_is_what_counting_one_by_one_gives_of_a_store(
     generated: Path, tmp_path: Path
 ) -> None:
