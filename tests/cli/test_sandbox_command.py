@@ -63,6 +63,7 @@ def test_a_bundle_of_nothing_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
         assert f"file {number}, line 1: a Bundle without resources" in ran.flat
 
 
+@pytest.mark.deep
 def test_a_demo_that_was_killed_starts_again(tmp_path: Path) -> None:
     """kill -9 leaves the ledger of a server that is gone."""
     keep = tmp_path / "demo"

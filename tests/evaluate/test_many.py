@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 import site_worlds
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_adapter.decide.outcome import outcome_of
@@ -46,7 +46,12 @@ def together(
     return outcomes(ManyStudies(studies, OUTCOMES).judge(of, AS_OF, own or ()))
 
 
+FEWER = settings(max_examples=settings().max_examples // 4)
+"""An example is a site with several studies: worth many of the others."""
+
+
 @pytest.mark.property
+@FEWER
 @given(site_worlds.sites(), site_worlds.records(), st.integers(0, 6))
 def test_all_studies_at_once_are_each_study_alone(
     studies: list[SiteStudy], of: PatientRecord, mine: int
@@ -56,6 +61,7 @@ def test_all_studies_at_once_are_each_study_alone(
 
 
 @pytest.mark.property
+@FEWER
 @given(site_worlds.sites(), st.lists(site_worlds.records(), min_size=2, max_size=4))
 def test_what_one_patient_taught_about_silence_holds_for_the_next(
     studies: list[SiteStudy], patients: list[PatientRecord]
@@ -66,6 +72,7 @@ def test_what_one_patient_taught_about_silence_holds_for_the_next(
 
 
 @pytest.mark.property
+@FEWER
 @given(site_worlds.sites(), site_worlds.records(), st.data())
 def test_judging_only_what_a_change_can_touch_is_judging_everything(
     studies: list[SiteStudy], of: PatientRecord, data: st.DataObject
@@ -83,6 +90,7 @@ def test_judging_only_what_a_change_can_touch_is_judging_everything(
 
 
 @pytest.mark.property
+@FEWER
 @given(site_worlds.sites(), site_worlds.records(), st.integers(0, 6))
 def test_the_bound_of_a_study_is_never_below_what_judging_it_gives(
     studies: list[SiteStudy], of: PatientRecord, mine: int
@@ -94,6 +102,7 @@ def test_the_bound_of_a_study_is_never_below_what_judging_it_gives(
 
 
 @pytest.mark.property
+@FEWER
 @given(site_worlds.sites(), site_worlds.records(), st.integers(0, 6))
 def test_a_study_judged_in_the_case_of_all_is_judged_as_in_its_own(
     studies: list[SiteStudy], of: PatientRecord, mine: int
