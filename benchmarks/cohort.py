@@ -29,7 +29,7 @@ SIZES = (1, 200, 1000)
 def main() -> str:
     """One line per size; CPU time of all cores, and the record lane's beside it."""
     bench = bootstrap.bench(Settings())
-    study, zone = bench.package.study, bench.zone
+    study, zone = bench.screener.compiled.study, bench.zone
     as_of = instant(datetime(2026, 11, 22, 7, 40, tzinfo=zone))
     folder = bootstrap.study_folder(study.id) / "cohort"
     source = bootstrap.folder_records(folder, bench.mappings)

@@ -112,7 +112,7 @@ def statement_of(bench: Bench, *, counting: bool = False) -> CohortStatement:
         while len(_STATEMENTS) >= _KEPT:
             del _STATEMENTS[next(iter(_STATEMENTS))]
         _STATEMENTS[key] = compile_cohort(
-            package.study,
+            screener.compiled.study,
             bench.mappings,
             calculators={item.name: item for item in package.calculators},
             own_studies=screener.own_studies,

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from fhir_adapter.artifacts import mappings_dir
 from fhir_adapter.criteria.package import criterion_hashes, hash_of, needs, package_of
+from fhir_adapter.criteria.site_settings import settled_study
 from fhir_adapter.errors import SettingInvalid, StudyNotFound
 from fhir_adapter.evaluate.record import compile_study
 from fhir_adapter.facts import KINDS, Normaliser
@@ -140,6 +141,11 @@ def basis_holds(mappings: Mappings, study: Study, clock: Clock) -> bool:
     )
 
 
+def settings_of(mappings: Mappings, study: Study) -> dict[str, str]:
+    """What the site has set of a study's settings, by name."""
+    return {name: value for of, name, value in mappings.site.study_settings if of == study.id}
+
+
 def own_studies(study: Study) -> frozenset[str]:
     """Names by which a record may know this study."""
     identity = study.identity
@@ -157,11 +163,13 @@ def make_screener(
     """A study ready to judge patients of one site."""
     hashes = criterion_hashes(package)
     study_hash = hash_of(package, hashes)
+    settled = settled_study(package.study, settings_of(mappings, package.study))
     compiled = compile_study(
-        package.study,
+        settled.study,
         mappings,
         calculators={item.name: item for item in package.calculators},
         hashes=hashes,
+        notes=settled.notes,
     )
     return Screener(
         compiled=compiled,

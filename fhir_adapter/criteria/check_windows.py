@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fhir_adapter.criteria.finding import Checked, Finding
+from fhir_adapter.criteria.site_settings import named_settings, settled_study
 from fhir_adapter.criteria.walk import edges_of, parts, used_names
 from fhir_adapter.model.criterion import VALUE, Confounder, Window
 
@@ -36,6 +37,12 @@ def window_findings(seen: Checked) -> Iterator[Finding]:
     """Cycles, the edge ``value`` outside a confounder, spans that are empty by construction."""
     yield from _cycles(seen)
     yield from _deadlines(seen)
+    unknown = named_settings(seen.study) - {one.name for one in seen.study.site_settings}
+    for name in sorted(unknown):
+        remedy = "Write a number of days, or list it under site-settings with a default."
+        yield seen.error("site-setting-unknown", "", f"an edge names the setting {name}", remedy)
+    if not unknown:
+        seen = replace(seen, study=settled_study(seen.study, {}).study)
     for where, part in seen.places():
         yield from _value_edges(seen, where, part)
         for window in (item for item in parts(part) if isinstance(item, Window)):

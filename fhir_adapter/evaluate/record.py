@@ -57,6 +57,8 @@ class Line:
     passing: Closure | None
     beside: tuple[Retrieve, ...]
     deadline: CompiledWindow | None
+    notes: tuple[str, ...]
+    """Printed on the row whatever the answer."""
     hash: str
 
 
@@ -91,17 +93,22 @@ def compile_study(
     code_sets: Mapping[str, CodeSet] | None = None,
     calculators: Mapping[str, Calculator] | None = None,
     hashes: Mapping[str, str] | None = None,
+    notes: Mapping[str, tuple[str, ...]] | None = None,
 ) -> CompiledStudy:
     """Closures for one study under one site's mappings.
 
-    ``code_sets`` default to those of the mappings; ``hashes`` are criterion hashes by id.
+    ``code_sets`` default to those of the mappings; ``hashes`` are criterion hashes by id, ``notes``
+    what is printed on a criterion's row whatever the answer.
     """
     sets = dict(code_sets) if code_sets is not None else mappings.by_name
     compiler = Compiler(study, sets, mappings.units, dict(calculators or {}))
     free = Absence("unknown", reopen_outside=False, known_kinds=())
     return CompiledStudy(
         study=study,
-        lines=tuple(line_of(c, compiler, (hashes or {}).get(c.id, "")) for c in study.criteria),
+        lines=tuple(
+            line_of(c, compiler, (hashes or {}).get(c.id, ""), (notes or {}).get(c.id, ()))
+            for c in study.criteria
+        ),
         pointers=tuple((p.id, compiler.closure(p.test, free, None)) for p in study.pointers),
         pairs=tuple((p, compiler.closure(p.when, free, None)) for p in study.pairs),
         compiler=compiler,
@@ -109,7 +116,9 @@ def compile_study(
     )
 
 
-def line_of(criterion: Criterion, compiler: Compiler, hash_: str = "") -> Line:
+def line_of(
+    criterion: Criterion, compiler: Compiler, hash_: str = "", notes: tuple[str, ...] = ()
+) -> Line:
     """One criterion compiled; ``hash_`` is its criterion hash."""
     absence = absence_of(criterion)
     closure = partial(compiler.closure, absence=absence, fresh=duration(criterion.fresh))
@@ -120,6 +129,7 @@ def line_of(criterion: Criterion, compiler: Compiler, hash_: str = "") -> Line:
         passing=None if criterion.passing_if is None else closure(criterion.passing_if),
         beside=tuple(compiler.retrieve(events, absence) for events in criterion.beside),
         deadline=None if criterion.deadline is None else compiler.until(criterion.deadline),
+        notes=notes,
         hash=hash_,
     )
 
@@ -263,7 +273,10 @@ def _make(line: Line, answer: Judged, effect: Effect, case: Case) -> CriterionRe
         question=question,
         lasting=effect is Effect.AGAINST and _lasts(line, case),
         until=answer.until if effect is Effect.AGAINST else None,
-        notes=_deadline(line, case) if effect is Effect.OPEN and settled != "investigator" else (),
+        notes=(
+            *line.notes,
+            *(_deadline(line, case) if effect is Effect.OPEN and settled != "investigator" else ()),
+        ),
         criterion_hash=line.hash,
         confirmed=_signed(line),
     )

@@ -7,6 +7,7 @@ parses them. Unset fields are left out of every written form, so hashes survive 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -22,9 +23,11 @@ EdgeText = Annotated[
     str,
     Meta(
         pattern=r"^[a-z][a-z0-9-]*(\.(start|end))?"
-        r"( [+-] \d+ (hour|day|week|month|year)s?)?$"
+        r"( [+-] (\d+ (hour|day|week|month|year)s?|[a-z][a-z0-9-]*))?$"
     ),
 ]
+SITE_SETTING_IN_EDGE = re.compile(r" (?P<sign>[+-]) (?P<name>[a-z][a-z0-9-]*)$")
+"""An edge at a distance that the study leaves to the site: ``onset.start - baseline-from``."""
 AbsencePolicy = Literal["unknown", "assume-absent", "assume-absent-if-known-here"]
 ClinicalStatus = Literal["active", "inactive", "history", "not-stated"]
 

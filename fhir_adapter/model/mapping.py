@@ -156,6 +156,8 @@ class SiteRules:
     reference_date_rule: str = ""
     """Free note, printed by reports (for example: dates are shifted)."""
     bases: tuple[Basis, ...] = ()
+    study_settings: tuple[tuple[str, str, str], ...] = ()
+    """(study, name, value): lengths of time that a study leaves to the site."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from fhir_adapter.model.criterion import (
     AbsencePolicy,
     Anchor,
     DurationOrNone,
+    DurationText,
     EdgeText,
     Events,
     Node,
@@ -177,6 +178,17 @@ class Identity(_Part, frozen=True, kw_only=True):
     arms: tuple[Arm, ...] = ()
 
 
+class SiteSetting(_Part, frozen=True, kw_only=True):
+    """A length of time that the study leaves to the site.
+
+    ``text`` is printed on the rows that rest on it, with the length in place of ``{value}``.
+    """
+
+    name: str
+    default: DurationText
+    text: str
+
+
 class Study(_Part, frozen=True, kw_only=True):
     """A whole study: one definition for every lane, page, hash and FHIR resource."""
 
@@ -189,5 +201,6 @@ class Study(_Part, frozen=True, kw_only=True):
     questions: tuple[Question, ...]
     pointers: tuple[Pointer, ...] = ()
     pairs: tuple[Pair, ...] = ()
+    site_settings: tuple[SiteSetting, ...] = ()
     writes_potential_candidate: bool = False
     criteria: tuple[Criterion, ...]

@@ -61,7 +61,7 @@ def facts_basis(mappings: Mappings) -> str:
 
     A new value set, concept map or basis asks no hospital to load its export again.
     """
-    site = replace(mappings.site, local_codes=(), system_aliases=(), bases=())
+    site = replace(mappings.site, local_codes=(), system_aliases=(), bases=(), study_settings=())
     return digest(_plain(site), _plain(mappings.units))
 
 

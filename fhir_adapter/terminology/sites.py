@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from fhir_adapter.errors import SiteInvalid
 from fhir_adapter.model.code import Code
+from fhir_adapter.model.criterion import DurationText
 from fhir_adapter.model.fact import Kind
 from fhir_adapter.model.mapping import Basis, LocalCode, SiteRules
 from fhir_adapter.terminology.reading import Table, code_of, read_table, shown
@@ -51,6 +52,12 @@ class _Basis(Table, frozen=True, kw_only=True):
     visible_to: Text
 
 
+class _StudySetting(Table, frozen=True, kw_only=True):
+    study: Text
+    name: Text
+    value: DurationText
+
+
 class _SiteFile(Table, frozen=True, kw_only=True):
     format: Literal[1]
     title: Text
@@ -70,9 +77,10 @@ class _SiteFile(Table, frozen=True, kw_only=True):
     certainty: tuple[_Certainty, ...] = ()
     local_code: tuple[_LocalCodes, ...] = ()
     basis: tuple[_Basis, ...] = ()
+    study_setting: tuple[_StudySetting, ...] = ()
 
 
-_INNER = (AliasTable, _Certainty, _LocalCodes, _Basis)
+_INNER = (AliasTable, _Certainty, _LocalCodes, _Basis, _StudySetting)
 
 
 def load_site(path: Path) -> SiteRules:
@@ -107,6 +115,7 @@ def _rules(found: _SiteFile, path: Path) -> SiteRules:
         no_consent_means=found.no_consent_means,
         reference_date_rule=found.reference_date_rule,
         bases=tuple(_basis(entry) for entry in found.basis),
+        study_settings=tuple((one.study, one.name, one.value) for one in found.study_setting),
     )
 
 

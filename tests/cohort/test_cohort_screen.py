@@ -179,8 +179,8 @@ def test_a_difference_between_the_lanes_stops_the_run_loudly(store: Path) -> Non
 def test_one_other_answer_is_a_difference_too(store: Path) -> None:
     bench, statement = _parts()
     moment = bootstrap.parse_as_of(AS_OF, bench.zone, bench.clock)
-    criteria = (*bench.package.study.criteria[:-1],)
-    shorter = msgspec.structs.replace(bench.package.study, criteria=criteria)
+    criteria = (*bench.screener.compiled.study.criteria[:-1],)
+    shorter = msgspec.structs.replace(bench.screener.compiled.study, criteria=criteria)
     other = compile_cohort(
         shorter,
         bench.mappings,

@@ -42,13 +42,14 @@ def test_both_lanes_answer_everybody_alike(name: str) -> None:
     source = bootstrap.folder_records(folder, mappings)
     normalise = Normaliser(mappings)
     screener = bootstrap.make_screener(package, mappings, bootstrap.SystemClock())
+    study = screener.compiled.study
     records = [normalise(source.pull(p, screener.needs)) for p in source.patients()]
     moment = datetime.fromisoformat(as_of).replace(tzinfo=mappings.site.zone)
     given: dict[str, Any] = {
         "calculators": {item.name: item for item in package.calculators},
         "own_studies": own_studies(package.study),
     }
-    ours = lanes.by_sql(package.study, mappings, records, instant(moment), **given)
-    theirs = lanes.by_closures(package.study, mappings, records, instant(moment), **given)
+    ours = lanes.by_sql(study, mappings, records, instant(moment), **given)
+    theirs = lanes.by_closures(study, mappings, records, instant(moment), **given)
     assert lanes.differences(ours, theirs) == []
     assert len(ours) == len(records) > 0

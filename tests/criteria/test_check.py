@@ -48,6 +48,7 @@ EDITS = {
     "unit-missing": (C, "[5 mg/dL, 85 umol/L]", '["5"]', "I2"),
     "value-edge-misplaced": (C, "from: as-of - 7 days", "from: value - 7 days", "I2"),
     "deadline-not-a-day": (C, "fresh: none", "fresh: none\n    deadline: as-of + 7 hours", "I1"),
+    "site-setting-unknown": (C, "from: as-of - 7 days", "from: as-of - so-far", ""),
     "window-empty": (C, "from: as-of - 7 days, to: as-of", "from: as-of, to: as-of - 7 days", "I2"),
     "anchor-cycle": (S, "from: onset.start", "from: dialysis.start", "anchor dialysis"),
     "id-duplicate": (C, "id: E1", "id: I2", "I2"),
