@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -165,7 +166,10 @@ def _secret(name: str, value: str, origin: str) -> str:
     )
 
 
+_CREDENTIALS = re.compile(r"//[^/@\s]*@")
+
+
 def _shown(name: str, value: str) -> str:
     if name in _SECRETS:
         return "(set)" if value else "(not set)"
-    return value
+    return _CREDENTIALS.sub("//(hidden)@", value)  # a base URL with a password is refused later

@@ -66,7 +66,7 @@ def screen(  # noqa: PLR0913 - one argument per option
         _show_written(written, write=write)
         if written and not (write or in_force.site_key or common.quiet):
             stdout().print(_WITHOUT_KEY, soft_wrap=True)
-    if any(one.error for one in written):
+    if found.failed or any(one.error for one in written):
         raise typer.Exit(ServerFault.exit_status)
 
 

@@ -143,13 +143,17 @@ class Index:
         return PulledType(resource_type=name, complete=not why, why_not=why)
 
     def _why_not(self, name: str, ids: Iterable[str]) -> str:
-        """A Bundle of the patient's own claims every type; else the type's file must be there."""
+        """A Bundle of the patient's own claims every type; else the type's file must be there.
+
+        A file that cannot be read, of a type that nobody knows, may be about anybody: whoever has
+        a whole Bundle may have had more in it.
+        """
+        if EVERY_TYPE in self.broken:
+            return self.broken[EVERY_TYPE]
         if name in self.complete_types:
             return ""
         if all(one in self._in_bundles for one in ids if one in self._by_patient):
             return ""
-        if EVERY_TYPE in self.broken:
-            return self.broken[EVERY_TYPE]
         if name in self._types:
             return ""
         return "document-only" if self._in_documents.issuperset(ids) else "no-file"

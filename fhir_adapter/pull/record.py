@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 from fhir_adapter.client import Capability, FhirClient, Found, escaped, status_of, why_not_of
 from fhir_adapter.errors import (
+    NotFhir,
     PatientNotFound,
     ServerBroken,
     ServerFault,
@@ -70,8 +71,9 @@ class ServerRecords:
     def pull(self, patient: str, needs: Sequence[Need]) -> Pulled:
         """The record of one patient and of every id merged with it.
 
-        Raises PatientNotFound, ServerUnreachable when the Patient cannot be asked for, and
-        ServerRefused when that answer is a 401. Everything else is said in ``types``.
+        Raises PatientNotFound, ServerUnreachable when the Patient cannot be asked for, NotFhir when
+        what answers is no FHIR server, and ServerRefused when it is a 401. All else is said in
+        ``types``.
         """
         before = self.client.requests
         work = _Pull(self, patient)
@@ -151,7 +153,7 @@ class _Pull:
         """The Patient asked for; see ``ServerRecords.pull`` for what raises."""
         try:
             found = self._client.read("Patient", self._patient)
-        except ServerUnreachable:
+        except (ServerUnreachable, NotFhir):
             raise
         except ServerFault as fault:
             if isinstance(fault, ServerRefused) and status_of(fault) == HTTPStatus.UNAUTHORIZED:

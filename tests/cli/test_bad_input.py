@@ -337,6 +337,43 @@ def test_records_that_are_rubbish_are_open_or_named_and_nobody_is_lost(tmp_path:
     assert again["patients"] == 2
 
 
+def test_what_a_broken_file_may_have_held_is_never_assumed_absent(tmp_path: Path) -> None:
+    """The cancer stood in the file that cannot be read: nobody may call it absent."""
+    name = "21-confirmed-cancer"
+    bundle = json.loads((COHORT / f"{name}.json").read_text("utf-8"))
+    codes = [json.dumps(entry["resource"].get("code", {})) for entry in bundle["entry"]]
+    cancer = next(place for place, code in enumerate(codes) if "C22.0" in code)
+    lost = json.dumps({**bundle, "entry": [bundle["entry"].pop(cancer)]})
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "a.json").write_text(json.dumps(bundle), "utf-8")
+    (tmp_path / "records" / "b.json").write_text(lost[:-40], "utf-8")
+    ran = run("screen", str(tmp_path / "records"), "--as-of", AS_OF, "--json")
+    one = ran.json["decisions"][0]
+    cancer_row = next(row for row in one["criteria"] if row["number"] == "E3a")
+    assert (cancer_row["effect"], cancer_row["reason-code"]) == ("open", "not-retrieved")
+    assert one["outcome"] != "candidate"
+
+
+def test_a_patient_who_cannot_be_judged_is_no_success() -> None:
+    ran = run("screen", FOLDER, "--patient", ONE, "--patient", "nobody", "--as-of", AS_OF)
+    assert ran.status == 3
+    assert "nobody could not be judged" in ran.flat
+
+
+def test_a_login_page_has_no_patients_to_explain() -> None:
+    with answering(*SERVERS["HTML"][:2]) as url:
+        ran = run("explain", "nobody", "--server", url, "--as-of", AS_OF)
+    assert ran.status == 3
+    assert "not-fhir" in ran.err
+
+
+def test_settings_never_show_a_password() -> None:
+    for more in ((), ("--json",)):
+        said = run("settings", "--server", "http://bob:hunter2@h.example/", *more).flat
+        assert "hunter2" not in said
+        assert "(hidden)@h.example" in said
+
+
 @pytest.mark.parametrize("command", ["screen", "worklist", "cohort report"])
 def test_damaged_files_are_said_aloud_whatever_the_command(command: str, tmp_path: Path) -> None:
     records = tmp_path / "records"

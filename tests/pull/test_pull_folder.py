@@ -160,11 +160,14 @@ def test_a_file_of_rubbish_makes_every_type_incomplete(tmp_path: Path) -> None:
     assert set(why(pulled).values()) == {"unreadable-line"}
 
 
-def test_a_broken_bundle_beside_whole_ones_is_counted(tmp_path: Path) -> None:
+def test_a_broken_file_may_be_about_whoever_has_a_whole_bundle_too(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(bundle("collection", patient("1"))))
     (tmp_path / "b.json").write_text('{"resourceType":')
     pulled = FolderRecords(tmp_path).pull("1", need("Observation"))
-    assert (why(pulled)["Observation"], pulled.issues) == ("", ("unreadable-file",))
+    assert (why(pulled)["Observation"], pulled.issues) == (
+        "unreadable-line",
+        ("unreadable-file",),
+    )
 
 
 @pytest.mark.parametrize("name", ["Patient.ndjson.gz", "Patient.json.gz"])
