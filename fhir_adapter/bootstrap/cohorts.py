@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fhir_adapter.artifacts import mappings_dir
 from fhir_adapter.bootstrap.judging import Bench, whole_types
+from fhir_adapter.errors import SettingInvalid
 from fhir_adapter.evaluate.cohort import CohortStatement, compile_cohort
 from fhir_adapter.facts import KINDS, Normaliser
 from fhir_adapter.model.fact import PatientRecord
@@ -82,6 +83,12 @@ def load_cohort(
     settings: Settings, folder: Path, store: Path, *, workers: int, update: bool = False
 ) -> Generator[LoadStep, None, LoadCounts]:
     """An export into a store; only what changed since the last load where ``update`` says so."""
+    if store.resolve().is_relative_to(folder.resolve()):
+        raise SettingInvalid(
+            "the fact tables would lie among the records they are made from",
+            where="--store",
+            remedy="Name a folder outside the export.",
+        )
     mappings = load_mappings(mappings_dir(), settings.site)
     tables = FactTables(
         folder=store,

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from fhir_adapter.artifacts import mappings_dir
 from fhir_adapter.criteria.package import criterion_hashes, hash_of, needs, package_of
 from fhir_adapter.criteria.site_settings import settled_study
-from fhir_adapter.errors import SettingInvalid, StudyNotFound
+from fhir_adapter.errors import SettingInvalid, StudyInvalid, StudyNotFound
 from fhir_adapter.evaluate.record import compile_study
 from fhir_adapter.facts import KINDS, Normaliser
 from fhir_adapter.model.dates import instant, local_date, start_of
@@ -57,11 +57,15 @@ def study_folder(name: str) -> Path:
 
 def study_files(folder: Path) -> dict[str, str]:
     """The texts of a study's files, by name; one that is missing is left for criteria/ to name."""
-    return {
-        name: (folder / name).read_text("utf-8")
-        for name in STUDY_FILES
-        if (folder / name).is_file()
-    }
+    return {name: _text(folder / name) for name in STUDY_FILES if (folder / name).is_file()}
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError:
+        remedy = "Save it as UTF-8."
+        raise StudyInvalid("the file is not UTF-8", where=file.name, remedy=remedy) from None
 
 
 def package_from_folder(name: str) -> StudyPackage:

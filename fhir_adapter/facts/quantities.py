@@ -25,6 +25,8 @@ NOT_CONVERTIBLE = "unit-not-convertible"
 NUMBER_IN_TEXT = "number-in-text"
 NOT_A_NUMBER = "value-not-a-number"
 TOO_LARGE = "value-does-not-fit"
+NEGATIVE = "value-negative"
+"""Every analyte of the unit table is a concentration, count, ratio or grade: never below 0."""
 
 _WORDS = {
     "less than or equal to": "<=",
@@ -153,7 +155,9 @@ class Quantities:
         """The same value in the analyte's canonical unit; without an analyte only as reported."""
         said_lo, said_hi = _held(found.lo), _held(found.hi)
         if _too_large(said_lo) or _too_large(said_hi):
-            return _unfit(found)
+            return _unfit(found, TOO_LARGE)
+        if analyte is not None and (_negative(said_lo) or _negative(said_hi)):
+            return _unfit(found, NEGATIVE)
         if analyte is None:
             return replace(
                 found, lo=None, hi=None,
@@ -168,7 +172,7 @@ class Quantities:
             )  # fmt: skip
         lo, hi = _canonical(found.lo, row), _canonical(found.hi, row)
         if _too_large(lo) or _too_large(hi):
-            return _unfit(found)
+            return _unfit(found, TOO_LARGE)
         return replace(
             found, lo=lo, hi=hi, unit=analyte.canonical,
             reported_lo=said_lo, reported_hi=said_hi, reported_unit=row.unit,
@@ -261,11 +265,15 @@ def _held(value: Decimal | None) -> Decimal | None:
     return value if held == value else held
 
 
-def _unfit(found: Measured) -> Measured:
+def _unfit(found: Measured, issue: str) -> Measured:
     return replace(
         found, lo=None, hi=None, problem=Reason.RECORDED_UNUSABLE,
-        issues=(*found.issues, TOO_LARGE),
+        issues=(*found.issues, issue),
     )  # fmt: skip
+
+
+def _negative(value: Decimal | None) -> bool:
+    return value is not None and value < 0
 
 
 def _too_large(value: Decimal | None) -> bool:

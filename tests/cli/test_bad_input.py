@@ -191,6 +191,7 @@ USAGE: dict[str, tuple[tuple[str, ...], int, str]] = {
     "no such patient": (("explain", "nobody", FOLDER), 3, "patient-not-found"),
     "a date that is none": (("screen", FOLDER, "--as-of", "soon"), 2, "last-fact"),
     "nowhere to write": (("screen", FOLDER, "--write"), 2, "--write-server"),
+    "tables among the records": (("cohort", "load", ".", "--store", "tables"), 2, "outside"),
     "an unknown option": (("screen", FOLDER, "--colour"), 2, "--colour"),
     "a missing config": (("settings", "--config", "none.toml"), 2, "existing TOML file"),
 }
@@ -264,6 +265,12 @@ def test_a_broken_study_names_file_line_criterion_and_remedy(study: Path) -> Non
         assert ran.status == 4
         assert "criteria.yaml line" in ran.flat
         assert "Did you mean `if-absent`?" in ran.flat
+
+
+def test_a_study_that_is_not_utf_8_is_the_users_to_mend(study: Path) -> None:
+    (study / "criteria.yaml").write_bytes(b"\xff\xfe criteria")
+    ran = run("study", "check", str(study))
+    assert (ran.status, "UTF-8" in ran.flat) == (4, True)
 
 
 def test_a_study_with_errors_is_checked_and_not_published(study: Path) -> None:

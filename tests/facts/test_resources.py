@@ -125,6 +125,13 @@ OBSERVATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         obs(**quantity(Decimal("1e30"))),
         {"standing_reason": Reason.RECORDED_UNUSABLE, "issues": ("value-does-not-fit",)},
     ),
+    "below zero": (
+        obs(**quantity(-5)),
+        {
+            "value_lo": None, "reported_lo": None, "raw_value": "-5",
+            "standing_reason": Reason.RECORDED_UNUSABLE, "issues": ("value-negative",),
+        },
+    ),
     "far too large": (obs(**quantity(Decimal("1e300"))), {"issues": ("value-does-not-fit",)}),
     "too large once converted": (
         obs(
