@@ -130,8 +130,10 @@ def statement_of(bench: Bench, *, counting: bool = False) -> CohortStatement:
 
 def screen_cohort(bench: Bench, store: Path, as_of: AsOf, spoken: Spoken) -> CohortScreening:
     """Everybody of a store, ready to be asked bucket by bucket."""
-    tables = CohortStore(open_store(store, bench.mappings))
+    found = open_store(store, bench.mappings)
+    tables = CohortStore(found)
     return CohortScreening(
+        issues=found.manifest.issues,
         buckets=screen(tables, statement_of(bench), bench.screener, as_of, spoken),
         total=len(tables.buckets),
     )
@@ -143,6 +145,8 @@ class CohortScreening:
 
     buckets: Iterator[BucketScreened]
     total: int
+    issues: Mapping[str, int]
+    """What was wrong with the files of the export, with counts."""
 
 
 def statement_text(bench: Bench, dialect: Dialect) -> str:

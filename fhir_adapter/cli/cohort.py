@@ -20,6 +20,7 @@ from fhir_adapter.cli.running import (
     stderr_console,
     stdout,
 )
+from fhir_adapter.cli.runs import say_damage
 from fhir_adapter.ports import LoadCounts, LoadStep
 
 app: typer.Typer = typer.Typer(
@@ -55,6 +56,7 @@ def load_command(
         in_force, folder, store, workers=workers or cohorts.cores(), update=update
     )
     counts = watched(steps, quiet=common.quiet)
+    say_damage(counts.issues)
     if common.as_json:
         print_json({**asdict(counts), "issues": dict(counts.issues)})
         return
@@ -62,9 +64,6 @@ def load_command(
         f"{counts.patients} patients, {counts.resources} resources, {counts.facts} facts; "
         f"{counts.buckets} buckets written"
     )
-    if counts.issues:
-        quality = ", ".join(f"{code} {count}" for code, count in counts.issues.items())
-        stdout().print(f"Data quality (times): {quality}")
 
 
 def watched(steps: Generator[LoadStep, None, LoadCounts], *, quiet: bool) -> LoadCounts:

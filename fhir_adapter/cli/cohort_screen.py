@@ -20,7 +20,7 @@ from fhir_adapter.cli.running import (
     progress,
     stdout,
 )
-from fhir_adapter.cli.runs import refuse_two_forms, say_next
+from fhir_adapter.cli.runs import refuse_two_forms, say_damage, say_next
 from fhir_adapter.errors import ServerFault, SettingInvalid
 from fhir_adapter.model.decision import Outcome
 from fhir_adapter.ports import Written
@@ -69,6 +69,7 @@ def screen_command(  # noqa: PLR0913 - one argument per option
         moment = bench.moment(common.as_of)
         spoken = known.spoken(bench.package.study.id)
         asked = cohorts.screen_cohort(bench, store, moment, spoken)
+        say_damage(asked.issues)
         counts: Counter[Outcome] = Counter()
         shown: list[Screened] = []
         keep = writer(out)
@@ -87,7 +88,9 @@ def screen_command(  # noqa: PLR0913 - one argument per option
         typer.echo(worklist_csv(listed, identifiers=identifiers), nl=False)
         return
     if common.as_json:
-        made = run_json(decisions, (), bench.package.study, bench.zone, written, issues={})
+        made = run_json(
+            decisions, (), bench.package.study, bench.zone, written, issues=asked.issues
+        )
         everyone = {outcome.value: counts[outcome] for outcome in Outcome}
         print_json({**made, "patients": counts.total(), "counts": everyone})
         return

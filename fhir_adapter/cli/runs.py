@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,14 +73,19 @@ def run(
 
 
 def _said_aloud(damage: bootstrap.Damage, *, found: int) -> bootstrap.Damage:
-    """Nobody is lost in silence: --quiet and --json keep stdout clean, not people ignorant."""
     said = damage_sentence(damage.issues, damage.places)
     if said and not found:
         raise RecordFault("no patient could be read", where="record folder", remedy=said)
-    if said:
-        log("records-damaged", **damage.issues)
-        stderr_console().print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
+    say_damage(damage.issues, damage.places)
     return damage
+
+
+def say_damage(issues: Mapping[str, int], places: Sequence[str] = ()) -> None:
+    """Nobody is lost in silence: --quiet and --json keep stdout clean, not people ignorant."""
+    said = damage_sentence(issues, places)
+    if said:
+        log("records-damaged", **issues)
+        stderr_console().print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
 
 
 def _log_end(made: Run, *, seconds: float) -> None:

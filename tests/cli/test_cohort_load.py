@@ -33,6 +33,10 @@ def test_issues_are_counted(tmp_path):
     ran = load(tmp_path / "s", folder=folder)
     assert ran.status == 0
     assert "unreadable-line 1" in ran.flat
+    assert "patients may be missing" in " ".join(ran.err.split())
+    asked = run("cohort", "screen", str(tmp_path / "s"), "--as-of", "2026-11-22", "--json")
+    assert "patients may be missing" in " ".join(asked.err.split())
+    assert asked.json["issues"] == {"unreadable-line": 1}
 
 
 def test_an_update_needs_a_store(tmp_path):
@@ -47,7 +51,8 @@ def test_another_site_needs_another_store(tmp_path):
 
 
 def test_a_folder_without_records_is_a_record_fault(tmp_path):
-    ran = load(tmp_path / "s", folder=tmp_path)
+    (tmp_path / "empty").mkdir()
+    ran = load(tmp_path / "s", folder=tmp_path / "empty")
     assert (ran.status, "record-fault" in ran.flat) == (3, True)
 
 
