@@ -34,9 +34,9 @@ class StoreCount:
         statement = statement_of(bench, counting=True)
         tables = CohortStore(open_store(store, bench.mappings))
         self._study = package.study
-        self.total = len(tables.buckets)
-        self.everyone = tables.everyone
-        self.issues = tables.issues
+        self.total: int = len(tables.buckets)
+        self.everyone: int = tables.everyone
+        self.issues: Mapping[str, int] = tables.issues
         self.buckets: Iterator[Counted] = count(tables, statement, bench.screener, as_of, spoken)
 
     def tally(self, counted: Sequence[Counted], order: str) -> Tally:

@@ -48,7 +48,9 @@ def page(report: Feasibility, *, as_of: str, site: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(
+    style = _HOUSE.read_text("utf-8") + (_HERE / "feasibility.css").read_text("utf-8")
+    script = (_HERE / "feasibility.js").read_text("utf-8")
+    return environment.get_template("feasibility.html").render(
         number=number,
         share=share,
         step_bar=step_bar,
@@ -56,10 +58,6 @@ def page(report: Feasibility, *, as_of: str, site: str) -> str:
         data_parts=data_parts,
         sole_parts=sole_parts,
         gain=gain,
-    )
-    style = _HOUSE.read_text("utf-8") + (_HERE / "feasibility.css").read_text("utf-8")
-    script = (_HERE / "feasibility.js").read_text("utf-8")
-    return environment.get_template("feasibility.html").render(
         report=report,
         study=report.study,
         as_of=as_of,

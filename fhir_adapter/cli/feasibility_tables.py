@@ -123,7 +123,7 @@ def _bar(step: StepLine, judged: Count) -> Text:
 def _data(lines: Sequence[Line], width: int) -> Table:
     """Completeness and freshness: what there was to go by."""
     wide = width >= _WIDE
-    numbers = dict.fromkeys(("fits", "assumed", "against", "n/a", "open"), "")
+    numbers: Mapping[str, str] = dict.fromkeys(("fits", "assumed", "against", "n/a", "open"), "")
     title = "Completeness by criterion (patients judged)"
     table = _table(title, width, "criterion", numbers, more=_WHY + 3 if wide else width)
     table.add_column("open because", ratio=1, overflow="fold")
