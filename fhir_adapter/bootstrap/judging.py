@@ -83,8 +83,8 @@ def study_package(settings: Settings) -> StudyPackage:
     if not settings.study_server:
         return package_from_folder(settings.study)
     # reading FHIR studies loads the FHIR models: nobody else waits for them
-    from fhir_adapter.bootstrap.clients import study_client  # noqa: PLC0415
-    from fhir_adapter.bootstrap.studies import package_from_server  # noqa: PLC0415
+    from fhir_adapter.bootstrap.clients import study_client  # noqa: PLC0415 - as said above
+    from fhir_adapter.bootstrap.studies import package_from_server  # noqa: PLC0415 - as said above
 
     return package_from_server(study_client(settings), settings.study)
 
@@ -115,8 +115,8 @@ def record_source(settings: Settings, path: Path | None, mappings: Mappings) -> 
     if path is not None:
         return folder_records(path, mappings)
     # who reads a folder does not wait for the network's libraries
-    from fhir_adapter.bootstrap.clients import record_client  # noqa: PLC0415
-    from fhir_adapter.pull.record import ServerRecords  # noqa: PLC0415
+    from fhir_adapter.bootstrap.clients import record_client  # noqa: PLC0415 - as said above
+    from fhir_adapter.pull.record import ServerRecords  # noqa: PLC0415 - as said above
 
     return ServerRecords(record_client(settings))
 

@@ -32,7 +32,7 @@ def people(settings: Settings) -> Generator[People]:
         yield People(answers=None, refusals=nobody_refused())
         return
     # the database libraries are loaded only where there is a database
-    from fhir_adapter.ledger import open_ledger  # noqa: PLC0415
+    from fhir_adapter.ledger import open_ledger  # noqa: PLC0415 - as said above
 
     ledger = open_ledger(path, SystemClock())
     try:

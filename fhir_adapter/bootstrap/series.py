@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 from fhir_adapter.bootstrap.judging import Bench
@@ -11,6 +12,7 @@ from fhir_adapter.model.code import key_of
 from fhir_adapter.model.criterion import Latest
 from fhir_adapter.model.dates import EARLIEST
 from fhir_adapter.model.fact import Fact, Kind, Standing
+from fhir_adapter.model.mapping import Analyte
 from fhir_adapter.model.quantity import Quantity
 from fhir_adapter.model.result import Evidence
 from fhir_adapter.present.plots import Plot, Series, plot
@@ -87,11 +89,11 @@ def _title(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _bound(text: str, analyte: object) -> Decimal:
-    return to_canonical(Quantity.parse(text), analyte)  # type: ignore[arg-type]
+def _bound(text: str, analyte: Analyte) -> Decimal:
+    return to_canonical(Quantity.parse(text), analyte)
 
 
-def _is_shown(fact: Fact, holds: object) -> bool:
+def _is_shown(fact: Fact, holds: Callable[[str], bool]) -> bool:
     usable = fact.kind is Kind.OBSERVATION and fact.standing is Standing.COUNTS
     dated = fact.start_lo > EARLIEST and fact.value_lo == fact.value_hi
-    return usable and dated and any(holds(key_of(code)) for code in fact.concepts)  # type: ignore[operator]
+    return usable and dated and any(holds(key_of(code)) for code in fact.concepts)

@@ -49,7 +49,7 @@ def load_command(
     before stay as they are.
     """
     # the table libraries are loaded by the command that needs them
-    from fhir_adapter.bootstrap import cohorts  # noqa: PLC0415
+    from fhir_adapter.bootstrap import cohorts  # noqa: PLC0415 - as said above
 
     in_force = common.settings()
     steps = cohorts.load_cohort(
@@ -98,7 +98,7 @@ def generate_command(
 ) -> None:
     """Write plausible synthetic patients: healthy, chronic liver disease, ACLF, COVID-like."""
     # the generator stands beside the sandbox, whose libraries only some commands wait for
-    from fhir_adapter.bootstrap import sites  # noqa: PLC0415
+    from fhir_adapter.bootstrap import sites  # noqa: PLC0415 - as said above
 
     written = sites.generate(patients, out, seed=seed)
     for _ in progress(written, text="writing", total=patients, quiet=common.quiet):

@@ -51,7 +51,7 @@ def report_command(
     in_force = common.settings(study=study)
     _refuse_no_folder(html)
     # the table libraries are loaded by the command that needs them
-    from fhir_adapter.bootstrap.feasibility import is_store  # noqa: PLC0415
+    from fhir_adapter.bootstrap.feasibility import is_store  # noqa: PLC0415 - as said above
 
     count = _of_store if is_store(store) else _of_records
     bench, moment, made, issues = count(in_force, store, common.as_of, order, quiet=common.quiet)

@@ -57,8 +57,8 @@ def screen_command(  # noqa: PLR0913 - one argument per option
     writes it.
     """
     # the table libraries are loaded by the command that needs them
-    from fhir_adapter.bootstrap import cohorts  # noqa: PLC0415
-    from fhir_adapter.bootstrap.exports import writer  # noqa: PLC0415
+    from fhir_adapter.bootstrap import cohorts  # noqa: PLC0415 - as said above
+    from fhir_adapter.bootstrap.exports import writer  # noqa: PLC0415 - as said above
 
     refuse_two_forms(common, as_csv=as_csv, identifiers=identifiers)
     in_force = common.settings(study=study, study_server=study_server, write_server=write_server)

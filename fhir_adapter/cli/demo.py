@@ -96,9 +96,9 @@ def _say_next() -> None:
 
 def _serve(site: DemoSite, port: int) -> None:
     # only this way of running the demo waits for the service's libraries
-    from fhir_adapter.bootstrap.service import open_service  # noqa: PLC0415
-    from fhir_adapter.web import create_app  # noqa: PLC0415
-    from fhir_adapter.web.running import run_until_stopped  # noqa: PLC0415
+    from fhir_adapter.bootstrap.service import open_service  # noqa: PLC0415 - as said above
+    from fhir_adapter.web import create_app  # noqa: PLC0415 - as said above
+    from fhir_adapter.web.running import run_until_stopped  # noqa: PLC0415 - as said above
 
     console = stdout()
     service = open_service(site.settings, as_of=site.as_of, unsigned_alerts=True)

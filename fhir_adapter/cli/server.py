@@ -43,7 +43,7 @@ def sandbox(
 ) -> None:
     """Serve a folder as a FHIR R4 server on 127.0.0.1 until Ctrl-C. For trying things, no more."""
     # each command waits for its own libraries only
-    from fhir_adapter.bootstrap import sites  # noqa: PLC0415
+    from fhir_adapter.bootstrap import sites  # noqa: PLC0415 - as said above
 
     with sites.sandbox(folder, port=port, keep=keep) as running, _stopped_alike():
         try:

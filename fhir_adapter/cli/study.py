@@ -62,7 +62,7 @@ def build(
 ) -> None:
     """Write the study's FHIR form (R4) to a folder, one JSON file per resource."""
     # who checks or shows a study does not wait for the FHIR models and the network
-    from fhir_adapter.bootstrap import studies  # noqa: PLC0415
+    from fhir_adapter.bootstrap import studies  # noqa: PLC0415 - as said above
 
     package = _sound(name)
     files = studies.build_to_folder(package, out)
