@@ -26,7 +26,13 @@ def damage_sentence(issues: Mapping[str, int], places: Sequence[str]) -> str:
         " What could not be read is open for everybody it may be about, and patients may be "
         "missing: mend these files, or export them again."
     )
-    return f"The files are not whole: {counts}{where}.{lost if _LOSES & set(issues) else ''}"
+    order = " Numbers count the files in sorted order." if any(map(_is_number, places)) else ""
+    lost = lost if _LOSES & set(issues) else ""
+    return f"The files are not whole: {counts}{where}.{order}{lost}"
+
+
+def _is_number(place: str) -> bool:
+    return place.startswith("file ")
 
 
 def decision_sentence(decision: Decision) -> str:

@@ -81,12 +81,8 @@ class FolderExport:
         return found
 
     def hashes(self) -> dict[str, str]:
-        """Label of each file to the sha256 of its bytes."""
-        found: dict[str, str] = {}
-        for file in self.files:
-            with file.path.open("rb") as stream:
-                found[file.label] = hashlib.file_digest(stream, "sha256").hexdigest()
-        return found
+        """Label of each file to the sha256 of its bytes; empty for one that does not open."""
+        return {file.label: _hash(file.path) for file in self.files}
 
     def pieces(self, *, strict: bool = False) -> Iterator[Piece]:
         """Every resource, file by file in sorted order; a second call begins anew."""
@@ -182,6 +178,14 @@ class FolderExport:
     def _break(self, types: Iterable[str], why_not: str) -> None:
         for name in sorted(types) or (EVERY_TYPE,):
             self._broken.setdefault(name, why_not)
+
+
+def _hash(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def _size(path: Path) -> int:

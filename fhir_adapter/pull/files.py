@@ -112,7 +112,7 @@ class Unreadable:
 def record_files(path: Path) -> tuple[RecordFile, ...]:
     """All record files under a folder, or the one file, in sorted order.
 
-    Raises RecordFault where the path does not exist or holds none.
+    Raises RecordFault where the path does not exist or holds none, or the one file does not open.
     """
     paths = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     found = [p for p in paths if _kind(p.name)]
@@ -128,10 +128,25 @@ def record_files(path: Path) -> tuple[RecordFile, ...]:
             where="record folder",
             remedy="Give a Bulk Data folder, a folder of Bundles, or one such file.",
         )
-    return tuple(
+    files = tuple(
         RecordFile(path=p, number=n, is_lines=_kind(p.name) == "lines")
         for n, p in enumerate(found, 1)
     )
+    if not path.is_dir():
+        _refuse_unopened(files[0])
+    return files
+
+
+def _refuse_unopened(file: RecordFile) -> None:
+    """RecordFault where one file, named by its user, does not open at all."""
+    try:
+        _opened(file).close()
+    except OSError:
+        raise RecordFault(
+            "the file cannot be opened",
+            where=file.label,
+            remedy="Check its permissions and that a .gz file is really compressed.",
+        ) from None
 
 
 def _stem(name: str) -> str:
@@ -147,13 +162,13 @@ def _kind(name: str) -> str:
 
 
 def resources_in(file: RecordFile) -> Iterator[Resource | Unreadable]:
-    """Every resource, and an Unreadable for what is none; RecordFault if it cannot be opened."""
+    """Every resource, and an Unreadable for what is none and for a file that does not open."""
     for number, raw in _numbered(file):
         yield (None if raw is None else decode(raw)) or Unreadable(number)
 
 
 def raw_in(file: RecordFile) -> Iterator[bytes | Unreadable]:
-    """The bytes of every resource, and an Unreadable where a file breaks off."""
+    """The bytes of every resource, and an Unreadable where a file breaks off or does not open."""
     for number, raw in _numbered(file):
         yield Unreadable(number) if raw is None else raw
 
@@ -170,44 +185,27 @@ def _numbered(file: RecordFile) -> Iterator[tuple[int, bytes | None]]:
 
 def _lines(file: RecordFile) -> Iterator[bytes | None]:
     """Lines; a last None where the file breaks off."""
-    with _opened(file) as stream:
-        while True:
-            try:
-                line = stream.readline()
-            except _BREAKS:
-                yield None
-                return
-            if not line:
-                return
-            yield line
+    try:
+        with _opened(file) as stream:
+            yield from stream
+    except _BREAKS:
+        yield None
 
 
 def _bytes(file: RecordFile) -> bytes | None:
-    with _opened(file) as stream:
-        try:
+    try:
+        with _opened(file) as stream:
             return stream.read()
-        except _BREAKS:
-            return None
+    except _BREAKS:
+        return None
 
 
 def _opened(file: RecordFile) -> IO[bytes]:
-    is_packed = file.path.name.endswith(".gz")
-    try:
-        raw = file.path.open("rb")
-        if not is_packed:
-            return raw
-        with raw:
-            magic = raw.read(len(_GZIP_MAGIC))
-    except OSError:
-        raise _cannot_open(file) from None
-    if magic != _GZIP_MAGIC:
-        raise _cannot_open(file)
+    raw = file.path.open("rb")
+    if not file.path.name.endswith(".gz"):
+        return raw
+    # an empty .gz, as some exports write for "none", is no gzip either: nobody knows what it held
+    with raw:
+        if raw.read(len(_GZIP_MAGIC)) != _GZIP_MAGIC:
+            raise gzip.BadGzipFile
     return cast("IO[bytes]", gzip.open(file.path))
-
-
-def _cannot_open(file: RecordFile) -> RecordFault:
-    return RecordFault(
-        "the file cannot be opened",
-        where=file.label,
-        remedy="Check its permissions and that a .gz file is really compressed.",
-    )

@@ -13,6 +13,7 @@ from fhir_fake import need, of, patient
 
 from fhir_adapter.errors import PatientNotFound, RecordFault
 from fhir_adapter.ports import Pulled
+from fhir_adapter.pull.export import FolderExport
 from fhir_adapter.pull.folder import BundleRecord, FolderRecords
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -179,25 +180,47 @@ def test_a_compressed_file_that_breaks_off_is_counted(tmp_path: Path, name: str)
 
 
 @pytest.mark.parametrize("name", ["Patient.ndjson.gz", "Jane_Doe.json.gz"])
-def test_a_file_that_is_not_compressed_raises_without_a_persons_name(
-    tmp_path: Path, name: str
+@pytest.mark.parametrize("content", ["rubbish", ""])
+def test_one_file_that_is_not_compressed_raises_without_a_persons_name(
+    tmp_path: Path, name: str, content: str
 ) -> None:
-    (tmp_path / name).write_text("rubbish")
+    (tmp_path / name).write_text(content)
     with pytest.raises(RecordFault) as caught:
-        list(FolderRecords(tmp_path).patients())
+        list(FolderRecords(tmp_path / name).patients())
     assert "Jane" not in str(caught.value)
     assert caught.value.where in {"Patient.ndjson.gz", "file 1"}
 
 
-def test_a_file_that_does_not_open_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["Condition.ndjson.gz", "Jane_Doe.json.gz"])
+def test_a_file_in_a_folder_that_does_not_open_costs_its_types_and_not_the_folder(
+    tmp_path: Path, name: str
+) -> None:
+    """One broken file must not keep a hospital from its other patients."""
+    (tmp_path / "Patient.ndjson").write_text(lines(patient("1")))
+    (tmp_path / "Condition.000.ndjson").write_text(lines(of("1", "Condition", "a")))
+    (tmp_path / name).write_text("rubbish")
+    source = FolderRecords(tmp_path)
+    assert list(source.patients()) == ["1"]
+    assert source.damaged == (("Condition.ndjson.gz",) if name.startswith("C") else ("file 2",))
+    pulled = source.pull("1", need("Condition"))
+    assert {one.resource_type: one.complete for one in pulled.types}["Condition"] is False
+    assert sum(source.issues.values()) == 1
+
+
+def test_a_file_that_nobody_may_open_is_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "Patient.ndjson").write_text("")
 
     def refuse(*_: object) -> None:
         raise PermissionError
 
     monkeypatch.setattr(Path, "open", refuse)
+    assert list(FolderRecords(tmp_path).patients()) == []
+    assert FolderRecords(tmp_path).issues == {"unreadable-line": 1}
+    assert set(FolderExport(tmp_path).hashes().values()) == {""}
     with pytest.raises(RecordFault):
-        list(FolderRecords(tmp_path).patients())
+        list(FolderRecords(tmp_path / "Patient.ndjson").patients())
 
 
 @pytest.mark.parametrize("name", ["nothing", "", "x.csv"])
