@@ -25,6 +25,7 @@ __all__ = [
     "package_of",
     "refuse_errors",
     "refuse_unsigned",
+    "unsigned",
 ]
 
 
@@ -46,13 +47,18 @@ def refuse_errors(findings: Sequence[Finding]) -> None:
         )
 
 
+def unsigned(package: StudyPackage) -> tuple[str, ...]:
+    """Ids of criteria with a reading that the investigator has not signed."""
+    return tuple(c.id for c in package.study.criteria if c.readings and c.sign_off is None)
+
+
 def refuse_unsigned(package: StudyPackage) -> None:
     """StudyUnsigned while a reading waits for the investigator's signature."""
-    unsigned = [c.id for c in package.study.criteria if c.readings and c.sign_off is None]
-    if unsigned:
+    found = unsigned(package)
+    if found:
         raise StudyUnsigned(
-            f"{len(unsigned)} readings are not signed by the investigator",
-            where=f"criteria {', '.join(unsigned)}",
+            f"{len(found)} readings are not signed by the investigator",
+            where=f"criteria {', '.join(found)}",
             remedy="Have them signed (sign-off), or publish with --unsigned: every output says so.",
         )
 

@@ -53,6 +53,12 @@ def record_client(settings: Settings, *, patience: int = 0) -> FhirClient:
 def study_client(settings: Settings) -> FhirClient:
     """The server that studies come from; the record server where no other is set."""
     if not settings.study_server:
+        if not settings.record_server:
+            raise SettingInvalid(
+                "no server for studies is set",
+                remedy="Give a base URL: --server of `study publish`, --study-server elsewhere, "
+                "or study_server in fhir-adapter.toml.",
+            )
         return record_client(settings)
     return _client(settings.study_server, settings.study_token, "study_server")
 

@@ -52,6 +52,10 @@ def study_folder(name: str) -> Path:
     if found.is_dir() and name not in ("", ".", ".."):
         return found
     known = ", ".join(sorted(path.name for path in studies.iterdir() if path.is_dir()))
+    if Path(name).is_file():
+        raise StudyNotFound(
+            f"{name!r} is a file", remedy="Give the folder that holds it and the study's others."
+        )
     raise StudyNotFound(f"no study folder {name!r}", remedy=f"Give a path, or one of: {known}.")
 
 
@@ -229,7 +233,7 @@ def parse_as_of(text: str | None, zone: ZoneInfo, clock: Clock) -> AsOf:
         return _moment(text, zone)
     except ValueError:
         raise SettingInvalid(
-            "--as-of is not a date or time",
+            "--as-of is not a date or time of the years 1900 to 2199",
             remedy="Write 2026-11-22, 2026-11-22T07:40, the same with a zone, or last-fact.",
         ) from None
 

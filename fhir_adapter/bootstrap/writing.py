@@ -175,11 +175,7 @@ def written_sentence(written: Sequence[Written], *, write: bool) -> str:
     left = sum(1 for one in written if one.left_to_person)
     counts = f"{created} created, {updated} updated, {deleted} deleted"
     people = f"; {left} left to people" if left else ""
-    if write:
-        nothing = not (created or updated or deleted)
-        return (
-            f"Written: nothing; all stands already{people}"
-            if nothing
-            else (f"Written: {counts}{people}")
-        )
-    return f"Dry run, nothing written. With --write: {counts}{people}"
+    if not (created or updated or deleted):
+        counts = "nothing; all stands already"
+    said = "Written" if write else "Dry run, nothing written. With --write"
+    return f"{said}: {counts}{people}"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
 from typer.main import get_command, get_group
 
 from fhir_adapter.version import __version__
@@ -28,10 +31,46 @@ GROUPS = ("study", "cohort", "server")
 """Those with commands of their own."""
 
 
+def _usage_as_json(error: TyperException) -> int:
+    # who asks what there is does not wait for what only mistakes need
+    from fhir_adapter.cli.running import fail  # noqa: PLC0415 - as said above
+    from fhir_adapter.errors import SettingInvalid  # noqa: PLC0415 - as said above
+
+    said = getattr(error, "format_message", lambda: str(error))
+    message: str = said()
+    try:
+        fail(SettingInvalid(message, where="command line", remedy="See --help."), as_json=True)
+    except typer.Exit as leave:
+        return leave.exit_code
+
+
 class Commands(TyperGroup):
     """The table above: one question about one patient does not wait for servers and databases."""
 
     _listing = False
+
+    def main(  # noqa: PLR0913 - typer's signature
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # noqa: FBT001, FBT002 - likewise
+        windows_expand_args: bool = True,  # noqa: FBT001, FBT002 - likewise
+        **extra: Any,
+    ) -> Any:
+        """Run; with --json a mistake on the command line is a JSON object, as any other error."""
+        given = sys.argv[1:] if args is None else args
+        as_json = standalone_mode and "--json" in given
+        how = standalone_mode and not as_json
+        try:
+            status = super().main(args, prog_name, complete_var, how, windows_expand_args, **extra)
+        except TyperException as error:
+            if not as_json:
+                raise
+            status = _usage_as_json(error)
+        if not as_json:
+            return status
+        sys.exit(status if isinstance(status, int) else 0)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
         """Names in the order of help."""

@@ -36,7 +36,9 @@ def demo(
     serve: Annotated[
         bool, typer.Option("--serve", help="Then serve the pages, the hook and a mock chart.")
     ] = False,
-    port: Annotated[int, typer.Option(help="Port for --serve; 0 takes a free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option(help="Port for --serve; 0 takes a free one.", min=0, max=65535)
+    ] = 8080,
     log_json: options.LogJson = False,
     common: Everywhere,
 ) -> None:

@@ -23,6 +23,8 @@ WITHHELD = "\u2022"
 _BAR = 20
 _WIDE = 100
 """From here on there is room for bars and for titles beside reasons."""
+_NARROW = 76
+"""Below there is no room for reasons at all."""
 _WHY = 30
 _DIGITS = 6
 _SHORTEST = 9
@@ -122,18 +124,22 @@ def _bar(step: StepLine, judged: Count) -> Text:
 
 def _data(lines: Sequence[Line], width: int) -> Table:
     """Completeness and freshness: what there was to go by."""
-    wide = width >= _WIDE
+    wide, with_reasons = width >= _WIDE, width >= _NARROW
     numbers: Mapping[str, str] = dict.fromkeys(("fits", "assumed", "against", "n/a", "open"), "")
     title = "Completeness by criterion (patients judged)"
     table = _table(title, width, "criterion", numbers, more=_WHY + 3 if wide else width)
-    table.add_column("open because", ratio=1, overflow="fold")
+    if with_reasons:
+        table.add_column("open because", ratio=1, overflow="fold")
+    else:
+        table.caption = "open because: in a terminal of 80 columns, with --json or --html"
     for line in lines:
         why = [f"{reason} {number(count)}" for reason, count in line.reasons]
         if line.against_assumed != 0:
             why.append(f"(against assumed {number(line.against_assumed)})")
         counts = (line.fits, line.assumed, line.against, line.not_applicable, line.open)
         name = f"{line.criterion} {line.title}" if wide else line.criterion
-        table.add_row(escape(name), *map(number, counts), ", ".join(why))
+        reasons = (", ".join(why),) if with_reasons else ()
+        table.add_row(escape(name), *map(number, counts), *reasons)
     return table
 
 
@@ -161,7 +167,7 @@ def _remarks(console: Console, report: Feasibility) -> None:
     if report.is_withholding:
         console.print(
             f"{WITHHELD} withheld: fewer than {report.min_cell} people, or a count from which such "
-            "a one could be worked out (--min-cell)."
+            "a one could be worked out. Who may see these records anyway adds --min-cell 1."
         )
     if report.issues:
         quality = ", ".join(f"{code} {number(count)}" for code, count in report.issues)

@@ -14,10 +14,11 @@ from fhir_adapter.cli import tables
 from fhir_adapter.cli.everywhere import Everywhere
 from fhir_adapter.cli.running import log, progress, stderr_console, stdout
 from fhir_adapter.errors import AdapterError, RecordFault, SettingInvalid
+from fhir_adapter.model.dates import instant
 from fhir_adapter.model.decision import Decision
 from fhir_adapter.present.sentences import damage_sentence
 from fhir_adapter.present.words import DISCLAIMER
-from fhir_adapter.present.worklist import Worklist, outcome_counts
+from fhir_adapter.present.worklist import Worklist, outcome_counts, unlisted_sentence
 from fhir_adapter.present.worklist import worklist as worklist_of
 from fhir_adapter.screening import AsOf, Screened, screen_everyone
 from fhir_adapter.settings import Settings
@@ -68,6 +69,7 @@ def run(
         found = screen_everyone(bench.screener, source, moment, wanted)
         seen = tuple(progress(found, text="screening", total=len(wanted), quiet=quiet))
     made = Run(bench=bench, as_of=moment, screened=seen, damage=damage)
+    _say_future(made)
     _log_end(made, seconds=(bench.clock.now() - begun).total_seconds())
     return made
 
@@ -86,6 +88,20 @@ def say_damage(issues: Mapping[str, int], places: Sequence[str] = ()) -> None:
     if said:
         log("records-damaged", **issues)
         stderr_console().print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
+
+
+def _say_future(made: Run) -> None:
+    """One mistyped year moves the newest fact, and with it the question, to a day to come."""
+    now = instant(made.bench.clock.now())
+    late = 0 if isinstance(made.as_of, int) else sum(d.as_of > now for d in made.decisions)
+    if late:
+        log("last-fact-in-future", patients=late)
+        said = (
+            f"The newest fact of {late} of {len(made.screened)} patients has a date that is still "
+            "to come, and they were judged as of that date: where dates were not shifted on "
+            "purpose, one is mistyped. --as-of with a date judges everybody on the same day."
+        )
+        stderr_console().print(f"[yellow]{said}[/]", soft_wrap=True)
 
 
 def _log_end(made: Run, *, seconds: float) -> None:
@@ -145,6 +161,8 @@ def show(found: Run, *, everyone: bool = False, quiet: bool = False) -> None:
     listed = worklist_of(found.decisions, failed=len(found.failed), worked_on=found.worked_on)
     tables.print_table(console, tables.counts_table(found.decisions, len(found.failed)))
     tables.print_table(console, tables.worklist_table(listed, everyone=everyone))
+    if listed.unlisted and not everyone:
+        console.print(unlisted_sentence(listed), markup=False, soft_wrap=True)
     say_next(listed, total=listed.total, quiet=quiet or everyone)
     for patient, error in found.failed:
         console.print(f"[red]{escape(patient)} could not be judged[/]: {escape(str(error))}")

@@ -17,6 +17,7 @@ from fhir_adapter.cli.running import (
     log_to_stderr,
     print_json,
     progress,
+    stderr_console,
     stdout,
 )
 from fhir_adapter.cli.runs import Run, refuse_two_sources, run, show
@@ -64,8 +65,8 @@ def screen(  # noqa: PLR0913 - one argument per option
     else:
         show(found, everyone=everyone, quiet=common.quiet)
         _show_written(written, write=write)
-        if written and not (write or in_force.site_key or common.quiet):
-            stdout().print(_WITHOUT_KEY, soft_wrap=True)
+    if written and not (write or in_force.site_key):
+        stderr_console().print(_WITHOUT_KEY, soft_wrap=True)
     if found.failed or any(one.error for one in written):
         raise typer.Exit(ServerFault.exit_status)
 

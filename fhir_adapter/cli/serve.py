@@ -31,7 +31,7 @@ def serve(
     study: options.Study = None,
     study_server: options.StudyServer = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8080,
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8080,
     log_json: options.LogJson = False,
     common: Everywhere,
 ) -> None:

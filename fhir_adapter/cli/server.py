@@ -35,7 +35,9 @@ def sandbox(
         Path | None, typer.Argument(help="Records to load (NDJSON, Bundles). Default: none.")
     ] = None,
     *,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)
+    ] = 0,
     keep: Annotated[
         Path | None, typer.Option(help="Folder in which everything is kept at the end.")
     ] = None,

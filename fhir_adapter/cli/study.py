@@ -110,7 +110,9 @@ def publish(
         )
     print_table(stdout(), table)
     if not write:
-        stdout().print("Dry run, nothing written. Add --write.")
+        waiting = len(publishing.unsigned(package))
+        more = f" {waiting} readings are not signed: it needs --unsigned, too." if waiting else ""
+        stdout().print(f"Dry run, nothing written. Add --write.{more if not unsigned else ''}")
 
 
 def _sound(name: str) -> StudyPackage:

@@ -10,6 +10,8 @@ from fhir_adapter.model.result import Effect
 from fhir_adapter.present.sentences import decision_sentence
 from fhir_adapter.present.words import OUTCOMES
 
+_WANTED = (Outcome.CANDIDATE, Outcome.NEEDS_DATA)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorklistEntry:
@@ -26,6 +28,10 @@ class WorklistEntry:
     next_question: str
     next_date: int | None
     pointers: tuple[str, ...]
+    labs_only: bool
+    """Fits by laboratory values alone: nobody has pointed at this patient."""
+    withheld: bool
+    """Somebody has said that this patient is not to be asked."""
     listed: bool
     """In the default list."""
 
@@ -42,6 +48,11 @@ class Worklist:
     def listed(self) -> tuple[WorklistEntry, ...]:
         """The default list: a coordinator's day."""
         return tuple(entry for entry in self.entries if entry.listed)
+
+    @property
+    def unlisted(self) -> tuple[WorklistEntry, ...]:
+        """Counted as candidate or needs-data, and yet in no default list."""
+        return tuple(e for e in self.entries if e.outcome in _WANTED and not e.listed)
 
     @property
     def total(self) -> int:
@@ -72,8 +83,21 @@ def outcome_counts(decisions: Iterable[Decision]) -> tuple[tuple[Outcome, int], 
 
 def is_listed(decision: Decision) -> bool:
     """Candidates and needs-data, without labs-only and without those who declined."""
-    wanted = decision.outcome in (Outcome.CANDIDATE, Outcome.NEEDS_DATA)
-    return wanted and not decision.labs_only and not decision.withheld
+    return decision.outcome in _WANTED and not decision.labs_only and not decision.withheld
+
+
+def unlisted_sentence(found: Worklist) -> str:
+    """How many are counted and not listed, and why; empty where all are listed."""
+    unlisted = found.unlisted
+    if not unlisted:
+        return ""
+    withheld = sum(1 for entry in unlisted if entry.withheld)
+    reasons = {
+        "not to be asked, as somebody said": withheld,
+        "by laboratory values alone, nobody has pointed at them": len(unlisted) - withheld,
+    }
+    said = "; ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
+    return f"Candidates or needs data, but not in the list: {said} (--all shows them)."
 
 
 def _stopped_at_work(decision: Decision, people: frozenset[str]) -> bool:
@@ -100,5 +124,7 @@ def _entry(place: int, decision: Decision, people: frozenset[str]) -> WorklistEn
         next_question=decision.checks[0].text if decision.checks else "",
         next_date=decision.next_date,
         pointers=decision.pointers,
+        labs_only=decision.labs_only,
+        withheld=decision.withheld,
         listed=is_listed(decision) or _stopped_at_work(decision, people),
     )

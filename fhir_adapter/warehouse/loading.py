@@ -44,6 +44,7 @@ from fhir_adapter.warehouse.work import (
     Writing,
     bucket_of,
     hash_of,
+    make_folder,
     normalise,
     unwritable,
     write,
@@ -74,8 +75,8 @@ class FactTables:
     @contextmanager
     def loading(self) -> Generator[Load]:
         """The one load that may write now: StoreBusy, StoreOutdated or StoreUnwritable else."""
+        make_folder(self.folder)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             with locked(self.folder), ExitStack() as held:
                 load = Load(self, held)
                 held.callback(shutil.rmtree, load.staging, ignore_errors=True)

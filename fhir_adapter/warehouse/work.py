@@ -150,11 +150,23 @@ def _failed(fault: Exception) -> InternalFault:
     )
 
 
+def make_folder(folder: Path) -> None:
+    """The folder and those above it; StoreUnwritable where that cannot be, whatever the reason."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise _no_place(_NO_PLACE.get(fault.errno or 0, "the folder cannot be made")) from None
+
+
 def unwritable(fault: OSError) -> AdapterError:
     """The disk is full, or the folder may not be written."""
     why = _NO_PLACE.get(fault.errno or 0)
     if why is None:
         return _failed(fault)
+    return _no_place(why)
+
+
+def _no_place(why: str) -> StoreUnwritable:
     return StoreUnwritable(
         why, where="store", remedy="Make room or choose another folder, and load again."
     )

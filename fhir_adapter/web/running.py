@@ -37,7 +37,6 @@ def run_until_stopped(app: FastAPI, *, host: str, port: int, said: Callable[[str
             f"port {port} cannot be used", where="serve", remedy="Choose another --port or --host."
         ) from None
     with bound:
-        said(f"http://{host}:{bound.getsockname()[1]}")
         config = uvicorn.Config(
             app,
             log_level="critical",
@@ -45,8 +44,10 @@ def run_until_stopped(app: FastAPI, *, host: str, port: int, said: Callable[[str
             server_header=False,
             timeout_graceful_shutdown=_GRACE,
         )
-        with _signals_end_here():
-            uvicorn.Server(config).run(sockets=[bound])
+        server = uvicorn.Server(config)
+        with _signals_end(server):
+            said(f"http://{host}:{bound.getsockname()[1]}")
+            server.run(sockets=[bound])
 
 
 def leave_in_time(seconds: float = _LEAVE) -> None:
@@ -60,14 +61,17 @@ def leave_in_time(seconds: float = _LEAVE) -> None:
     last.start()
 
 
-def _nothing(_number: int, _frame: object) -> None:
-    """A signal that has been heard."""
-
-
 @contextmanager
-def _signals_end_here() -> Generator[None]:
-    """uvicorn raises the signal that stopped it once more; it has done its work by then."""
-    kept = {one: signal.signal(one, _nothing) for one in (signal.SIGINT, signal.SIGTERM)}
+def _signals_end(server: uvicorn.Server) -> Generator[None]:
+    """A signal ends the server, also one that comes before the server listens to signals.
+
+    uvicorn raises the signal that stopped it once more; it has done its work by then.
+    """
+
+    def stop(_number: int, _frame: object) -> None:
+        server.should_exit = True
+
+    kept = {one: signal.signal(one, stop) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -430,3 +430,45 @@ def test_basic_credentials_need_a_password() -> None:
     assert ran.status == 2
     assert "basic:USER:PASSWORD" in ran.flat
     assert "only-a-user" not in ran.flat
+
+
+@pytest.mark.parametrize("store", ["/proc/nobody", "/dev/null/x"])
+def test_a_store_where_nothing_can_be_made_is_no_mistake_of_ours(store: str) -> None:
+    ran = run("cohort", "load", FOLDER, "--store", store)
+    assert (ran.status, "store-unwritable" in ran.flat) == (2, True)
+
+
+def test_a_study_that_is_a_file_and_a_server_that_is_not_set_say_what_to_give() -> None:
+    ran = run("study", "check", str(COHORT.parent / "study.yaml"))
+    assert (ran.status, "Give the folder" in ran.flat) == (4, True)
+    ran = run("study", "publish")
+    assert (ran.status, "no server for studies" in ran.flat) == (2, True)
+
+
+def test_a_year_that_nobody_can_mean_says_which_years_can_be() -> None:
+    assert "1900 to 2199" in run("screen", FOLDER, "--as-of", "9999-12-31").flat
+
+
+def test_who_is_counted_and_not_listed_is_said(tmp_path: Path) -> None:
+    unlisted = "not in the list: 1 not to be asked, as somebody said; 2 by laboratory values alone"
+    assert unlisted in run("screen", FOLDER, "--as-of", AS_OF).flat
+    assert "not in the list" not in run("screen", FOLDER, "--as-of", AS_OF, "--all").flat
+
+
+def test_a_mistyped_year_that_moves_the_question_is_said(tmp_path: Path) -> None:
+    person = {"resourceType": "Patient", "id": "canary", "birthDate": "1970-01-01"}
+    lab = {
+        "resourceType": "Observation",
+        "id": "o",
+        "status": "final",
+        "subject": {"reference": "Patient/canary"},
+        "code": {"coding": [{"system": "http://loinc.org", "code": "1975-2"}]},
+        "valueQuantity": {"value": 6, "unit": "mg/dL", "code": "mg/dL"},
+        "effectiveDateTime": "2096-11-20",
+    }
+    (tmp_path / "Patient.ndjson").write_text(json.dumps(person))
+    (tmp_path / "Observation.ndjson").write_text(json.dumps(lab))
+    ran = run("screen", str(tmp_path), "--as-of", "last-fact", "--json")
+    assert "newest fact of 1 of 1 patients" in ran.err
+    assert "canary" not in ran.err
+    assert "newest fact" not in run("screen", str(tmp_path), "--as-of", AS_OF).err

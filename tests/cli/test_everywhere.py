@@ -118,6 +118,27 @@ def test_an_error_of_every_command_is_json_too(name: str) -> None:
     jsonschema.validate(ran.json, schema("error"))
 
 
+MISTAKES = {
+    "option": (("screen", "--nope"), "--nope"),
+    "command": (("nope",), "nope"),
+    "argument": (("explain",), "patient"),
+    "value": (("screen", "--as-of"), "--as-of"),
+    "port": (("demo", "--serve", "--port", "99999999"), "65535"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_on_the_command_line_is_json_where_json_was_asked_for(name: str) -> None:
+    line, said = MISTAKES[name]
+    ran = run(line[0], "--json", *line[1:])
+    assert ran.status == 2
+    assert said in ran.json["message"].casefold()
+    jsonschema.validate(ran.json, schema("error"))
+    plain = run(*line)
+    assert plain.status == 2
+    assert said in plain.err.casefold()
+
+
 @pytest.mark.parametrize("name", SERVING)
 def test_what_serves_says_its_address_as_json(name: str, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.toml"
@@ -160,7 +181,7 @@ def test_help_loads_no_command() -> None:
         "print(*sorted(m for m in sys.modules if m.startswith(names)), file=sys.stderr)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = ["fhir_adapter.cli", "fhir_adapter.cli.app", "fhir_adapter.version"]
+    loaded = [f"fhir_adapter.{one}" for one in ("cli", "cli.app", "version")]
     assert found.stderr.split() == loaded
 
 

@@ -33,10 +33,12 @@ def test_a_dry_run_counts_what_a_writing_run_would_do() -> None:
         assert "With --write: 0 created" not in screen(server, **KEY).flat
         screen(server, "--write", **KEY)
         dry = screen(server, **KEY).flat
-        assert "Dry run, nothing written. With --write: 0 created, 0 updated, 0 deleted" in dry
+        assert "Dry run, nothing written. With --write: nothing; all stands already" in dry
         assert "No site_key" not in dry
         assert "those of a first run" in screen(server).flat
-        assert "those of a first run" not in screen(server, "--quiet").flat
+        quiet = screen(server, "--quiet")
+        assert "those of a first run" in quiet.err
+        assert "those of a first run" not in quiet.out
 
 
 def test_a_dry_run_does_not_promise_what_a_person_has_deleted() -> None:

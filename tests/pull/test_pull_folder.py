@@ -201,7 +201,9 @@ def test_a_file_in_a_folder_that_does_not_open_costs_its_types_and_not_the_folde
     (tmp_path / name).write_text("rubbish")
     source = FolderRecords(tmp_path)
     assert list(source.patients()) == ["1"]
-    assert source.damaged == (("Condition.ndjson.gz",) if name.startswith("C") else ("file 2",))
+    assert source.damaged == (
+        ("Condition.ndjson.gz line 1",) if name.startswith("C") else ("file 2",)
+    )
     pulled = source.pull("1", need("Condition"))
     assert {one.resource_type: one.complete for one in pulled.types}["Condition"] is False
     assert sum(source.issues.values()) == 1

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from fastapi import FastAPI
+
+from fhir_adapter.web.running import run_until_stopped
 
 from cli.cli_for_tests import AS_OF, run, sandbox
 
@@ -120,3 +123,15 @@ def test_a_taken_port_is_said(tmp_path: Path) -> None:
         ran = run("serve", "--server", server.base_url, "--config", str(config), "--port", port)
     assert ran.status == 3
     assert "--port" in ran.flat
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_before_the_server_listens_is_not_lost(stop: signal.Signals) -> None:
+    heard: list[str] = []
+
+    def said(url: str) -> None:
+        heard.append(url)
+        signal.raise_signal(stop)
+
+    run_until_stopped(FastAPI(), host="127.0.0.1", port=0, said=said)
+    assert len(heard) == 1
