@@ -15,6 +15,17 @@ settings.register_profile("deep", max_examples=1500, deadline=None, suppress_hea
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Coverage is the work of tests that say what they test, not of what chance generates.
+
+    Tracing takes twice as long as what it traces: whole runs and samples that reach no line of
+    their own are marked ``no_cover`` too.
+    """
+    for item in items:
+        if item.get_closest_marker("property"):
+            item.add_marker("no_cover")
+
+
 @pytest.fixture(scope="session")
 def small_study(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Folder of a study of six criteria, to be read only."""

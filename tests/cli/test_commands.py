@@ -120,6 +120,7 @@ def test_settings_say_where_each_value_comes_from(tmp_path: Path) -> None:
     assert "(not set)" in run("settings").out
 
 
+@pytest.mark.usefixtures("with_small_study")
 def test_a_server_is_screened_dry_then_written_then_left_alone() -> None:
     few = ("42-all-answered", "09-no-pregnancy-test", ONE)
     with sandbox(patients=few) as server:
