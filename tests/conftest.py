@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,15 +18,23 @@ settings.register_profile("deep", max_examples=1500, deadline=None, suppress_hea
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Coverage is the work of tests that say what they test, not of what chance generates.
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Coverage is held by tests that say what they test, not by what chance generates.
 
-    Tracing takes twice as long as what it traces: whole runs and samples that reach no line of
-    their own are marked ``no_cover`` too.
+    Tracing takes longer than what it traces: properties, samples and whole runs, which reach no
+    line of their own, go without. (``no_cover`` of pytest-cov does nothing in a worker of xdist.)
     """
-    for item in items:
-        if item.get_closest_marker("property"):
-            item.add_marker("no_cover")
+    if not (item.get_closest_marker("property") or item.get_closest_marker("untraced")):
+        return (yield)
+    here, in_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)  # type: ignore[arg-type] # as its documentation has it
+    try:
+        return (yield)
+    finally:
+        sys.settrace(here)
+        threading.settrace(in_threads)  # type: ignore[arg-type] # likewise
 
 
 @pytest.fixture(scope="session")

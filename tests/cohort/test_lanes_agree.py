@@ -11,7 +11,7 @@ import lanes
 import worlds
 from facts_for_tests import AS_OF
 
-pytestmark = pytest.mark.no_cover
+pytestmark = pytest.mark.untraced
 
 WITH: dict[str, Any] = {
     "calculators": {batches.SCORE.name: batches.SCORE},

@@ -11,7 +11,7 @@ from fhir_adapter.ports import Pulled
 
 from golden_facts import GOLDEN, digests, mappings
 
-pytestmark = pytest.mark.no_cover
+pytestmark = pytest.mark.untraced
 
 
 def test_the_facts_of_fixed_records_have_not_changed() -> None:

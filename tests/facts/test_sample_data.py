@@ -34,7 +34,7 @@ pytestmark = [
         not DATA.is_dir(),
         reason="../shared/data is not beside this checkout: nothing to compare with",
     ),
-    pytest.mark.no_cover,
+    pytest.mark.untraced,
 ]
 
 

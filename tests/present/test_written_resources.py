@@ -14,7 +14,7 @@ from fhir_adapter.present.resources import device, subject_key
 
 from story.cohort_for_tests import decided
 
-pytestmark = pytest.mark.no_cover
+pytestmark = pytest.mark.untraced
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from fhir_adapter.model.code import (
 from fhir_adapter.model.mapping import CodeSet
 from fhir_adapter.model.vocabulary import LOCAL_FINDINGS
 
-pytestmark = pytest.mark.no_cover
+pytestmark = pytest.mark.untraced
 
 FOLDER = Path(__file__).parents[2] / "mappings" / "terminology"
 FILES = sorted((FOLDER / "value-sets").glob("*.json"))

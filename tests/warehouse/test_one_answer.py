@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cohort_store import assert_equal, stored, write_lines
 
-pytestmark = pytest.mark.no_cover
+pytestmark = pytest.mark.untraced
 
 ROOT = Path(__file__).parents[2]
 COHORT = ROOT / "mappings" / "studies" / "NCT05985863" / "cohort"

@@ -19,7 +19,7 @@ from web.web_for_tests import CANDIDATE, HOOK, STUDY, call, cards, client, prefe
 from fhir_adapter.bootstrap.service import Service
 from fhir_adapter.present.cards import SUMMARY_LIMIT, Told, bare, card, harmless
 
-pytestmark = pytest.mark.no_cover
+pytestmark = pytest.mark.untraced
 
 CORPUS = (
     "<script>alert(1)</script>",

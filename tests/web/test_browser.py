@@ -18,7 +18,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed on this machine"),
-    pytest.mark.no_cover,
+    pytest.mark.untraced,
     pytest.mark.xdist_group("browser"),
 ]
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
