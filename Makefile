@@ -24,11 +24,11 @@ demo: $(STAMP) ## screen the bundled teaching cohort through a FHIR server in th
 
 test test-deep: export PYTHONDONTWRITEBYTECODE := # each process would compile everything again
 test: $(STAMP) ## everything offline, with coverage
-	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term-missing:skip-covered
 	$(BIN)/python -m tests.coverage_gate
 
 test-deep: $(STAMP) ## properties at length, fuzz, crash runs
-	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n auto --dist loadgroup -m "deep or property" --timeout=900
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n auto -m "deep or property" --timeout=900
 
 check: $(STAMP) ## format, lint, types, imports, words
 	$(BIN)/ruff format --check .

@@ -9,6 +9,7 @@ from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from small_study import write_small_study
 
@@ -16,6 +17,28 @@ _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_to
 settings.register_profile("short", max_examples=60, deadline=None, suppress_health_check=_SLOW)
 settings.register_profile("deep", max_examples=1500, deadline=None, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
+
+
+_ONE_WORLD = frozenset(
+    (
+        "tests/cohort/test_cohort_screen.py",
+        "tests/facts/test_sample_outcomes.py",
+        "tests/web/test_browser.py",
+        "tests/web/test_feasibility_page.py",
+    )
+)
+"""Files whose world takes seconds to make: one worker makes it, and runs them whole."""
+
+
+class _Scheduling(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", maxsplit=1)[0]
+        return file if file in _ONE_WORLD else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    return _Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -254,6 +254,7 @@ def test_a_site_file_that_is_not_there_is_named_as_it_was_given() -> None:
 # -------------------------------------------------------------------------------- for people
 
 
+@pytest.mark.untraced
 def test_an_empty_worklist_says_what_to_do_next(tmp_path: Path) -> None:
     (tmp_path / "Patient.ndjson").write_text("")
     assert "No patient was found" in run("worklist", str(tmp_path)).flat

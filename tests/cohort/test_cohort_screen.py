@@ -54,6 +54,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.untraced
 def test_everyone_is_counted_and_who_is_listed_is_answered_as_by_screen(
     in_buckets: Path,
 ) -> None:

@@ -19,7 +19,6 @@ playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed on this machine"),
     pytest.mark.untraced,
-    pytest.mark.xdist_group("browser"),
 ]
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
