@@ -22,6 +22,7 @@ install: $(STAMP) ## build .venv
 demo: $(STAMP) ## screen the bundled teaching cohort through a FHIR server in this process
 	$(BIN)/fhir-adapter demo $(if $(SERVE),--serve)
 
+test test-deep: export PYTHONDONTWRITEBYTECODE := # each process would compile everything again
 test: $(STAMP) ## everything offline, with coverage
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term-missing:skip-covered
 	$(BIN)/python -m tests.coverage_gate

@@ -8,8 +8,9 @@ those three are checked here. Never used for patient records that are pulled.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import msgspec
 from fhir.resources.R4B import get_fhir_model_class
@@ -121,14 +122,25 @@ def _model_problems(error: ValidationError) -> Iterator[Problem]:
 
 
 def _binding_problems(model: BaseModel, path: str) -> Iterator[Problem]:
-    kind = type(model)
-    for name, field in kind.model_fields.items():
-        place = _join(path, field.alias or name)
-        for index, value in _values(getattr(model, name, None)):
+    for name, alias, known in _fields(type(model)):
+        given: object = getattr(model, name, None)
+        if given is None:
+            continue
+        place = _join(path, alias)
+        for index, value in _values(given):
             if isinstance(value, BaseModel):
                 yield from _binding_problems(value, f"{place}{index}")
-            elif isinstance(value, str) and not _is_bound(kind.__name__, name, field, value):
+            elif isinstance(value, str) and not known(value):
                 yield Problem(path=f"{place}{index}", message="is outside its required value set")
+
+
+@cache
+def _fields(kind: type[BaseModel]) -> tuple[tuple[str, str, Callable[[str], bool]], ...]:
+    """Name, FHIR name and required value set of every element; the models never change."""
+    return tuple(
+        (name, field.alias or name, _binding(kind.__name__, name, field))
+        for name, field in kind.model_fields.items()
+    )
 
 
 def _values(value: object) -> Iterator[tuple[str, object]]:
@@ -138,11 +150,15 @@ def _values(value: object) -> Iterator[tuple[str, object]]:
         yield "", value
 
 
-def _is_bound(kind: str, name: str, field: FieldInfo, value: str) -> bool:
+def _binding(kind: str, name: str, field: FieldInfo) -> Callable[[str], bool]:
     if (kind, name) == ("DataRequirement", "type"):
-        return _is_type(value)
-    known = _CUT_SHORT.get((kind, name), "").split() or _listed(field)
-    return not known or value in known
+        return _is_type
+    known = frozenset(_CUT_SHORT.get((kind, name), "").split() or _listed(field))
+    return known.__contains__ if known else _is_anything
+
+
+def _is_anything(_: str) -> bool:
+    return True
 
 
 def _listed(field: FieldInfo) -> list[str]:

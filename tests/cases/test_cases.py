@@ -21,6 +21,8 @@ from fhir_adapter.model.result import CriterionResult
 
 from teaching.teaching_parts import typical
 
+pytestmark = pytest.mark.untraced
+
 HERE = Path(__file__).parent
 AS_OF = "2026-11-22T07:40"
 

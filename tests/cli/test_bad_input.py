@@ -86,6 +86,7 @@ SERVERS: dict[str, tuple[int, bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.usefixtures("with_small_study")
 def test_a_server_that_fails_is_named_with_a_remedy_and_without_its_words(name: str) -> None:
     status, body, _ = SERVERS[name]
     with answering(status, body) as url:
@@ -99,6 +100,7 @@ def test_a_server_that_fails_is_named_with_a_remedy_and_without_its_words(name: 
         assert doctor.status in (1, 3)
 
 
+@pytest.mark.usefixtures("with_small_study")
 def test_a_server_that_is_not_there_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = FhirClient.__init__.__kwdefaults__
     monkeypatch.setitem(defaults, "sleep", lambda _: None)  # type: ignore[arg-type]
@@ -134,6 +136,7 @@ def test_a_fault_while_writing_stops_one_patient_and_loses_no_result() -> None:
     assert "scopes" in told.flat
 
 
+@pytest.mark.usefixtures("with_small_study")
 def test_a_server_that_goes_away_while_writing_is_asked_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -151,6 +154,7 @@ def test_a_server_that_goes_away_while_writing_is_asked_once(
     assert len(asked) == 1
 
 
+@pytest.mark.usefixtures("with_small_study")
 def test_an_empty_server_is_no_mistake() -> None:
     with sandbox(patients=("nobody",)) as server:
         ran = run("screen", "--server", server.base_url, "--as-of", AS_OF)
@@ -172,6 +176,7 @@ def test_an_empty_server_is_no_mistake() -> None:
     ],
     ids=["links", "unknown parameters", "wants a patient", "no versions", "missing types"],
 )
+@pytest.mark.untraced
 def test_the_habits_of_a_server_do_not_change_an_answer(habits: dict[str, Any]) -> None:
     plain = run("explain", ONE, FOLDER, "--as-of", AS_OF, "--json").json
     with sandbox(patients=(ONE,), **habits) as server:
@@ -230,6 +235,7 @@ def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
     assert any(row["value"] == "(set)" for row in run("settings", "--json").json)
 
 
+@pytest.mark.usefixtures("with_small_study")
 def test_writing_needs_a_key_and_a_basis(tmp_path: Path) -> None:
     with sandbox(patients=(ONE,)) as server:
         base = ("screen", "--server", server.base_url, "--as-of", AS_OF, "--write")
@@ -382,6 +388,7 @@ def test_settings_never_show_a_password() -> None:
 
 
 @pytest.mark.parametrize("command", ["screen", "worklist", "cohort report"])
+@pytest.mark.usefixtures("with_small_study")
 def test_damaged_files_are_said_aloud_whatever_the_command(command: str, tmp_path: Path) -> None:
     records = tmp_path / "records"
     copytree(COHORT, records, ignore=lambda _, names: [n for n in names if ONE not in n])

@@ -26,6 +26,7 @@ def test_a_load_says_how_much_there_is_now(tmp_path):
     )
 
 
+@pytest.mark.untraced
 def test_issues_are_counted(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()

@@ -44,6 +44,7 @@ def test_a_patient_id_is_never_cut_and_a_uuid_stands_on_one_line(tmp_path: Path)
     assert "\u2026" not in ran.out
 
 
+@pytest.mark.untraced
 def test_screen_counts_everyone_and_lists_who_to_look_at() -> None:
     ran = run("screen", FOLDER, "--as-of", AS_OF, "--log-json")
     assert ran.status == 0
@@ -54,6 +55,7 @@ def test_screen_counts_everyone_and_lists_who_to_look_at() -> None:
     assert len({line["run"] for line in lines}) == 1
 
 
+@pytest.mark.untraced
 def test_screen_as_json_holds_to_its_schema() -> None:
     found = run("screen", FOLDER, "--as-of", AS_OF, "--json", "--patient", ONE).json
     jsonschema.validate(found, result_schema())
@@ -73,6 +75,7 @@ def test_explain_shows_every_criterion_and_what_to_ask() -> None:
     assert "deceased" in stopped.flat
 
 
+@pytest.mark.untraced
 def test_worklist_as_table_csv_and_json() -> None:
     table = run("worklist", FOLDER, "--as-of", AS_OF)
     assert "Worklist" in table.out
@@ -84,6 +87,7 @@ def test_worklist_as_table_csv_and_json() -> None:
     assert {d["outcome"] for d in found["decisions"]} >= {"candidate", "needs-data"}
 
 
+@pytest.mark.untraced
 def test_cohort_report_says_what_is_missing_per_criterion() -> None:
     ran = run("cohort", "report", FOLDER, "--as-of", AS_OF)
     assert "Completeness by criterion" in ran.out
@@ -120,6 +124,7 @@ def test_settings_say_where_each_value_comes_from(tmp_path: Path) -> None:
     assert "(not set)" in run("settings").out
 
 
+@pytest.mark.usefixtures("with_small_study")
 def test_a_server_is_screened_dry_then_written_then_left_alone() -> None:
     few = ("42-all-answered", "09-no-pregnancy-test", ONE)
     with sandbox(patients=few) as server:
@@ -181,6 +186,7 @@ def test_doctor_reads_the_study_from_a_server() -> None:
         assert run(*base, "--json").json == run(*base[:3], "--json").json
 
 
+@pytest.mark.untraced
 def test_answers_in_the_ledger_are_heard(tmp_path: Path) -> None:
     before = run("explain", ONE, FOLDER, "--as-of", AS_OF, "--json").json
     path = tmp_path / ".fhir-adapter" / "ledger.sqlite"

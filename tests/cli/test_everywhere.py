@@ -92,7 +92,7 @@ def test_every_command_has_a_form_and_every_schema_a_use() -> None:
     [pytest.param(name, marks=pytest.mark.deep) if name == "demo" else name for name in FORMS],
 )
 def test_json_of_every_command_holds_to_its_schema_and_stands_alone(
-    name: str, tmp_path: Path
+    name: str, tmp_path: Path, with_small_study: None
 ) -> None:
     form, arguments = FORMS[name]
     if "STORE" in arguments:
@@ -195,6 +195,7 @@ def test_the_help_of_a_group_waits_for_no_server_library(group: str) -> None:
     assert found.stdout.strip() == "set()"
 
 
+@pytest.mark.usefixtures("with_small_study")
 def test_a_store_without_candidates_says_what_to_do_next(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "Patient.ndjson").write_text('{"resourceType": "Patient", "id": "a"}\n')
@@ -274,6 +275,7 @@ def test_a_site_file_that_is_not_there_is_named_as_it_was_given() -> None:
 # -------------------------------------------------------------------------------- for people
 
 
+@pytest.mark.untraced
 def test_an_empty_worklist_says_what_to_do_next(tmp_path: Path) -> None:
     (tmp_path / "Patient.ndjson").write_text("")
     assert "No patient was found" in run("worklist", str(tmp_path)).flat

@@ -16,7 +16,7 @@ KEY = {"FHIR_ADAPTER_SITE_KEY": "a secret of the site"}
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_small_study: None) -> None:
     monkeypatch.chdir(tmp_path)
 
 

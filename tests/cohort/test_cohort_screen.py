@@ -54,6 +54,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.untraced
 def test_everyone_is_counted_and_who_is_listed_is_answered_as_by_screen(
     in_buckets: Path,
 ) -> None:
@@ -67,6 +68,7 @@ def test_everyone_is_counted_and_who_is_listed_is_answered_as_by_screen(
         assert decision == listed[decision["patient"]]
 
 
+@pytest.mark.usefixtures("with_small_study")
 def test_the_files_hold_everybody_in_words_and_two_runs_are_not_mixed(
     store: Path, tmp_path: Path
 ) -> None:
@@ -83,6 +85,7 @@ def test_the_files_hold_everybody_in_words_and_two_runs_are_not_mixed(
     assert "not empty" in again.err
 
 
+@pytest.mark.usefixtures("with_small_study")
 def test_the_worklist_is_printed_as_csv_without_identifiers(store: Path) -> None:
     out = run("cohort", "screen", str(store), "--as-of", AS_OF, "--csv", "--quiet").out
     assert "candidate" in out.casefold()
@@ -91,12 +94,14 @@ def test_the_worklist_is_printed_as_csv_without_identifiers(store: Path) -> None
     assert "42-all-answered" in named.out
 
 
+@pytest.mark.usefixtures("with_small_study")
 def test_every_patient_may_have_a_moment_of_its_own(store: Path) -> None:
     cohort = run("cohort", "screen", str(store), "--as-of", "last-fact", "--json").json
     one_by_one = run("screen", str(COHORT), "--as-of", "last-fact", "--json").json
     assert cohort["counts"] == one_by_one["counts"]
 
 
+@pytest.mark.usefixtures("with_small_study")
 def test_what_people_have_answered_since_the_load_is_read(store: Path) -> None:
     zone = bootstrap.bench(Settings()).zone
     path = Path(Settings().ledger)
@@ -119,6 +124,7 @@ def test_what_people_have_answered_since_the_load_is_read(store: Path) -> None:
     assert "01-whole-umol" not in before, "grade II today: not now"
 
 
+@pytest.mark.usefixtures("with_small_study")
 def test_what_is_written_is_what_screen_would_write(store: Path) -> None:
     with sandbox() as server:
         key = {"FHIR_ADAPTER_SITE_KEY": "a secret of the site"}
@@ -135,6 +141,7 @@ def test_tables_are_nowhere_to_write_to(store: Path) -> None:
     assert "--write-server" in ran.err
 
 
+@pytest.mark.usefixtures("with_small_study")
 def test_the_statement_is_printed_for_an_auditor() -> None:
     out = run("cohort", "sql", "--spark").out
     assert "criterion_" in out
@@ -143,8 +150,8 @@ def test_the_statement_is_printed_for_an_auditor() -> None:
     assert "1975-2" not in out, "codes never stand in the statement"
 
 
-def _parts() -> tuple[Any, Any]:
-    bench = bootstrap.bench(Settings())
+def _parts(study: str) -> tuple[Any, Any]:
+    bench = bootstrap.bench(Settings(study=study))
     return bench, statement_of(bench)
 
 
@@ -168,16 +175,16 @@ class Liar:
         return {}
 
 
-def test_a_difference_between_the_lanes_stops_the_run_loudly(store: Path) -> None:
-    bench, statement = _parts()
+def test_a_difference_between_the_lanes_stops_the_run_loudly(store: Path, small_study: str) -> None:
+    bench, statement = _parts(small_study)
     tables = Lying(open_store(store, bench.mappings))
     moment = bootstrap.parse_as_of(AS_OF, bench.zone, bench.clock)
     with pytest.raises(LanesDisagree, match="differently"):
         list(screen(tables, statement, bench.screener, moment))
 
 
-def test_one_other_answer_is_a_difference_too(store: Path) -> None:
-    bench, statement = _parts()
+def test_one_other_answer_is_a_difference_too(store: Path, small_study: str) -> None:
+    bench, statement = _parts(small_study)
     moment = bootstrap.parse_as_of(AS_OF, bench.zone, bench.clock)
     criteria = (*bench.screener.compiled.study.criteria[:-1],)
     shorter = msgspec.structs.replace(bench.screener.compiled.study, criteria=criteria)
@@ -192,8 +199,8 @@ def test_one_other_answer_is_a_difference_too(store: Path) -> None:
         list(screen(tables, other, bench.screener, moment))
 
 
-def test_the_engine_s_own_words_are_not_passed_on() -> None:
-    bench, statement = _parts()
+def test_the_engine_s_own_words_are_not_passed_on(small_study: str) -> None:
+    bench, statement = _parts(small_study)
     del bench
     engine = Engine(memory_limit="1GB", threads=1)
     engine.moments([Moment(1, 0, 0)])

@@ -169,6 +169,7 @@ def test_every_number_is_what_counting_one_by_one_gives_of_a_store(
     assert tally_decisions(study, decisions, ORDER, failed=0)[0] == found
 
 
+@pytest.mark.untraced
 def test_every_number_is_what_counting_one_by_one_gives_of_the_teaching_cohort() -> None:
     study, decisions = decided(COHORT)
     found, _ = tally_decisions(study, decisions, ORDER, failed=0)

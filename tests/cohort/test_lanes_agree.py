@@ -11,6 +11,8 @@ import lanes
 import worlds
 from facts_for_tests import AS_OF
 
+pytestmark = pytest.mark.untraced
+
 WITH: dict[str, Any] = {
     "calculators": {batches.SCORE.name: batches.SCORE},
     "own_studies": batches.OWN,

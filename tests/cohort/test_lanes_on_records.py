@@ -16,6 +16,8 @@ from fhir_adapter.terminology import load_mappings
 
 import lanes
 
+pytestmark = pytest.mark.untraced
+
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
 SAMPLES = {

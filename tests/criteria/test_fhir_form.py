@@ -59,6 +59,7 @@ def test_the_sample_comes_back_identical(world: World) -> None:
     assert study_hash(read.study, read.code_sets, read.calculators) == study_hash(*world.used)
 
 
+@pytest.mark.untraced
 def test_the_first_study_comes_back_identical() -> None:
     package = bootstrap.package_from_folder("NCT05985863")
     made = publishing.build(package, studies.value_set_resources(package), published=DAY)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from fhir_adapter.facts import Normaliser
 from fhir_adapter.ports import Pulled
 
 from golden_facts import GOLDEN, digests, mappings
+
+pytestmark = pytest.mark.untraced
 
 
 def test_the_facts_of_fixed_records_have_not_changed() -> None:

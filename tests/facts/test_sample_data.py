@@ -29,9 +29,13 @@ from fhir_adapter.settings import Settings
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 THREE_DAYS = 72 * 3600 * 1_000_000
 
-pytestmark = pytest.mark.skipif(
-    not DATA.is_dir(), reason="../shared/data is not beside this checkout: nothing to compare with"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not DATA.is_dir(),
+        reason="../shared/data is not beside this checkout: nothing to compare with",
+    ),
+    pytest.mark.untraced,
+]
 
 
 def rows(folder: str) -> list[dict[str, str]]:

@@ -25,9 +25,13 @@ AS_OF = "last-fact:total-bilirubin"
 SITES = {"synthea-24": "synthea", "mimic3-demo-10": "mimic3-demo"}
 HEADINGS = {"synthea-24": "## Synthea", "mimic3-demo-10": "## MIMIC-III"}
 
-pytestmark = pytest.mark.skipif(
-    not DATA.is_dir(), reason="../shared/data is not beside this checkout: nothing to compare with"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not DATA.is_dir(),
+        reason="../shared/data is not beside this checkout: nothing to compare with",
+    ),
+    pytest.mark.untraced,
+]
 
 
 @cache

@@ -79,6 +79,7 @@ def test_a_difference_is_named_by_its_path(
 
 
 @given(st.dictionaries(st.text(max_size=5), JSON))
+@pytest.mark.untraced
 def test_everything_equals_itself_and_its_normal_form(resource: dict[str, Any]) -> None:
     assert same_content(resource, resource)
     assert same_content(resource, normal_form(resource))

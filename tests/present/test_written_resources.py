@@ -14,6 +14,8 @@ from fhir_adapter.present.resources import device, subject_key
 
 from story.cohort_for_tests import decided
 
+pytestmark = pytest.mark.untraced
+
 
 @pytest.fixture(scope="module")
 def desk() -> Desk:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from fhir_adapter.bootstrap import package_from_folder
 from fhir_adapter.criteria.schema import study_schema
 from fhir_adapter.model import criterion as tree
 from fhir_adapter.present.feasibility_json import feasibility_schema
 from fhir_adapter.present.json_form import result_schema
 
 from cli.cli_for_tests import run
+from story.cohort_for_tests import COHORT
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -58,6 +60,7 @@ def hold(page: str, command: str, output: list[str], out: str) -> None:
             at = place + len(wanted)
 
 
+@pytest.mark.untraced
 def test_the_demo_prints_what_the_readme_shows_and_writes_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +71,25 @@ def test_the_demo_prints_what_the_readme_shows_and_writes_once(
     hold(page, command, output, first.out)
     second = run("demo", "--quiet", "--log-json")
     assert "Written: nothing; all stands already" in second.flat
+
+
+def test_a_demo_of_few_shows_a_patient_and_what_was_written(
+    tmp_path: Path, small_study: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same way with two patients, and six criteria published: what is measured of it."""
+    published = package_from_folder(small_study)
+    shown = "09-no-pregnancy-test"
+    (tmp_path / "cohort").mkdir()
+    for name in (shown, "17-seventeen"):
+        (tmp_path / "cohort" / f"{name}.json").symlink_to(COHORT / f"{name}.json")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fhir_adapter.bootstrap.sites.study_folder", lambda _: tmp_path)
+    monkeypatch.setattr("fhir_adapter.bootstrap.sites.package_from_folder", lambda _: published)
+    first = run("demo", "--fresh")
+    assert first.status == 0
+    assert '"status": "candidate"' in first.out
+    again = run("demo", "--json").json
+    assert [one["created"] for one in again["written"]] == [[], []]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

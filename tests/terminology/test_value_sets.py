@@ -26,6 +26,8 @@ from fhir_adapter.model.code import (
 from fhir_adapter.model.mapping import CodeSet
 from fhir_adapter.model.vocabulary import LOCAL_FINDINGS
 
+pytestmark = pytest.mark.untraced
+
 FOLDER = Path(__file__).parents[2] / "mappings" / "terminology"
 FILES = sorted((FOLDER / "value-sets").glob("*.json"))
 SOURCE = "https://fhir-adapter.example/fhir/StructureDefinition/code-source"

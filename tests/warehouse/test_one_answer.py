@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from cohort_store import assert_equal, stored, write_lines
 
+pytestmark = pytest.mark.untraced
+
 ROOT = Path(__file__).parents[2]
 COHORT = ROOT / "mappings" / "studies" / "NCT05985863" / "cohort"
 DATA = ROOT.parent / "shared" / "data"

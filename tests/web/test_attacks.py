@@ -19,6 +19,8 @@ from web.web_for_tests import CANDIDATE, HOOK, STUDY, call, cards, client, prefe
 from fhir_adapter.bootstrap.service import Service
 from fhir_adapter.present.cards import SUMMARY_LIMIT, Told, bare, card, harmless
 
+pytestmark = pytest.mark.untraced
+
 CORPUS = (
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",

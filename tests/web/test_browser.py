@@ -16,7 +16,10 @@ from axe_playwright_python.sync_playwright import Axe
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 playwright = pytest.importorskip("playwright.sync_api")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed on this machine")
+pytestmark = [
+    pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed on this machine"),
+    pytest.mark.untraced,
+]
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 

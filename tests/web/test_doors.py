@@ -37,12 +37,20 @@ def tokens_file(folder: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def closed(tmp_path: Path) -> Iterator[TestClient]:
-    with service(tmp_path, tokens=str(tokens_file(tmp_path))) as made:
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service with its list, which the tests only read."""
+    folder = tmp_path_factory.mktemp("guarded")
+    with service(folder, tokens=str(tokens_file(folder))) as made:
         made.refresh()
-        with client(made, demo=False) as found:
-            yield found
+        yield made
+
+
+@pytest.fixture
+def closed(guarded: Service) -> Iterator[TestClient]:
+    """Sessions are of an app: every test has its own."""
+    with client(guarded, demo=False) as found:
+        yield found
 
 
 def bearer(name: str) -> dict[str, str]:
