@@ -6,47 +6,38 @@ import hmac
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TooLate
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
-from fhir_adapter.alerting import Dismissal, Shown
 from fhir_adapter.bootstrap.clients import record_client
+from fhir_adapter.bootstrap.hooking import HookDesk
 from fhir_adapter.bootstrap.judging import Bench, SystemClock, bench
 from fhir_adapter.client import FhirClient
 from fhir_adapter.criteria.names import canonical
-from fhir_adapter.errors import AdapterError, ServerUnreachable, StudyNotFound
-from fhir_adapter.evaluate.case import Case
+from fhir_adapter.errors import AdapterError, StudyNotFound
 from fhir_adapter.evaluate.many import ManyStudies, SiteStudy
 from fhir_adapter.fhir.reading import is_array, parts, text
-from fhir_adapter.ledger import Ledger, Remembered, StoredCard, open_ledger
+from fhir_adapter.ledger import Ledger, open_ledger
 from fhir_adapter.model.dates import instant
-from fhir_adapter.model.decision import Decision
 from fhir_adapter.model.fact import PatientRecord
-from fhir_adapter.ports import Clock, Need, Pulled, Resource
+from fhir_adapter.ports import Clock, Pulled, Resource
 from fhir_adapter.present.worklist import Worklist
 from fhir_adapter.present.worklist import worklist as worklist_of
 from fhir_adapter.pull.folder import BundleRecord
-from fhir_adapter.pull.prefetch import PrefetchRecord, read, templates
 from fhir_adapter.pull.record import ServerRecords
 from fhir_adapter.screening import (
     GATES,
     AsOf,
     Refusals,
     Screened,
-    alertable,
     screen_facts,
     screen_pulled,
     with_answers,
 )
 from fhir_adapter.settings import Settings
 
-HOOK_DEADLINE = 0.4
-"""Seconds that completing a prefetch may take: an EHR waits about half a second."""
 _HANDLE = 24
 
 
@@ -60,33 +51,6 @@ class Listed:
     made_at: int = 0
     failed: tuple[str, ...] = ()
     """Error codes of patients who could not be judged."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What one call of the hook found."""
-
-    screened: Sequence[Screened]
-    """Studies that may alert, judged in full."""
-    known: Remembered
-
-    def dismissals(self, study: str) -> tuple[Dismissal, ...]:
-        """Cards about this study that were put away."""
-        return tuple(
-            Dismissal(
-                who=row.who, reason=row.reason, fingerprint=row.fingerprint, at=row.dismissed_at
-            )
-            for row in self.known.dismissals
-            if row.study == study
-        )
-
-    def shown(self, study: str) -> tuple[Shown, ...]:
-        """Cards about this study that were shown in this encounter."""
-        return tuple(
-            Shown(encounter=row.encounter, fingerprint=row.fingerprint)
-            for row in self.known.cards
-            if row.study == study
-        )
 
 
 @dataclass(slots=True)
@@ -113,17 +77,23 @@ class Service:
     as_of: str | None = None
     unsigned_alerts: bool = False
     progress: Progress = field(default_factory=Progress)
-    needs: tuple[Need, ...] = field(init=False)
-    """What all studies together ask of a record."""
+    hook: HookDesk = field(init=False)
+    """What the hook is answered from."""
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _lists: dict[str, Listed] = field(default_factory=dict[str, Listed])
     _patients: dict[str, str] = field(default_factory=dict[str, str])
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4))
 
     def __post_init__(self) -> None:
         """Work out once what every call needs."""
-        self.needs = tuple(dict.fromkeys(n for one in self.benches for n in one.screener.needs))
+        self.hook = HookDesk(
+            benches=self.benches,
+            many=self.many,
+            needs=tuple(dict.fromkeys(n for one in self.benches for n in one.screener.needs)),
+            records=lambda: self.records(),  # noqa: PLW0108 - whatever it is by then
+            ledger=self.ledger,
+            moment=lambda: self.moment(self.benches[0]),
+        )
 
     def bench_of(self, study: str) -> Bench:
         """A study by id or registry number; StudyNotFound otherwise."""
@@ -137,10 +107,6 @@ class Service:
     def moment(self, one: Bench, as_of: str | None = None) -> AsOf:
         """The moment of the question: asked for, or the service's own, or now."""
         return one.moment(as_of or self.as_of)
-
-    def templates(self) -> dict[str, str]:
-        """Prefetch templates of the hook."""
-        return templates(self.needs)
 
     def new_id(self) -> str:
         """A new UUID, for a card or a request."""
@@ -193,55 +159,6 @@ class Service:
             )
             for one in benches
         ]
-
-    def screen_prefetched(
-        self, patient: str, prefetch: dict[str, Any], *, may_fetch: bool, encounter: str = ""
-    ) -> Asked:
-        """One patient from a client's prefetch, the rest from the registered server in time.
-
-        Read, normalised and looked up once for all studies. Only studies all of whose gates may
-        fit are judged in full: the others make no card.
-        """
-        names = ("Patient", *dict.fromkeys(need.resource_type for need in self.needs))
-        source = PrefetchRecord(read(prefetch, names), self._in_time if may_fetch else None)
-        pulled = source.pull(patient, self.needs)
-        record = self.benches[0].screener.normalise(pulled)
-        moment = self.moment(self.benches[0])
-        likely = alertable(self.many, [one.screener for one in self.benches], record, moment)
-        known = self.ledger.alerts.remembered((patient, *record.aliases), encounter)
-        # a person's answers can open a gate that data keep shut: such studies are judged whole
-        found = [
-            self._screen_knowing(one, record, moment, known, likely.get(number))
-            for number, one in enumerate(self.benches)
-            if number in likely or one.package.study.id in known.answered
-        ]
-        return Asked(screened=found, known=known)
-
-    def _screen_knowing(
-        self, one: Bench, record: PatientRecord, moment: AsOf, known: Remembered, case: Case | None
-    ) -> Screened:
-        """Judge with what the ledger was asked for already."""
-
-        def declined(study: str, _ids: Iterable[str]) -> bool:
-            return study in known.declined
-
-        refusals = replace(one.screener.refusals, declined=declined)
-        screener = replace(one.screener, refusals=refusals)
-        if one.package.study.id in known.answered:
-            record = with_answers(screener, record)
-        return screen_facts(screener, record, moment, case)
-
-    def _in_time(self, patient: str, needs: Sequence[Need]) -> Pulled:
-        work = self._pool.submit(self.records().pull, patient, needs)
-        try:
-            return work.result(timeout=HOOK_DEADLINE)
-        except TooLate:
-            work.cancel()
-            raise ServerUnreachable(
-                "the record server did not answer within the deadline of the hook",
-                where="prefetch",
-                remedy="Let the client prefetch more.",
-            ) from None
 
     # -- the worklist --------------------------------------------------------------------------
 
@@ -300,30 +217,9 @@ class Service:
             failed=failed,
         )
 
-    def remember_cards(
-        self, decisions: Sequence[Decision], uuid: str, *, who: str, encounter: str
-    ) -> None:
-        """These decisions are about to be shown on one card, together."""
-        alerts = self.ledger.alerts
-        now = alerts.now()
-        alerts.remember_cards(
-            [
-                StoredCard(
-                    card=f"{uuid}/{one.study}",
-                    study=one.study,
-                    patient=one.patient,
-                    encounter=encounter,
-                    who=who,
-                    fingerprint="" if one.hashes is None else one.hashes.alert,
-                    shown_at=now,
-                )
-                for one in decisions
-            ]
-        )
-
     def close(self) -> None:
         """Stop workers and close the ledger."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.hook.close()
         self.ledger.close()
 
 

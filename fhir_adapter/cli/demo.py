@@ -65,8 +65,9 @@ def demo(
         _show(site, found, written)
         if serve:
             _serve(site, port)
-            return
-    if not common.quiet:
+    if serve:
+        _leave()
+    elif not common.quiet:
         _say_next()
 
 
@@ -94,6 +95,12 @@ def _say_next() -> None:
         "To look at it in a browser: make demo SERVE=1 (or fhir-adapter demo --serve).",
         markup=False,
     )
+
+
+def _leave() -> None:
+    from fhir_adapter.web.running import leave_in_time  # noqa: PLC0415 - as below
+
+    leave_in_time()
 
 
 def _serve(site: DemoSite, port: int) -> None:

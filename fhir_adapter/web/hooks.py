@@ -9,7 +9,8 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from fhir_adapter.alerting import Setting, quiet_because, ranked
-from fhir_adapter.bootstrap.service import Asked, Service
+from fhir_adapter.bootstrap.hooking import Asked
+from fhir_adapter.bootstrap.service import Service
 from fhir_adapter.errors import PatientNotFound
 from fhir_adapter.fhir.reading import is_object, parts, text
 from fhir_adapter.fhir.wire import encode
@@ -53,7 +54,7 @@ class Hook:
                     "title": "Clinical trial pre-screening",
                     "description": f"Says when the patient may fit a clinical trial ({studies}).",
                     "id": SERVICE,
-                    "prefetch": self._service.templates(),
+                    "prefetch": self._service.hook.templates(),
                     "usageRequirements": "Screens only where the site has recorded a basis.",
                 }
             ]
@@ -65,7 +66,7 @@ class Hook:
         if not call.user.startswith(_TREATING):
             return {"cards": []}  # patients and relatives are not alerted
         try:
-            found = self._service.screen_prefetched(
+            found = self._service.hook.screen(
                 call.patient,
                 call.prefetch,
                 may_fetch=self._may_fetch(call, client),
@@ -121,7 +122,7 @@ class Hook:
                 )
             )
             self._metrics.cards.labels(decision.study).inc()
-        self._service.remember_cards(decisions, uuid, who=call.user, encounter=call.encounter)
+        self._service.hook.remember_cards(decisions, uuid, who=call.user, encounter=call.encounter)
         return [card(shown, uuid=uuid)]
 
     def feedback(self, body: bytes) -> None:

@@ -9,7 +9,14 @@ import pytest
 from fastapi.testclient import TestClient
 from web.web_for_tests import client, service
 
+from fhir_adapter.bootstrap import hooking
 from fhir_adapter.bootstrap.service import Service
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tested is no machine's speed; the deadline has a test of its own."""
+    monkeypatch.setattr(hooking, "HOOK_DEADLINE", 20)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from web.web_for_tests import (
     service,
 )
 
-from fhir_adapter.bootstrap import service as wiring
+from fhir_adapter.bootstrap import hooking
 from fhir_adapter.bootstrap.service import Service
 from fhir_adapter.errors import ServerUnreachable
 from fhir_adapter.present.cards import SUMMARY_LIMIT
@@ -204,7 +204,7 @@ def test_without_patient_a_server_that_is_down_or_too_slow_is_412_too(made: Serv
 
 
 def test_a_slow_server_is_not_waited_for(made: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wiring, "HOOK_DEADLINE", 0.05)
+    monkeypatch.setattr(hooking, "HOOK_DEADLINE", 0.05)
 
     class Slow:
         def pull(self, *_: Any) -> Any:

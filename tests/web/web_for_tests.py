@@ -84,7 +84,7 @@ def record(patient: str) -> list[dict[str, Any]]:
 def prefetch(patient: str, service_: Service) -> dict[str, Any]:
     """Every key that the service asks for, as an EHR would fill it, and all other types too."""
     resources = record(patient)
-    names = ["Patient", *dict.fromkeys(need.resource_type for need in service_.needs)]
+    names = ["Patient", *dict.fromkeys(need.resource_type for need in service_.hook.needs)]
     found: dict[str, Any] = {}
     for name in names:
         own = [one for one in resources if one["resourceType"] == name]
