@@ -21,6 +21,7 @@ from fhir_adapter.evaluate.person import age, alive, sex
 from fhir_adapter.evaluate.retrieve import Absence, Retrieve
 from fhir_adapter.evaluate.score import CompiledInput, CompiledScore
 from fhir_adapter.evaluate.selection import Precedes, Selection, earlier, higher, later, lower
+from fhir_adapter.evaluate.silence import Keyed, Silence
 from fhir_adapter.evaluate.values import Test, analyte_of, compile_test, to_canonical
 from fhir_adapter.evaluate.windows import AnchorState, AnchorValue, CompiledWindow
 from fhir_adapter.model import criterion as tree
@@ -58,6 +59,7 @@ class Compiler:
     ) -> None:
         self.study = study
         self.membership: Membership = Membership(code_sets)
+        self.silence: Silence = Silence(study.id, code_sets)
         self.timed: list[Timed] = []
         self.ages: list[tree.Age] = []
         self.known_here: set[Kind] = set()
@@ -88,7 +90,8 @@ class Compiler:
         """The closure of one node under a criterion's absence policy and freshness limit."""
         known = self._closures.get((node, absence, fresh))
         if known is None:
-            known = _once(_Scope(self, absence, fresh).node(node))
+            judge = _Scope(self, absence, fresh).node(node)
+            known = _once(Keyed(judge, self.silence.reads(node, absence)), self.silence)
             self._closures[node, absence, fresh] = known
         return known
 
@@ -178,14 +181,13 @@ class Compiler:
         )
 
 
-def _once(judge: Closure) -> Closure:
+def _once(key: Keyed[Judged], silence: Silence) -> Closure:
     """The closure with its answer kept for the case: equal nodes share one."""
-    key = object()
 
     def remembered(case: Case) -> Judged:
         known = case.memo.get(key)
         if known is None:
-            known = case.memo[key] = judge(case)
+            known = case.memo[key] = silence.answer(key, case)
         return known  # type: ignore[return-value] # the memo holds what this key put there
 
     return remembered

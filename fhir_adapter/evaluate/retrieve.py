@@ -120,8 +120,10 @@ class Retrieve:
 
     def nothing(self, case: Case) -> bool:
         """No such fact at all, in or out of the window: absent, whatever the window is."""
-        alone = self.also is None or self.also.nothing(case)
-        return alone and not any(case.facts(*key) for key in self._keys)
+        for key in self._keys:
+            if case.facts(*key):
+                return False
+        return self.also is None or self.also.nothing(case)
 
     def in_window(self, case: Case, value: Fact | None = None) -> tuple[Resolved, Sequence[Found]]:
         """Facts that lie, or may lie, in the window; worked out once per place and case."""
@@ -333,15 +335,7 @@ class Retrieve:
         return bool(self._kinds) and self._kinds <= case.denied
 
     def _not_mapped(self, case: Case) -> bool:
-        """Facts of these kinds exist, none in a code system that the set uses."""
-        if self._systems is None:
-            return False
-        present = False
-        for kind in self.events.kind:
-            if not self._systems.isdisjoint(case.systems.get(kind, _NO_SYSTEMS)):
-                return False
-            present = present or kind in case.by_kind
-        return present
+        return is_not_mapped(case, self.events.kind, self._systems)
 
     def _ordered(self, case: Case) -> bool:
         if self.events.codes is None or Kind.SERVICE_REQUEST not in case.by_kind:
@@ -370,6 +364,18 @@ def systems_of(code_set: CodeSet | None) -> frozenset[str] | None:
     if code_set is None or code_set.is_mapped_here:
         return None
     return code_set.systems - code_set.partial_systems
+
+
+def is_not_mapped(case: Case, kinds: tuple[Kind, ...], systems: frozenset[str] | None) -> bool:
+    """Facts of these kinds exist, none in a code system that the set uses."""
+    if systems is None:
+        return False
+    present = False
+    for kind in kinds:
+        if not systems.isdisjoint(case.systems.get(kind, _NO_SYSTEMS)):
+            return False
+        present = present or kind in case.by_kind
+    return present
 
 
 def known_here(case: Case, absence: Absence) -> bool:
