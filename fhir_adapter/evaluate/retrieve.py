@@ -106,21 +106,21 @@ class Retrieve:
         self.also = also
         self._anchors = anchors
         self._systems = systems_of(code_set)
-        self._keys = tuple((kind, events.codes) for kind in events.kind)
+        self.keys = tuple((kind, events.codes) for kind in events.kind)
         self._kinds = frozenset(events.kind) - frozenset(_PERSONS_WORD)
         self._tests = (*status_tests(events), *tests)
         self._assumption = Judged(Truth.FALSE, assumed=events.if_absent is None)
 
     def every(self, case: Case) -> list[Fact]:
         """Facts of the kinds and codes in order of time, whatever the window."""
-        if len(self._keys) == 1:
-            return case.facts(*self._keys[0])
-        found = {id(fact): fact for key in self._keys for fact in case.facts(*key)}
+        if len(self.keys) == 1:
+            return case.facts(*self.keys[0])
+        found = {id(fact): fact for key in self.keys for fact in case.facts(*key)}
         return sorted(found.values(), key=in_order)
 
     def nothing(self, case: Case) -> bool:
         """No such fact at all, in or out of the window: absent, whatever the window is."""
-        for key in self._keys:
+        for key in self.keys:
             if case.facts(*key):
                 return False
         return self.also is None or self.also.nothing(case)
@@ -276,7 +276,7 @@ class Retrieve:
         """
         if not case.plain or self.also is not None or not self._kinds <= case.whole:
             return None
-        for key in self._keys:
+        for key in self.keys:
             if case.facts(*key):
                 return None
         if self._not_mapped(case):
@@ -309,7 +309,7 @@ class Retrieve:
         if not case.aside:
             return ()
         facts = [
-            fact for kind, name in self._keys for fact in case.aside.get((kind, name or ""), ())
+            fact for kind, name in self.keys for fact in case.aside.get((kind, name or ""), ())
         ]
         newest = sorted(facts, key=lambda fact: (-fact.start_lo, fact.source))[:SHOWN]
         return tuple(Evidence(fact, _why_aside(fact)) for fact in newest)
