@@ -21,6 +21,7 @@ from fhir_adapter.evaluate.person import age, alive, sex
 from fhir_adapter.evaluate.retrieve import Absence, Retrieve
 from fhir_adapter.evaluate.score import CompiledInput, CompiledScore
 from fhir_adapter.evaluate.selection import Precedes, Selection, earlier, higher, later, lower
+from fhir_adapter.evaluate.silence import Keyed, Silence
 from fhir_adapter.evaluate.values import Test, analyte_of, compile_test, to_canonical
 from fhir_adapter.evaluate.windows import AnchorState, AnchorValue, CompiledWindow
 from fhir_adapter.model import criterion as tree
@@ -38,12 +39,11 @@ from fhir_adapter.model.vocabulary import anchor_code, question_code
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """A retrieve whose answer can change with time alone: its window, and a freshness limit."""
+    """Facts of some kinds and codes, and how far behind as_of they can change an answer."""
 
     retrieve: Retrieve
-    fresh: Duration | None = None
-    newest: int = 0
-    """The limit touches only facts that may be among so many newest ones; 0: all of them."""
+    limits: dict[tuple[Duration, int], None]
+    """Each touches only facts that may be among so many newest ones; 0: all of them."""
 
 
 class Compiler:
@@ -58,7 +58,8 @@ class Compiler:
     ) -> None:
         self.study = study
         self.membership: Membership = Membership(code_sets)
-        self.timed: list[Timed] = []
+        self.silence: Silence = Silence(study.id, code_sets)
+        self.timed: dict[object, Timed] = {}
         self.ages: list[tree.Age] = []
         self.known_here: set[Kind] = set()
         """Kinds that a known-here policy counts."""
@@ -88,7 +89,8 @@ class Compiler:
         """The closure of one node under a criterion's absence policy and freshness limit."""
         known = self._closures.get((node, absence, fresh))
         if known is None:
-            known = _once(_Scope(self, absence, fresh).node(node))
+            judge = _Scope(self, absence, fresh).node(node)
+            known = _once(Keyed(judge, self.silence.reads(node, absence)), self.silence)
             self._closures[node, absence, fresh] = known
         return known
 
@@ -113,9 +115,14 @@ class Compiler:
         self._retrieves[events, absence] = made
         if (events.if_absent or absence.policy) == "assume-absent-if-known-here":
             self.known_here.update(absence.known_kinds)
-        if made.window.moving:
-            self.timed.append(Timed(made))
+        for edge in made.window.moving:
+            self.until_passed(made, edge.offset)
         return made
+
+    def until_passed(self, made: Retrieve, limit: Duration | None, newest: int = 0) -> None:
+        """Register for next-date when the facts of a retrieve pass a limit behind as_of."""
+        if limit is not None:
+            self.timed.setdefault(made.keys, Timed(made, {})).limits[limit, newest] = None
 
     def choice(self, of: Retrieve, precedes: Precedes, n: int) -> object:
         """One object for all selections that choose the same facts."""
@@ -178,14 +185,13 @@ class Compiler:
         )
 
 
-def _once(judge: Closure) -> Closure:
+def _once(key: Keyed[Judged], silence: Silence) -> Closure:
     """The closure with its answer kept for the case: equal nodes share one."""
-    key = object()
 
     def remembered(case: Case) -> Judged:
         known = case.memo.get(key)
         if known is None:
-            known = case.memo[key] = judge(case)
+            known = case.memo[key] = silence.answer(key, case)
         return known  # type: ignore[return-value] # the memo holds what this key put there
 
     return remembered
@@ -307,9 +313,8 @@ class _Scope:
         fresh = self._fresh if isinstance(node, tree.Latest) else None
         fresh = fresh if node.fresh is None else duration(node.fresh)
         made = self._retrieve(node.of)
-        if fresh is not None:
-            newest = node.n if isinstance(node, tree.Latest) else 0
-            self._compiler.timed.append(Timed(made, fresh, newest))
+        newest = node.n if isinstance(node, tree.Latest) else 0
+        self._compiler.until_passed(made, fresh, newest)
         return Selection(
             retrieve=made,
             test=self._compiler.test(node.test, node.of),

@@ -29,7 +29,7 @@ def _moments(compiler: Compiler, case: Case) -> Iterator[int]:
     yield from _ages(compiler, case)
     for asked in compiler.asked:
         yield from _answers(asked, case)
-    for timed in compiler.timed:
+    for timed in compiler.timed.values():
         yield from _windows(timed, case)
     yield from _orders(case)
     yield from _known_here(compiler, case)
@@ -57,11 +57,8 @@ def _windows(timed: Timed, case: Case) -> Iterator[int]:
     facts = timed.retrieve.every(case)
     if not facts:
         return
-    for edge in timed.retrieve.window.moving:
-        assert edge.offset is not None
-        yield from _after(facts, edge.offset, case)
-    if timed.fresh is not None:
-        yield from _after(_newest(facts, timed.newest), timed.fresh, case)
+    for limit, newest in timed.limits:
+        yield from _after(_newest(facts, newest), limit, case)
 
 
 def _newest(facts: Sequence[Fact], n: int) -> Sequence[Fact]:

@@ -23,6 +23,7 @@ from fhir_adapter.evaluate.judged import Closure, Judged, first_reason
 from fhir_adapter.evaluate.nextdate import next_date
 from fhir_adapter.evaluate.retrieve import Absence, Retrieve
 from fhir_adapter.evaluate.settle import settle
+from fhir_adapter.evaluate.silence import ALWAYS, Keyed, Silence
 from fhir_adapter.evaluate.windows import AnchorValue, CompiledWindow
 from fhir_adapter.model.calculator import Calculator
 from fhir_adapter.model.dates import DATE_LATEST
@@ -68,6 +69,8 @@ class CompiledStudy:
 
     study: Study
     lines: tuple[Line, ...]
+    rows: tuple[Keyed[CriterionResult], ...]
+    """The lines again, as things that silence may answer."""
     pointers: tuple[tuple[str, Closure], ...]
     pairs: tuple[tuple[Pair, Closure], ...]
     compiler: Compiler
@@ -103,12 +106,14 @@ def compile_study(
     sets = dict(code_sets) if code_sets is not None else mappings.by_name
     compiler = Compiler(study, sets, mappings.units, dict(calculators or {}))
     free = Absence("unknown", reopen_outside=False, known_kinds=())
+    lines = tuple(
+        line_of(c, compiler, (hashes or {}).get(c.id, ""), (notes or {}).get(c.id, ()))
+        for c in study.criteria
+    )
     return CompiledStudy(
         study=study,
-        lines=tuple(
-            line_of(c, compiler, (hashes or {}).get(c.id, ""), (notes or {}).get(c.id, ()))
-            for c in study.criteria
-        ),
+        lines=lines,
+        rows=tuple(_row(line, compiler.silence) for line in lines),
         pointers=tuple((p.id, compiler.closure(p.test, free, None)) for p in study.pointers),
         pairs=tuple((p, compiler.closure(p.when, free, None)) for p in study.pairs),
         compiler=compiler,
@@ -132,6 +137,14 @@ def line_of(
         notes=notes,
         hash=hash_,
     )
+
+
+def _row(line: Line, silence: Silence) -> Keyed[CriterionResult]:
+    """A deadline is printed as a date of the case: such a row is never taken from memory."""
+    criterion = line.criterion
+    parts = (criterion.test, criterion.applies_if, criterion.passing_if, criterion.beside)
+    reads = silence.reads(parts, absence_of(criterion))
+    return Keyed(partial(result_of, line), ALWAYS if criterion.deadline is not None else reads)
 
 
 def absence_of(criterion: Criterion) -> Absence:
@@ -163,7 +176,8 @@ def _walk_kinds(part: object, found: dict[Kind, None]) -> None:
 
 def judge(compiled: CompiledStudy, case: Case) -> JudgedStudy:
     """All criteria, pointers and pairs of one study for one case."""
-    results = {line.criterion.id: result_of(line, case) for line in compiled.lines}
+    answer = compiled.compiler.silence.answer
+    results = {found.criterion: found for found in [answer(row, case) for row in compiled.rows]}
     active = [pair for pair, when in compiled.pairs if when(case).truth is Truth.TRUE]
     together = [pair for pair in active if _wanted(pair, results)]
     by_id = {criterion.id: criterion for criterion in compiled.study.criteria}

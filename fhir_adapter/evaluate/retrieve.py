@@ -106,22 +106,24 @@ class Retrieve:
         self.also = also
         self._anchors = anchors
         self._systems = systems_of(code_set)
-        self._keys = tuple((kind, events.codes) for kind in events.kind)
+        self.keys = tuple((kind, events.codes) for kind in events.kind)
         self._kinds = frozenset(events.kind) - frozenset(_PERSONS_WORD)
         self._tests = (*status_tests(events), *tests)
         self._assumption = Judged(Truth.FALSE, assumed=events.if_absent is None)
 
     def every(self, case: Case) -> list[Fact]:
         """Facts of the kinds and codes in order of time, whatever the window."""
-        if len(self._keys) == 1:
-            return case.facts(*self._keys[0])
-        found = {id(fact): fact for key in self._keys for fact in case.facts(*key)}
+        if len(self.keys) == 1:
+            return case.facts(*self.keys[0])
+        found = {id(fact): fact for key in self.keys for fact in case.facts(*key)}
         return sorted(found.values(), key=in_order)
 
     def nothing(self, case: Case) -> bool:
         """No such fact at all, in or out of the window: absent, whatever the window is."""
-        alone = self.also is None or self.also.nothing(case)
-        return alone and not any(case.facts(*key) for key in self._keys)
+        for key in self.keys:
+            if case.facts(*key):
+                return False
+        return self.also is None or self.also.nothing(case)
 
     def in_window(self, case: Case, value: Fact | None = None) -> tuple[Resolved, Sequence[Found]]:
         """Facts that lie, or may lie, in the window; worked out once per place and case."""
@@ -274,7 +276,7 @@ class Retrieve:
         """
         if not case.plain or self.also is not None or not self._kinds <= case.whole:
             return None
-        for key in self._keys:
+        for key in self.keys:
             if case.facts(*key):
                 return None
         if self._not_mapped(case):
@@ -307,7 +309,7 @@ class Retrieve:
         if not case.aside:
             return ()
         facts = [
-            fact for kind, name in self._keys for fact in case.aside.get((kind, name or ""), ())
+            fact for kind, name in self.keys for fact in case.aside.get((kind, name or ""), ())
         ]
         newest = sorted(facts, key=lambda fact: (-fact.start_lo, fact.source))[:SHOWN]
         return tuple(Evidence(fact, _why_aside(fact)) for fact in newest)
@@ -333,15 +335,7 @@ class Retrieve:
         return bool(self._kinds) and self._kinds <= case.denied
 
     def _not_mapped(self, case: Case) -> bool:
-        """Facts of these kinds exist, none in a code system that the set uses."""
-        if self._systems is None:
-            return False
-        present = False
-        for kind in self.events.kind:
-            if not self._systems.isdisjoint(case.systems.get(kind, _NO_SYSTEMS)):
-                return False
-            present = present or kind in case.by_kind
-        return present
+        return is_not_mapped(case, self.events.kind, self._systems)
 
     def _ordered(self, case: Case) -> bool:
         if self.events.codes is None or Kind.SERVICE_REQUEST not in case.by_kind:
@@ -370,6 +364,18 @@ def systems_of(code_set: CodeSet | None) -> frozenset[str] | None:
     if code_set is None or code_set.is_mapped_here:
         return None
     return code_set.systems - code_set.partial_systems
+
+
+def is_not_mapped(case: Case, kinds: tuple[Kind, ...], systems: frozenset[str] | None) -> bool:
+    """Facts of these kinds exist, none in a code system that the set uses."""
+    if systems is None:
+        return False
+    present = False
+    for kind in kinds:
+        if not systems.isdisjoint(case.systems.get(kind, _NO_SYSTEMS)):
+            return False
+        present = present or kind in case.by_kind
+    return present
 
 
 def known_here(case: Case, absence: Absence) -> bool:

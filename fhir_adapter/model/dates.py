@@ -12,6 +12,7 @@ import re
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -106,6 +107,7 @@ class Duration:
         return _shift_months(ordinal, sign * self.amount * (12 if self.unit == "year" else 1))
 
 
+@lru_cache(maxsize=16_384)  # the same few thousand days are asked for in every record
 def _shift_months(ordinal: int, months: int) -> int:
     day = date.fromordinal(ordinal)
     years, month0 = divmod(day.year * 12 + day.month - 1 + months, 12)

@@ -60,10 +60,13 @@ def patients_of(resource: Resource) -> tuple[str, ...]:
     """Ids of the patients whose resource this is, by its own elements."""
     if resource.get("resourceType") == "Patient":
         return (str(resource["id"]),) if "id" in resource else ()
-    owners = (item for name in _OWNERS for item in _each(resource.get(name)))
-    targets = (target_of(owner) for owner in owners)
-    ids = (t.id for t in targets if t is not None and t.resource_type == "Patient")
-    return tuple(dict.fromkeys(ids))
+    found: dict[str, None] = {}
+    for name in _OWNERS:
+        for owner in _each(resource.get(name)):
+            target = target_of(owner)
+            if target is not None and target.resource_type == "Patient":
+                found[target.id] = None
+    return tuple(found)
 
 
 def _each(value: object) -> list[Any]:
