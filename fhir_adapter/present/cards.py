@@ -16,7 +16,7 @@ from fhir_adapter.model.result import CriterionResult, Effect
 from fhir_adapter.model.study import Study
 from fhir_adapter.model.vocabulary import CODE_SYSTEM
 from fhir_adapter.ports import Resource
-from fhir_adapter.present.rows import CriterionRow, criterion_rows
+from fhir_adapter.present.rows import CriterionRow, EvidenceRow, criterion_rows
 from fhir_adapter.present.sentences import checks_before_contact
 from fhir_adapter.present.words import DISCLAIMER, UNCONFIRMED, WHO, plain
 
@@ -112,10 +112,15 @@ def _about(one: Told) -> str:
 
 
 def _row(row: CriterionRow) -> str:
-    found = next((item for item in row.evidence if item.why in ("", "borderline")), None)
+    # whoever has the chart open knows the birth date: a card does not carry it further
+    found = next((item for item in row.evidence if _is_shown(item)), None)
     value = "" if found is None else " ".join(part for part in (found.value, found.date) if part)
     shown = f": {harmless(value)}" if value else ""
     return f"- {row.effect.capitalize()}: {harmless(row.title)}{shown}"
+
+
+def _is_shown(item: EvidenceRow) -> bool:
+    return item.why in ("", "borderline") and not item.reference.startswith("Patient/")
 
 
 def _count(results: Sequence[CriterionResult]) -> str:

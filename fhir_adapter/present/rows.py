@@ -200,13 +200,21 @@ def evidence_row(item: Evidence, zone: ZoneInfo) -> EvidenceRow:
 
 def _value(fact: Fact) -> str:
     if fact.raw_value:
-        unit = "" if fact.raw_unit == "1" else fact.raw_unit
-        return plain(f"{fact.comparator}{fact.raw_value} {unit}".strip())
+        return plain(f"{fact.comparator}{fact.raw_value} {_unit(fact.raw_unit)}".strip())
     return plain(", ".join(code.code for code in fact.value_concepts))
 
 
+def _unit(ucum: str) -> str:
+    """A unit as people write it: 1 and what is only an annotation ({INR}) are no units.
+
+    Source: UCUM specification, curly braces: an annotation does not change the unit's meaning.
+    """
+    only_annotation = ucum.startswith("{") and ucum.find("}") == len(ucum) - 1
+    return "" if ucum == "1" or only_annotation else ucum
+
+
 def _canonical(fact: Fact) -> str:
-    unit = "" if fact.unit == "1" else fact.unit
+    unit = _unit(fact.unit)
     if fact.value_lo is None and fact.value_hi is None:
         return ""
     if fact.value_lo == fact.value_hi and fact.value_lo is not None:

@@ -32,6 +32,22 @@ def test_canonical_values_are_shown_with_their_signs(name: str) -> None:
     assert (shown.canonical or shown.value if name == "exact" else shown.canonical) == expected
 
 
+@pytest.mark.parametrize(
+    ("unit", "said"),
+    [
+        ("{INR}", "1.8"),
+        ("1", "1.8"),
+        ("", "1.8"),
+        ("mg/dL", "1.8 mg/dL"),
+        ("10*3/uL{plt}", "1.8 10*3/uL{plt}"),
+        ("{a}/{b}", "1.8 {a}/{b}"),
+    ],
+)
+def test_a_unit_that_is_only_an_annotation_is_not_shown(unit: str, said: str) -> None:
+    shown = evidence_row(Evidence(bilirubin("1.8", "2026-11-20", raw_unit=unit)), ZONE)
+    assert shown.value == said
+
+
 def span(lo: int, hi: int) -> dict[str, Any]:
     bounds = (
         EARLIEST if lo <= DATE_EARLIEST else lo * 10**9,

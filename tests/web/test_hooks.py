@@ -56,6 +56,9 @@ def test_a_candidate_gets_one_card_with_fixed_sentences(web: TestClient) -> None
     assert card["source"]["label"]
     assert "suggestions" not in card
     assert "11 criteria fit" in card["detail"]
+    assert "Fits: Age 18 to 70 years\n" in card["detail"]
+    assert "1992" not in card["detail"]
+    assert "INR&#125;" not in card["detail"]
     assert card["overrideReasons"][0]["code"] == "not-suitable"
     assert all(reason["display"] and reason["system"] for reason in card["overrideReasons"])
 
