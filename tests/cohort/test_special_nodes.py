@@ -73,6 +73,9 @@ NODES: dict[str, tree.Node] = {
             ),
         )
     ),
+    "not in an episode's earlier runs": tree.Any(
+        of=tree.Events(kind=(Kind.OBSERVATION,), codes="marker", not_in_earlier="bout")
+    ),
     "not in an event's earlier runs": tree.Any(
         of=tree.Events(kind=(Kind.OBSERVATION,), codes="marker", not_in_earlier="drug-start")
     ),
@@ -111,6 +114,15 @@ NODES: dict[str, tree.Node] = {
     "score without steps": tree.Score(
         calculator="other", inputs=(tree.ScoreInput(item="a", of=(LABS,)),),
         test=tree.ValueTest(more_than=("2",)),
+    ),
+    "score beside a recorded one": tree.Score(
+        calculator="toy-score",
+        inputs=(
+            tree.ScoreInput(item="marker", of=(LABS,)),
+            tree.ScoreInput(item="disease", of=(DISEASE,)),
+        ),
+        test=tree.ValueTest(more_than=("4",)),
+        recorded=tree.Events(kind=(Kind.OBSERVATION,), codes="sister"),
     ),
     "score without test": score(tree.ValueTest()),
     "typed in": tree.Any(of=tree.Events(kind=(Kind.ENTERED,), codes="marker")),
