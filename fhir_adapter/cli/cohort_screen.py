@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -20,13 +22,14 @@ from fhir_adapter.cli.running import (
     progress,
     stdout,
 )
-from fhir_adapter.cli.runs import refuse_two_forms, say_damage, say_next
+from fhir_adapter.cli.runs import refuse_two_forms, say_damage, say_next, show_written
 from fhir_adapter.errors import ServerFault, SettingInvalid
-from fhir_adapter.model.decision import Outcome
+from fhir_adapter.model.decision import Decision, Outcome
 from fhir_adapter.ports import Written
 from fhir_adapter.present.json_form import run_json
 from fhir_adapter.present.tables import worklist_csv
 from fhir_adapter.present.words import DISCLAIMER, OUTCOMES
+from fhir_adapter.present.worklist import Worklist
 from fhir_adapter.present.worklist import worklist as worklist_of
 from fhir_adapter.screening import Screened
 from fhir_adapter.settings import Settings
@@ -56,57 +59,81 @@ def screen_command(  # noqa: PLR0913 - one argument per option
     --write-server the run says what it would write for those listed or proposed before; --write
     writes it.
     """
-    # the table libraries are loaded by the command that needs them
-    from fhir_adapter.bootstrap import cohorts  # noqa: PLC0415 - as said above
-    from fhir_adapter.bootstrap.exports import writer  # noqa: PLC0415 - as said above
-
     refuse_two_forms(common, as_csv=as_csv, identifiers=identifiers)
     in_force = common.settings(study=study, study_server=study_server, write_server=write_server)
     log_to_stderr(as_json=log_json, run=bootstrap.run_id())
     _refuse_nowhere(in_force.write_server, write=write)
+    found = _judged(in_force, store, out, common)
+    log("cohort-screened", patients=found.counts.total(), shown=len(found.shown))
+    written = _written(in_force, found.bench, found.shown, write=write, quiet=common.quiet)
+    if as_csv:
+        typer.echo(worklist_csv(found.listed, identifiers=identifiers), nl=False)
+    elif common.as_json:
+        print_json(_as_json(found, written))
+    else:
+        _print(found, written, out, write=write, quiet=common.quiet)
+    if any(one.error for one in written):
+        raise typer.Exit(ServerFault.exit_status)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """Everyone counted; those to show, export or write judged by both lanes."""
+
+    bench: bootstrap.Bench
+    counts: Counter[Outcome]
+    shown: list[Screened]
+    issues: Mapping[str, int]
+
+    @property
+    def decisions(self) -> list[Decision]:
+        return [one.decision for one in self.shown if one.decision is not None]
+
+    @property
+    def listed(self) -> Worklist:
+        worked_on = [one.patient for one in self.shown if one.worked_on]
+        return worklist_of(self.decisions, worked_on=worked_on)
+
+
+def _judged(in_force: Settings, store: Path, out: Path | None, common: Everywhere) -> _Found:
+    # the table libraries are loaded by the command that needs them
+    from fhir_adapter.bootstrap import cohorts  # noqa: PLC0415 - as said above
+    from fhir_adapter.bootstrap.exports import writer  # noqa: PLC0415 - as said above
+
     with people(in_force) as known:
         bench = bootstrap.bench(in_force, answers=known.answers, refusals=known.refusals)
-        moment = bench.moment(common.as_of)
         spoken = known.spoken(bench.package.study.id)
-        asked = cohorts.screen_cohort(bench, store, moment, spoken)
+        asked = cohorts.screen_cohort(bench, store, bench.moment(common.as_of), spoken)
         say_damage(asked.issues)
-        counts: Counter[Outcome] = Counter()
-        shown: list[Screened] = []
+        found = _Found(bench=bench, counts=Counter(), shown=[], issues=asked.issues)
         keep = writer(out)
         for part in progress(
             asked.buckets, text="screening", total=asked.total, quiet=common.quiet
         ):
-            counts.update(part.answers.outcomes)
-            shown += part.shown
+            found.counts.update(part.answers.outcomes)
+            found.shown.extend(part.shown)
             keep(part)
-    log("cohort-screened", patients=counts.total(), shown=len(shown))
-    decisions = [one.decision for one in shown if one.decision is not None]
-    worked_on = [one.patient for one in shown if one.worked_on]
-    listed = worklist_of(decisions, worked_on=worked_on)
-    written = _written(in_force, bench, shown, write=write, quiet=common.quiet)
-    if as_csv:
-        typer.echo(worklist_csv(listed, identifiers=identifiers), nl=False)
-        return
-    if common.as_json:
-        made = run_json(
-            decisions, (), bench.package.study, bench.zone, written, issues=asked.issues
-        )
-        everyone = {outcome.value: counts[outcome] for outcome in Outcome}
-        print_json({**made, "patients": counts.total(), "counts": everyone})
-        return
-    console = stdout()
-    tables.print_table(console, _counts_table(counts))
-    tables.print_table(console, tables.worklist_table(listed))
-    say_next(listed, total=counts.total(), quiet=common.quiet)
-    if out is not None:
-        console.print(f"Everybody's outcome and effects: {out}")
-    if written:
-        from fhir_adapter.bootstrap.writing import written_sentence  # noqa: PLC0415 - as above
+    return found
 
-        console.print(written_sentence(written, write=write))
+
+def _as_json(found: _Found, written: Sequence[Written]) -> dict[str, Any]:
+    study, zone = found.bench.package.study, found.bench.zone
+    made = run_json(found.decisions, (), study, zone, written, issues=found.issues)
+    everyone = {outcome.value: found.counts[outcome] for outcome in Outcome}
+    return {**made, "patients": found.counts.total(), "counts": everyone}
+
+
+def _print(
+    found: _Found, written: Sequence[Written], out: Path | None, *, write: bool, quiet: bool
+) -> None:
+    console, listed = stdout(), found.listed
+    tables.print_table(console, _counts_table(found.counts))
+    tables.print_table(console, tables.worklist_table(listed))
+    say_next(listed, total=found.counts.total(), quiet=quiet)
+    if out is not None:
+        console.print(f"Everybody's outcome and effects: {out}", markup=False)
+    show_written(written, write=write)
     console.print(f"[dim]{DISCLAIMER}[/]")
-    if any(one.error for one in written):
-        raise typer.Exit(ServerFault.exit_status)
 
 
 def _refuse_nowhere(write_server: str, *, write: bool) -> None:

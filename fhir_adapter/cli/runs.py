@@ -16,6 +16,7 @@ from fhir_adapter.cli.running import log, progress, stderr_console, stdout
 from fhir_adapter.errors import AdapterError, RecordFault, SettingInvalid
 from fhir_adapter.model.dates import instant
 from fhir_adapter.model.decision import Decision
+from fhir_adapter.ports import Written
 from fhir_adapter.present.sentences import damage_sentence
 from fhir_adapter.present.words import DISCLAIMER
 from fhir_adapter.present.worklist import Worklist, outcome_counts, unlisted_sentence
@@ -102,6 +103,21 @@ def _say_future(made: Run) -> None:
             "purpose, one is mistyped. --as-of with a date judges everybody on the same day."
         )
         stderr_console().print(f"[yellow]{said}[/]", soft_wrap=True)
+
+
+def show_written(written: Sequence[Written], *, write: bool) -> None:
+    """What could not be written and for whom, then how much was or would be."""
+    if not written:
+        return
+    # who writes nothing does not wait for the network's libraries
+    from fhir_adapter.bootstrap.writing import written_sentence  # noqa: PLC0415 - as said above
+
+    console = stdout()
+    for one in written:
+        if one.error:
+            said = escape(f"{one.patient}: {'; '.join(one.notes)}")
+            console.print(f"[red]{one.error}[/] {said}", soft_wrap=True)
+    console.print(written_sentence(written, write=write))
 
 
 def _log_end(made: Run, *, seconds: float) -> None:

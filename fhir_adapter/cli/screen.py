@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from fhir_adapter import bootstrap
-from fhir_adapter.bootstrap.writing import writing, written_sentence
+from fhir_adapter.bootstrap.writing import writing
 from fhir_adapter.cli import options
 from fhir_adapter.cli.everywhere import Everywhere, everywhere
 from fhir_adapter.cli.running import (
@@ -18,9 +16,8 @@ from fhir_adapter.cli.running import (
     print_json,
     progress,
     stderr_console,
-    stdout,
 )
-from fhir_adapter.cli.runs import Run, refuse_two_sources, run, show
+from fhir_adapter.cli.runs import Run, refuse_two_sources, run, show, show_written
 from fhir_adapter.errors import ServerFault, SettingInvalid
 from fhir_adapter.ports import Written
 from fhir_adapter.present.json_form import run_json
@@ -64,7 +61,7 @@ def screen(  # noqa: PLR0913 - one argument per option
         print_json(run_json(found.decisions, found.failed, study_of, zone, written, issues=issues))
     else:
         show(found, everyone=everyone, quiet=common.quiet)
-        _show_written(written, write=write)
+        show_written(written, write=write)
     if written and not (write or in_force.site_key):
         stderr_console().print(_WITHOUT_KEY, soft_wrap=True)
     if found.failed or any(one.error for one in written):
@@ -94,14 +91,3 @@ def _write(
     with writing(in_force, found.bench, write=write) as desk:
         sent = desk.send_each(found.screened)
         return tuple(progress(sent, text="writing", total=len(found.screened), quiet=quiet))
-
-
-def _show_written(written: Sequence[Written], *, write: bool) -> None:
-    if not written:
-        return
-    console = stdout()
-    for one in written:
-        if one.error:
-            said = escape(f"{one.patient}: {'; '.join(one.notes)}")
-            console.print(f"[red]{one.error}[/] {said}", soft_wrap=True)
-    console.print(written_sentence(written, write=write))

@@ -13,13 +13,15 @@ import pytest
 from fhir_adapter import bootstrap
 from fhir_adapter.bootstrap import SystemClock
 from fhir_adapter.bootstrap.cohorts import open_store, statement_of
-from fhir_adapter.errors import LanesDisagree, WarehouseFault
+from fhir_adapter.bootstrap.writing import WritingDesk
+from fhir_adapter.errors import LanesDisagree, ServerUnreachable, WarehouseFault
 from fhir_adapter.evaluate.cohort import compile_cohort
 from fhir_adapter.ledger import open_ledger
 from fhir_adapter.model.decision import Outcome
 from fhir_adapter.model.vocabulary import YES, question_code
 from fhir_adapter.population import screen
-from fhir_adapter.ports import Moment
+from fhir_adapter.ports import Moment, Written
+from fhir_adapter.screening import Screened
 from fhir_adapter.settings import Settings
 from fhir_adapter.warehouse.cohort import CohortStore
 from fhir_adapter.warehouse.dictionary import Dictionary
@@ -133,6 +135,23 @@ def test_what_is_written_is_what_screen_would_write(store: Path) -> None:
         assert dry["written"]
         assert all(one["dry-run"] for one in dry["written"])
         assert run(*args, **key).status == 0
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv", "--quiet"])
+@pytest.mark.usefixtures("with_small_study")
+def test_what_could_not_be_written_is_in_the_exit_status_whatever_the_form(
+    store: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_: WritingDesk, one: Screened) -> Written:
+        raise ServerUnreachable("no answer", remedy="Try again.")
+
+    monkeypatch.setattr(WritingDesk, "send", gone)
+    with sandbox(patients=("nobody",)) as server:
+        args = ("cohort", "screen", str(store), "--as-of", AS_OF, "--write-server", server.base_url)
+        ran = run(*args, form)
+    assert ran.status == 3
+    if form == "--quiet":
+        assert "server-unreachable" in ran.out
 
 
 def test_tables_are_nowhere_to_write_to(store: Path) -> None:
