@@ -112,7 +112,11 @@ def fault_of(
     """The fault for an error status; ``waits`` = the answer carried a Retry-After."""
     said = f"the server answered {status}{_listed(issues)}"
     conflict = writes and status in {409, 412}
-    fault = _conflict(said, where) if conflict else _fault(status, said, where, waits=waits)
+    fault = (
+        _conflict(said, where)
+        if conflict
+        else _fault(status, said, where, issues=issues, waits=waits)
+    )
     fault.__cause__ = Answered(status, issues)
     return fault
 
@@ -121,7 +125,9 @@ def _conflict(said: str, where: str) -> AdapterError:
     return WriteConflict(said, where=where, remedy="Read the resource again and compare.")
 
 
-def _fault(status: int, said: str, where: str, *, waits: bool) -> AdapterError:
+def _fault(
+    status: int, said: str, where: str, *, issues: tuple[Issue, ...], waits: bool
+) -> AdapterError:
     if status == HTTPStatus.UNAUTHORIZED:
         return ServerRefused(said, where=where, remedy=_LOGIN)
     if status == HTTPStatus.FORBIDDEN:
@@ -129,12 +135,14 @@ def _fault(status: int, said: str, where: str, *, waits: bool) -> AdapterError:
     busy = waits and status == HTTPStatus.SERVICE_UNAVAILABLE
     if busy or status == HTTPStatus.TOO_MANY_REQUESTS:
         return ServerThrottled(said, where=where, remedy=_SLOWER)
-    return ServerBroken(said, where=where, remedy=_ASK_SERVER)
+    gone = status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE} and not issues
+    return ServerBroken(said, where=where, remedy=_NO_FHIR if gone else _ASK_SERVER)
 
 
 _LOGIN = "The credentials are missing, wrong or expired: check the token or password settings."
 _SCOPE = "The credentials are known but may not do this: ask for the scopes that the doctor lists."
 _SLOWER = "Run later, or raise the waiting budget."
+_NO_FHIR = "Check the base URL: a FHIR server would have said more than that nothing is there."
 _ASK_SERVER = "Run `fhir-adapter server doctor`; the server's own log has the details."
 
 

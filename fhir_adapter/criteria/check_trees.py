@@ -46,6 +46,9 @@ def _wrong(node: msgspec.Struct) -> tuple[str, str, str] | None:
             return "test-empty", "a value test tests nothing", "Write a bound or `coded-in`."
         case Age(min=None, max=None):
             return "age-unbounded", "age has neither bound", "Write `min`, `max` or both."
+        case Age(min=int(low), max=int(high)) if low > high:
+            message = f"nobody is at least {low} and at most {high} years old"
+            return "age-reversed", message, "Exchange `min` and `max`."
         case Rise(by=None, factor=None) | Fall(by=None, factor=None):
             return "change-unbounded", "a change of no size", "Write `by` or `factor`."
         case _:

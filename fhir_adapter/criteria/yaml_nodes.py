@@ -41,7 +41,12 @@ def read_yaml(text: str, file: str) -> Source:
     root = _composed(text, file)
     if not isinstance(root, yaml.MappingNode):
         raise fault(file, 1, "the file is empty or no mapping", remedy="Write `key: value` lines.")
-    return Source(file=file, root=root, plain=_mapping(root, file, ()))
+    try:
+        plain = _mapping(root, file, ())
+    except RecursionError:
+        remedy = "Nest fewer lists and mappings."
+        raise fault(file, 1, "the file is nested too deeply", remedy=remedy) from None
+    return Source(file=file, root=root, plain=plain)
 
 
 def _composed(text: str, file: str) -> yaml.Node | None:

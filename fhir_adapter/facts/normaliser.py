@@ -26,6 +26,7 @@ from fhir_adapter.facts import (
     service_request,
 )
 from fhir_adapter.facts.context import Context, When, source_of
+from fhir_adapter.facts.known_codes import KnownCodes
 from fhir_adapter.facts.quantities import Quantities
 from fhir_adapter.facts.security import is_restricted
 from fhir_adapter.fhir.dates import DateReader
@@ -84,11 +85,12 @@ class Normaliser:
         self._dates = DateReader(mappings.site.zone)
         self._quantities = Quantities(mappings.units)
         self._moments: dict[tuple[str, str], When] = {}
+        self._known = KnownCodes(mappings.code_sets)
 
     def __call__(self, pulled: Pulled) -> PatientRecord:
         """One patient's record as facts, in an order that does not depend on the pull's."""
         context = Context(self._mappings, self._dates, self._quantities, moments=self._moments)
-        reading = _Reading(context, pulled)
+        reading = _Reading(context, pulled, self._known)
         for resource in _newest(pulled.resources, reading.issues):
             reading.collect(resource)
         return reading.done()
@@ -97,8 +99,9 @@ class Normaliser:
 class _Reading:
     """The work of one record; thrown away afterwards."""
 
-    def __init__(self, context: Context, pulled: Pulled) -> None:
+    def __init__(self, context: Context, pulled: Pulled, known: KnownCodes) -> None:
         self._context = context
+        self._known = known
         self._pulled = pulled
         self._ids = frozenset((pulled.patient, *pulled.aliases))
         self._mine: list[tuple[str, Resource]] = []
@@ -143,6 +146,7 @@ class _Reading:
             self._read(name, resource)
         if any(fact.about_other for fact in self._facts):
             self.issues[ABOUT_ANOTHER] = None
+        self.issues.update(dict.fromkeys(self._known.issues(self._facts)))
         facts = sorted(self._facts, key=_in_order)
         return PatientRecord(
             patient=self._pulled.patient,

@@ -59,3 +59,7 @@ def question_code(study: str, question: str) -> Code:
 def anchor_code(study: str, anchor: str) -> Code:
     """The code of an anchor that a person has set."""
     return Code(QUESTION, f"{study}/anchor/{anchor}")
+
+
+WITHOUT_KNOWN_CODE = "without-known-code"
+"""Ends the issue of a record in which facts of a kind have no code that anything here can read."""

@@ -13,6 +13,7 @@ from fhir_adapter.model.decision import Decision
 from fhir_adapter.model.fact import Fact, Kind
 from fhir_adapter.model.result import CriterionResult, Effect, Evidence
 from fhir_adapter.model.study import Criterion, Question, Study
+from fhir_adapter.model.vocabulary import WITHOUT_KNOWN_CODE
 from fhir_adapter.present.words import REASONS, SETTLED, UNCONFIRMED, plain
 
 _MINUTE = 60_000_000
@@ -73,8 +74,10 @@ def criterion_rows(decision: Decision, study: Study, zone: ZoneInfo) -> tuple[Cr
     """All criteria of a decision in protocol order; none where it was not screened."""
     criteria = {criterion.id: criterion for criterion in study.criteria}
     questions = {question.id: question for question in study.questions}
+    unread = any(issue.endswith(WITHOUT_KNOWN_CODE) for issue in decision.issues)
     return tuple(
-        _row(result, criteria[result.criterion], questions, zone) for result in decision.results
+        _row(result, criteria[result.criterion], questions, zone, unread=unread)
+        for result in decision.results
     )
 
 
@@ -105,6 +108,8 @@ def _row(
     criterion: Criterion,
     questions: dict[str, Question],
     zone: ZoneInfo,
+    *,
+    unread: bool,
 ) -> CriterionRow:
     evidence = tuple(evidence_row(item, zone) for item in result.evidence[:SHOWN_EVIDENCE])
     left_out = result.evidence_left_out + max(0, len(result.evidence) - SHOWN_EVIDENCE)
@@ -115,7 +120,7 @@ def _row(
         inclusion=criterion.kind == "inclusion",
         effect=result.effect.value,
         verdict=result.verdict.value,
-        say=_say(result, criterion, evidence, question),
+        say=_say(result, criterion, evidence, question, unread=unread),
         protocol=criterion.span,
         reason="" if result.reason is None else REASONS[result.reason],
         reason_code="" if result.reason is None else result.reason.code,
@@ -139,20 +144,28 @@ def _say(
     criterion: Criterion,
     evidence: tuple[EvidenceRow, ...],
     question: Question | None,
+    *,
+    unread: bool,
 ) -> str:
     """Effect, title, the deciding value or the reason, and what unconfirmed readings cost."""
     found = next((row for row in evidence if row.why in ("", "borderline")), None)
     shown = f" ({_short(found)})" if found is not None else ""
     notes = f" [{'; '.join(result.notes)}]" if result.notes else ""
+    if result.effect is Effect.FITS and result.assumed:
+        return f"Assumed to fit: {criterion.title}; {_NOTHING_READ if unread else _NOTHING}{notes}"
     return f"{_effect_first(result, criterion, shown, question)}{notes}"
+
+
+_NOTHING = "nothing is recorded against it"
+_NOTHING_READ = (
+    "nothing that can be read here is recorded against it, and some entries have no known code"
+)
 
 
 def _effect_first(
     result: CriterionResult, criterion: Criterion, shown: str, question: Question | None
 ) -> str:
     match result.effect:
-        case Effect.FITS if result.assumed:
-            return f"Assumed to fit: {criterion.title}; nothing is recorded against it"
         case Effect.FITS:
             return f"Fits: {criterion.title}{shown}"
         case Effect.AGAINST:

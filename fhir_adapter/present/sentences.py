@@ -9,8 +9,9 @@ from fhir_adapter.model.study import BEFORE_CONTACT
 from fhir_adapter.present.rows import iso
 from fhir_adapter.present.words import OUTCOMES, SETTLED, STOPS, WHO
 
-_LOSES = frozenset(
-    ("unreadable-file", "unreadable-line", "no-type", "no-patient", "entry-without-resource")
+_LOSES = frozenset(("unreadable-file", "unreadable-line", "no-type", "entry-without-resource"))
+_NOBODYS = (
+    " Resources that name no patient are in nobody's record: whom they are about cannot be known."
 )
 _PLACES_SHOWN = 3
 
@@ -28,7 +29,8 @@ def damage_sentence(issues: Mapping[str, int], places: Sequence[str]) -> str:
     )
     order = " Numbers count the files in sorted order." if any(map(_is_number, places)) else ""
     lost = lost if _LOSES & set(issues) else ""
-    return f"The files are not whole: {counts}{where}.{order}{lost}"
+    nobody = _NOBODYS if "no-patient" in issues else ""
+    return f"The files are not whole: {counts}{where}.{order}{lost}{nobody}"
 
 
 def _is_number(place: str) -> bool:

@@ -15,6 +15,7 @@ from fhir_adapter.errors import PatientNotFound, ServerFault
 from fhir_adapter.fhir.reading import is_object, parts, text
 from fhir_adapter.ports import Need, Pulled, Resource
 from fhir_adapter.pull.index import Index
+from fhir_adapter.pull.references import key_of as key_of_resource
 
 PATIENT_KEY = "patient"
 MOST_KEYS = 8
@@ -162,8 +163,11 @@ class PrefetchRecord:
     ) -> Pulled:
         assert self._complete is not None
         more = self._complete(patient, missing)
+        sent = {key_of_resource(one): one for one in self._found.resources}
         for resource in more.resources:
-            index.add(resource)
+            known = sent.get(key_of_resource(resource))
+            if known is None or "" < _changed_at(known) < _changed_at(resource):
+                index.add(resource)
         pulled = index.pull(patient, needs)
         asked = {one.resource_type: one for one in more.types}
         types = tuple(
@@ -171,6 +175,12 @@ class PrefetchRecord:
         )
         aliases = tuple(dict.fromkeys((*pulled.aliases, *more.aliases)))
         return replace(pulled, types=types, requests=more.requests, aliases=aliases)
+
+
+def _changed_at(resource: Resource) -> str:
+    """What was sent stands, unless the server's is known to be newer; both come from one server."""
+    meta = resource.get("meta")
+    return text(meta.get("lastUpdated")) if is_object(meta) else ""
 
 
 def _no_patient() -> PatientNotFound:

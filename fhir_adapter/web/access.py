@@ -22,6 +22,9 @@ from fastapi import Request
 from fhir_adapter.errors import SettingInvalid
 from fhir_adapter.web.outcomes import Refusal
 
+_UNKNOWN_CALLER = "a valid token is needed: send Authorization: Bearer TOKEN"
+_ROLE = "this role may not do that: the tokens file says which roles a token has"
+
 ROLES = ("coordinator", "investigator", "physician", "integrator", "auditor", "monitor")
 COOKIE = "fhir_adapter_session"
 SESSION_SECONDS = 8 * 3600
@@ -108,13 +111,17 @@ class Access:
             return found
         if self._open:
             return DEMO
-        raise Refusal(401, "a valid token is needed", (("WWW-Authenticate", "Bearer"),))
+        raise Refusal(
+            401,
+            _UNKNOWN_CALLER,
+            (("WWW-Authenticate", "Bearer"),),
+        )
 
     def need(self, request: Request, *roles: str, study: str = "") -> Caller:
         """The caller where one of these roles is held for the study; 403 otherwise."""
         found = self.caller(request)
         if found.roles.isdisjoint(roles) or (study and not found.sees(study)):
-            raise Refusal(403, "this role may not do that")
+            raise Refusal(403, _ROLE)
         return found
 
     def _by_token(self, request: Request) -> Caller | None:

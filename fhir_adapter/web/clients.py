@@ -24,6 +24,8 @@ from fhir_adapter.errors import SettingInvalid
 from fhir_adapter.fhir.reading import is_array
 from fhir_adapter.web.outcomes import Refusal
 
+_UNKNOWN_CALLER = "a valid token is needed: send Authorization: Bearer TOKEN"
+
 ALGORITHMS = ("ES384", "RS384", "ES256", "RS256", "ES512", "RS512", "PS384")
 LEEWAY = 60
 LONGEST_TOKEN = 8 * 1024
@@ -118,7 +120,11 @@ class Gatekeeper:
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         found = self._verified(token.strip(), path) if kind.lower() == "bearer" else None
         if found is None:
-            raise Refusal(401, "a valid token is needed", (("WWW-Authenticate", "Bearer"),))
+            raise Refusal(
+                401,
+                _UNKNOWN_CALLER,
+                (("WWW-Authenticate", "Bearer"),),
+            )
         return found
 
     def _verified(self, token: str, path: str) -> HookClient | None:

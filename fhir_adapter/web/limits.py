@@ -13,6 +13,11 @@ from fhir_adapter.fhir.reading import is_object
 from fhir_adapter.fhir.wire import decode_any
 from fhir_adapter.web.outcomes import Refusal
 
+_KIND = (
+    "the body is of another kind than the documentation says, or compressed: "
+    "send plain application/json"
+)
+
 LARGEST = 4 * 1024 * 1024
 """Bytes of a body: 500 prefetched Observations are about a quarter of a megabyte."""
 DEEPEST = 64
@@ -28,7 +33,10 @@ def _need_kind(request: Request, kinds: frozenset[str]) -> None:
     said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     packed = request.headers.get("content-encoding", "identity").strip().lower()
     if said not in kinds or packed != "identity":
-        raise Refusal(415, "the body is of another kind than the documentation says, or compressed")
+        raise Refusal(
+            415,
+            _KIND,
+        )
 
 
 async def read_json(request: Request) -> bytes:

@@ -479,3 +479,32 @@ def test_a_mistyped_year_that_moves_the_question_is_said(tmp_path: Path) -> None
     assert "newest fact of 1 of 1 patients" in ran.err
     assert "canary" not in ran.err
     assert "newest fact" not in run("screen", str(tmp_path), "--as-of", AS_OF).err
+
+
+def test_a_study_nested_too_deeply_is_a_mistake_of_its_writer(tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    copytree(COHORT.parent, folder, ignore=lambda *_: ["cohort"])
+    with (folder / "criteria.yaml").open("a") as file:
+        file.write("x: " + "[" * 300 + "]" * 300 + "\n")
+    ran = run("study", "check", str(folder))
+    assert (ran.status, "study-invalid" in ran.flat) == (4, True)
+    with (folder / "criteria.yaml").open("a") as file:
+        file.write("y: " + "[" * 3000 + "]" * 3000 + "\n")
+    ran = run("study", "check", str(folder))
+    assert (ran.status, "study-invalid" in ran.flat) == (4, True)
+
+
+def test_a_server_that_knows_nothing_of_fhir_is_a_wrong_address(tmp_path: Path) -> None:
+    with answering(404, b"<h1>Not Found</h1>", "text/html") as url:
+        ran = run("screen", "--server", url, "--as-of", AS_OF)
+    assert (ran.status, "Check the base URL" in ran.flat) == (3, True)
+
+
+def test_a_resource_of_nobody_is_said_and_nobody_is_said_to_be_open(tmp_path: Path) -> None:
+    records = tmp_path / "records"
+    copytree(COHORT, records, ignore=lambda _, names: [n for n in names if ONE not in n])
+    (records / "Condition.ndjson").write_text('{"resourceType": "Condition", "id": "x"}\n')
+    said = " ".join(run("screen", str(records), "--as-of", AS_OF).err.split())
+    assert "no-patient 1" in said
+    assert "name no patient are in nobody's record" in said
+    assert "open for everybody" not in said

@@ -53,6 +53,7 @@ EDITS = {
     "anchor-cycle": (S, "from: onset.start", "from: dialysis.start", "anchor dialysis"),
     "id-duplicate": (C, "id: E1", "id: I2", "I2"),
     "test-empty": (C, "test: {at-least: [5 mg/dL, 85 umol/L]}", "test: {}", "I2"),
+    "age-reversed": (C, "min: 18, max: 70", "min: 71, max: 70", "I1"),
     "age-unbounded": (C, "{node: age, min: 18, max: 70}", "{node: age}", "I1"),
     "question-unused": (C, "question: cancer", "question: bilirubin", ""),
     "library-name-invalid": (S, "id: SAMPLE-1", "id: SAMPLE_1", ""),

@@ -131,7 +131,9 @@ def test_a_needs_data_patient_is_opened_and_read(browser: Any, address: str) -> 
     page = new_page(browser)
     ready(page, address)
     page.click("nav.tabs a:has-text('needs data')")
+    page.wait_for_selector("nav.tabs a[aria-current]:has-text('needs data')")
     page.click("tbody tr:nth-child(2) a")
+    page.wait_for_selector("td.effect")
     rows = page.locator("table tbody tr")
     assert rows.count() == 32
     effects = set(page.locator("td.effect").all_inner_texts())

@@ -402,3 +402,23 @@ def test_the_matrix_in_the_docs_has_every_row_that_binds_a_service() -> None:
     assert said is not None
     tested = len(re.findall(r"^\| \d+ \|.*`tests/", text, re.MULTILINE))
     assert (int(said[1]), int(said[2])) == (len(rows), tested)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"deceasedBoolean": True},
+        {"deceasedDateTime": "2026-11-21"},
+        {"birthDate": "1930-01-01"},
+    ],
+)
+def test_what_a_client_sent_stands_beside_what_is_fetched(
+    web: TestClient, made: Service, more: dict[str, Any]
+) -> None:
+    """The record server may not have heard of a death that the client's chart shows."""
+    sent = prefetch(CANDIDATE, made)
+    sent = {"patient": {**sent["patient"], **more}}
+    assert web.post(HOOK, json=call(CANDIDATE, prefetch=sent)).json()["cards"] == []
+    later = {"lastUpdated": "2000-01-01T00:00:00Z"}
+    old = {"patient": {**sent["patient"], "meta": later}}
+    assert len(web.post(HOOK, json=call(CANDIDATE, prefetch=old)).json()["cards"]) == 1
