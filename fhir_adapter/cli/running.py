@@ -32,6 +32,18 @@ def _columns() -> int:
     return int(asked) if asked.isdecimal() else 0
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Whoever reads only the first lines has what they wanted: that is no failure."""
+        _nobody_reads()
+        raise SystemExit(0)
+
+
+def _nobody_reads() -> None:
+    """What is still to be written goes nowhere, so that Python has nothing to complain of."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def stderr_console() -> Console:
     """A console on the present stderr."""
     return Console(stderr=True, highlight=False)
@@ -40,7 +52,7 @@ def stderr_console() -> Console:
 def stdout() -> Console:
     """A console on the present stdout; wide enough for tables when it is no terminal."""
     width = None if sys.stdout.isatty() else min(_WIDE, _columns() or _WIDE)
-    return Console(highlight=False, width=width, soft_wrap=False)
+    return _Console(highlight=False, width=width, soft_wrap=False)
 
 
 @contextmanager
@@ -51,6 +63,7 @@ def plainly(*, as_json: bool) -> Generator[None]:
     except AdapterError as error:
         fail(error, as_json=as_json)
     except BrokenPipeError:
+        _nobody_reads()
         raise typer.Exit(0) from None
     except (typer.Exit, typer.Abort, KeyboardInterrupt):
         raise

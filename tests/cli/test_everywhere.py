@@ -296,3 +296,14 @@ def test_on_a_narrow_terminal_each_row_is_lines_of_its_own(command: tuple[str, .
     assert "│" not in narrow.out
     assert "│" in wide.out
     assert re.search(r"^(outcome|effect|setting): ", narrow.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("form", ["", "--json"])
+def test_whoever_reads_only_the_first_line_is_told_of_no_failure(form: str) -> None:
+    command = [sys.executable, "-m", "fhir_adapter", "study", "show", *form.split()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        complaint = process.stderr.read()
+    assert (process.returncode, complaint) == (0, b"")
