@@ -8,7 +8,15 @@ from __future__ import annotations
 from fhir_adapter.facts.absence import recorded_absence
 from fhir_adapter.facts.condition import CLINICAL, VERIFICATION, when_of
 from fhir_adapter.facts.context import Context, by_status, make
-from fhir_adapter.fhir.reading import codings, first_code, label, many_codings, parts, text
+from fhir_adapter.fhir.reading import (
+    codings,
+    first_code,
+    label,
+    many_codings,
+    parts,
+    status_code,
+    text,
+)
 from fhir_adapter.model.fact import Fact, Kind
 from fhir_adapter.ports import Resource
 
@@ -24,7 +32,7 @@ def facts(context: Context, resource: Resource, patient: str) -> tuple[Fact, ...
     )
     clinical = CLINICAL.get(first_code(resource.get("clinicalStatus")), "")
     absence = recorded_absence(concepts)
-    worth = by_status(VERIFICATION, first_code(resource.get("verificationStatus")))
+    worth = by_status(VERIFICATION, status_code(resource.get("verificationStatus")))
     severities = {text(item.get("severity")) for item in reactions}
     return (
         make(

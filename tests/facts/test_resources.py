@@ -258,6 +258,23 @@ CONDITIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "provisional": (verified("provisional"), {"standing_reason": Reason.UNCONFIRMED}),
     "refuted": (verified("refuted"), {"standing": IGNORED}),
     "of its own status": (verified("perhaps"), {"standing": SICK}),
+    "refuted in words": (
+        condition(verificationStatus={"text": "refuted"}),
+        {"standing": SICK, "standing_reason": Reason.RECORDED_UNUSABLE},
+    ),
+    "refuted as a display": (
+        condition(verificationStatus={"coding": [{"display": "Refuted"}]}), {"standing": SICK},
+    ),
+    "refuted as a bare word": (condition(verificationStatus="refuted"), {"standing": SICK}),
+    "an empty verification": (condition(verificationStatus={}), {"standing": COUNTS}),
+    "active in words": (
+        condition(clinicalStatus={"text": "active"}, onsetDateTime="2020-01-01"),
+        {"clinical_status": "", "end": "2020-01-01.."},
+    ),
+    "active by a code of its own": (
+        condition(clinicalStatus={"coding": [{"code": "odd"}]}, onsetDateTime="2020-01-01"),
+        {"clinical_status": "", "end": "2020-01-01.."},
+    ),
     "flag suspected": (flagged("V"), {"standing_reason": Reason.UNCONFIRMED}),
     "flag excluded": (flagged("A", "valueCode"), {"standing": IGNORED}),
     "flag history": (
@@ -568,6 +585,9 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "test forbidden": (ordered_test(doNotPerform=True), {"issues": ("do-not-perform",)}),
     "test ordered some time": (bare(ordered_test(), "authoredOn"), {"start": "?"}),
     "allergy": (allergy(criticality="high"), {"criticality": "high", "kind": Kind.ALLERGY}),
+    "allergy refuted in words": (
+        allergy(criticality="high", verificationStatus={"text": "refuted"}), {"standing": SICK},
+    ),
     "no allergy": (
         allergy(code={"coding": [{"system": SNOMED, "code": "716186003"}]}),
         {"recorded_absence": True},
