@@ -695,6 +695,15 @@ PATIENTS: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
     "dead": ({"deceasedBoolean": True}, {"deceased": {"start": "?"}}),
     "dead since": ({"deceasedDateTime": "2026-01-02"}, {"deceased": {"start": "2026-01-02"}}),
     "dead since rubbish": ({"deceasedDateTime": "x"}, {"deceased": {"start": "?"}}),
+    "dead in a word": (
+        {"deceasedBoolean": "true"},
+        {"deceased": {"start": "?", "standing": COUNTS, "issues": ("deceased-not-a-boolean",)}},
+    ),
+    "dead in a number": (
+        {"deceasedBoolean": 1}, {"deceased": {"issues": ("deceased-not-a-boolean",)}},
+    ),
+    "not dead": ({"deceasedBoolean": False}, {}),
+    "dead or not, unsaid": ({"deceasedBoolean": None}, {}),
     "replaced": ({"link": [{"type": "replaced-by"}]}, {"superseded": {}}),
     "a test": (
         {"meta": {"tag": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason",
@@ -717,6 +726,15 @@ def test_a_patient_becomes_its_facts(name: str) -> None:
     assert set(found) == set(expected)
     for code, values in expected.items():
         assert {key: shown(found[code], key) for key in values} == values
+
+
+def test_not_dead_in_a_word_is_listed_and_stops_nobody() -> None:
+    record = read(
+        {"resourceType": "Patient", "id": "p", "deceasedBoolean": " False"}, patient=False
+    )
+    (found,) = record.facts
+    assert (found.concepts, found.standing) == ((), IGNORED)
+    assert found.issues == ("deceased-not-a-boolean",)
 
 
 def test_an_unknown_sex_is_no_fact_and_no_birthday_none() -> None:
