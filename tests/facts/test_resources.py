@@ -89,6 +89,10 @@ def quantity(value: Any, unit: str = "mg/dL", **more: Any) -> dict[str, Any]:
     return {"valueQuantity": {"value": value, "unit": unit, **more}}
 
 
+def coded_unit(value: Any, unit: str, code: str) -> dict[str, Any]:
+    return quantity(value, unit, system="http://unitsofmeasure.org", code=code)
+
+
 def bare(resource: dict[str, Any], *names: str) -> dict[str, Any]:
     return {key: value for key, value in resource.items() if key not in names}
 
@@ -101,6 +105,41 @@ OBSERVATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "another unit": (
         obs(**quantity(85, "umol/L")),
         {"reported_lo": Decimal(85), "reported_unit": "umol/L", "unit": "mg/dL"},
+    ),
+    "a unit shown as another than its code": (
+        obs(**coded_unit(210, "umol/L", "mg/dL")),
+        {
+            "value_lo": None, "reported_lo": None, "raw_value": "210", "raw_unit": "mg/dL",
+            "standing_reason": Reason.RECORDED_UNUSABLE, "issues": ("unit-contradicts-code",),
+        },
+    ),
+    "a unit shown in other letters": (
+        obs(**coded_unit(5, "MG/DL", "mg/dL")), {"value_lo": Decimal(5), "issues": ()},
+    ),
+    "a unit shown in words nobody knows": (
+        obs(**coded_unit(5, "milligrams", "mg/dL")), {"value_lo": Decimal(5), "issues": ()},
+    ),
+    "a unit shown beside an unknown code": (
+        obs(**coded_unit(5, "mg/dL", "furlong")),
+        {"standing_reason": Reason.UNIT_NOT_CONVERTIBLE, "issues": ("unit-not-convertible",)},
+    ),
+    "another name of a unit of the same size": (
+        obs(code={"coding": [{"system": LOINC, "code": "777-3"}]},
+            **coded_unit(48, "K/uL", "10*9/L")),
+        {"value_lo": Decimal(48), "issues": ()},
+    ),
+    "two units of a code without units": (
+        obs(code={"text": "?"}, **coded_unit(5, "umol/L", "mg/dL")), {"reported_lo": Decimal(5)},
+    ),
+    "a range with an end in two units": (
+        obs(valueRange={"low": {"value": 3, "unit": "mg/dL"},
+                        "high": coded_unit(4, "umol/L", "mg/dL")["valueQuantity"]}),
+        {"value_lo": None, "issues": ("unit-contradicts-code",)},
+    ),
+    "limits in two units": (
+        obs(**quantity(5), referenceRange=[
+            {"high": coded_unit(17, "umol/L", "mg/dL")["valueQuantity"]}]),
+        {"ref_high": None, "value_lo": Decimal(5)},
     ),
     "below": (
         obs(**quantity(5, comparator="<")),
