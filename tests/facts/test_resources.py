@@ -511,6 +511,14 @@ RESEARCH = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consent
                         "code": "research"}]}  # fmt: skip
 
 
+OPTOUT = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode",
+                      "code": "OPTOUT"}]}  # fmt: skip
+
+
+def scope(code: str) -> dict[str, Any]:
+    return {"coding": [{**RESEARCH["coding"][0], "code": code}]}
+
+
 def consent(status: str = "active", **more: Any) -> dict[str, Any]:
     return {
         "resourceType": "Consent", "status": status, "scope": RESEARCH, "patient": ME,
@@ -586,6 +594,37 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "consent in draft": (consent("draft"), {"standing": IGNORED, "codes": []}),
     "consent of no type": (
         consent(), {"standing": SICK, "issues": ("consent-without-type",)},
+    ),
+    "consent denies in a scope of words": (
+        consent(scope={"text": "Research"}, provision={"type": "deny"}),
+        {"codes": ["research-deny"], "standing": COUNTS, "issues": ("consent-scope-not-read",)},
+    ),
+    "consent rejected in a scope of its own": (
+        consent("rejected", scope={"coding": [{"system": "urn:x", "code": "research"}]}),
+        {"codes": ["research-deny"], "issues": ("consent-scope-not-read",)},
+    ),
+    "consent opts out of every use": (
+        consent(scope=scope("patient-privacy"), policyRule=OPTOUT),
+        {"codes": ["research-deny"], "standing": COUNTS, "issues": ("privacy-opt-out",)},
+    ),
+    "consent of the category opt-out": (
+        consent(scope=scope("patient-privacy"), category=[OPTOUT]),
+        {"codes": ["research-deny"], "issues": ("privacy-opt-out",)},
+    ),
+    "consent opts out of research": (
+        consent(policyRule=OPTOUT), {"codes": ["research-deny"], "issues": ()},
+    ),
+    "consent permits and denies": (
+        consent(provision={"type": "permit", "provision": [{"type": "deny", "purpose": []}]}),
+        {"codes": ["research-deny"]},
+    ),
+    "consent permits all but one purpose": (
+        consent(provision={"type": "permit", "provision": [
+            {"type": "deny", "purpose": [{"code": "HMARKT"}]}, {"type": "permit"}]}),
+        {"codes": ["research-permit"]},
+    ),
+    "consent of a status of its own": (
+        consent("odd", provision={"type": "deny"}), {"standing": SICK, "codes": []},
     ),
     "consent without a date": (bare(consent("rejected"), "dateTime"), {"start": "?"}),
     "document from outside": (document(date="2026-01-02T00:00:00Z"), {"stage": "outside"}),
@@ -674,7 +713,13 @@ def test_a_panel_with_a_value_of_its_own_is_a_fact_too() -> None:
 
 
 def test_consents_and_questionnaires_of_others_say_nothing() -> None:
+    denied = {"provision": {"type": "deny"}}
     assert facts(consent() | {"scope": {}}) == []
+    assert facts(consent(scope={"text": "Research"}, provision={"type": "permit"})) == []
+    assert facts(consent(scope={"text": "Research"}, **denied) | {"status": "draft"}) == []
+    assert facts(consent(scope=scope("treatment"), policyRule=OPTOUT, **denied)) == []
+    assert facts(consent(scope=scope("patient-privacy"), **denied)) == []
+    assert facts(consent("inactive", scope=scope("patient-privacy"), policyRule=OPTOUT)) == []
     answers = {"resourceType": "QuestionnaireResponse", "subject": ME, "questionnaire": "urn:x"}
     assert facts(answers) == []
 
