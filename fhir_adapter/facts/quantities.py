@@ -27,6 +27,7 @@ NUMBER_IN_TEXT = "number-in-text"
 NOT_A_NUMBER = "value-not-a-number"
 TOO_LARGE = "value-does-not-fit"
 UNIT_CONTRADICTS = "unit-contradicts-code"
+OFF_SCALE = "value-off-scale"
 NEGATIVE = "value-negative"
 """Every analyte of the unit table is a concentration, count, ratio or grade: never below 0."""
 
@@ -184,6 +185,8 @@ class Quantities:
         lo, hi = _canonical(found.lo, row), _canonical(found.hi, row)
         if _too_large(lo) or _too_large(hi):
             return _unfit(found, TOO_LARGE)
+        if _off_scale(lo, analyte) or _off_scale(hi, analyte):
+            return _unfit(found, OFF_SCALE)
         return replace(
             found, lo=lo, hi=hi, unit=analyte.canonical,
             reported_lo=said_lo, reported_hi=said_hi, reported_unit=row.unit,
@@ -307,6 +310,13 @@ def _unfit(found: Measured, issue: str) -> Measured:
 
 def _negative(value: Decimal | None) -> bool:
     return value is not None and value < 0
+
+
+def _off_scale(value: Decimal | None, analyte: Analyte) -> bool:
+    if value is None or analyte.scale is None:
+        return False
+    lowest, highest = analyte.scale
+    return not lowest <= value <= highest
 
 
 def _too_large(value: Decimal | None) -> bool:

@@ -20,13 +20,14 @@ from fhir_adapter.model.code import LOINC, SNOMED, Code
 from fhir_adapter.model.dates import DATE_EARLIEST, DATE_LATEST
 from fhir_adapter.model.fact import Fact, Kind, PatientRecord, Standing
 from fhir_adapter.model.truth import Reason
-from fhir_adapter.model.vocabulary import BASE, STRUCTURE
+from fhir_adapter.model.vocabulary import BASE, LOCAL_FINDINGS, STRUCTURE
 from fhir_adapter.ports import Pulled, PulledType
 from fhir_adapter.settings import Settings
 
 ME = {"reference": "Patient/p"}
 IPS = "http://hl7.org/fhir/uv/ips/CodeSystem/absent-unknown-uv-ips"
 BILIRUBIN = {"coding": [{"system": LOINC, "code": "1975-2"}]}
+WEST_HAVEN = {"coding": [{"system": LOCAL_FINDINGS, "code": "west-haven-grade"}]}
 CANCER = {"coding": [{"system": SNOMED, "code": "109841003"}], "text": "Liver cancer"}
 ATC = {"coding": [{"system": "http://www.whocc.no/atc", "code": "L04AD01"}]}
 FLAG = "http://fhir.de/StructureDefinition/icd-10-gm-diagnosesicherheit"
@@ -190,6 +191,29 @@ OBSERVATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "more decimals than are held": (
         obs(**quantity(Decimal("0.30000000000000004"))),
         {"reported_lo": Decimal("0.3"), "value_lo": Decimal("0.3"), "issues": ()},
+    ),
+    "the last grade of a scale": (
+        obs(code=WEST_HAVEN, valueInteger=4), {"value_lo": Decimal(4), "issues": ()},
+    ),
+    "a grade beyond its scale": (
+        obs(code=WEST_HAVEN, valueInteger=15),
+        {
+            "value_lo": None, "raw_value": "15", "standing_reason": Reason.RECORDED_UNUSABLE,
+            "issues": ("value-off-scale",),
+        },
+    ),
+    "grades that end beyond their scale": (
+        obs(code=WEST_HAVEN, valueString="3 - 5"),
+        {"value_hi": None, "issues": ("number-in-text", "value-off-scale")},
+    ),
+    "grades without an end": (
+        obs(code=WEST_HAVEN, valueQuantity={"value": 2, "comparator": ">="}),
+        {"value_lo": Decimal(2), "value_hi": None, "issues": ()},
+    ),
+    "a score below its scale": (
+        obs(code={"coding": [{"system": LOCAL_FINDINGS, "code": "child-pugh-score"}]},
+            valueInteger=4),
+        {"value_lo": None, "issues": ("value-off-scale",)},
     ),
     "text with a number": (
         obs(valueString="LESS THAN 1.0 mg/dL"),
