@@ -690,6 +690,11 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "allergy refuted in words": (
         allergy(criticality="high", verificationStatus={"text": "refuted"}), {"standing": SICK},
     ),
+    "allergy that showed itself": (
+        allergy(reaction=[{"substance": ATC, "manifestation": [
+            {"coding": [{"system": SNOMED, "code": "39579001"}]}, {"text": "hives"}]}]),
+        {"codes": ["109841003", "L04AD01", "39579001"], "values": ["39579001"]},
+    ),
     "no allergy": (
         allergy(code={"coding": [{"system": SNOMED, "code": "716186003"}]}),
         {"recorded_absence": True},
