@@ -24,7 +24,16 @@ from fhir_adapter.facts.context import (
     period,
     up_to,
 )
-from fhir_adapter.fhir.reading import codings, extensions, first_code, label, part, parts, text
+from fhir_adapter.fhir.reading import (
+    codings,
+    extensions,
+    first_code,
+    label,
+    part,
+    parts,
+    status_code,
+    text,
+)
 from fhir_adapter.model.dates import Duration, Span
 from fhir_adapter.model.fact import Fact, Kind
 from fhir_adapter.ports import Resource
@@ -53,7 +62,7 @@ def facts(context: Context, resource: Resource, patient: str) -> tuple[Fact, ...
     """The statement, its certainty, and when it held."""
     concepts = codings(resource.get("code"))
     clinical = CLINICAL.get(first_code(resource.get("clinicalStatus")), "")
-    worth = by_status(VERIFICATION, first_code(resource.get("verificationStatus")))
+    worth = by_status(VERIFICATION, status_code(resource.get("verificationStatus")))
     worth, clinical = _certainty(context, resource, worth, clinical)
     absence = recorded_absence(concepts)
     return (

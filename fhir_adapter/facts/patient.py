@@ -7,8 +7,9 @@ Sources: FHIR R4 Patient; sex: sex-for-clinical-use, else a birth-sex extension,
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
-from fhir_adapter.facts.context import COUNTS, UNUSABLE, Context, When, make, moment
+from fhir_adapter.facts.context import COUNTS, IGNORED, UNUSABLE, Context, When, make, moment
 from fhir_adapter.facts.security import is_restricted, is_test
 from fhir_adapter.fhir.reading import codings, extensions, first_code, parts, text
 from fhir_adapter.model.code import SNOMED, Code
@@ -28,6 +29,7 @@ from fhir_adapter.model.vocabulary import (
 from fhir_adapter.ports import Resource
 
 SUSPECT = "birth-date-suspect"
+NOT_A_BOOLEAN = "deceased-not-a-boolean"
 CLINICAL_USE = "http://hl7.org/fhir/StructureDefinition/patient-sexParameterForClinicalUse"
 BIRTH_SEX = (
     "http://hl7.org/fhir/us/core/StructureDefinition/us-core-birthsex",
@@ -122,10 +124,9 @@ def _sex_of(code: Code) -> Code | None:
 
 def _death(context: Context, resource: Resource, patient: str) -> Fact | None:
     """A death with its date, or one of which only the fact is known: it holds at every moment."""
-    if resource.get("deceasedBoolean") is True:
-        return make(
-            resource, Kind.PATIENT, When(source="deceased"), COUNTS, patient, concepts=(DECEASED,)
-        )
+    said = resource.get("deceasedBoolean")
+    if said is not None and said is not False:
+        return _said_to_be_dead(resource, said, patient)
     if "deceasedDateTime" not in resource:
         return None
     span, issue = context.dates.read(resource["deceasedDateTime"])
@@ -134,6 +135,18 @@ def _death(context: Context, resource: Resource, patient: str) -> Fact | None:
         if span is None
         else moment(span, "deceased", None, issue)
     )
+    return make(resource, Kind.PATIENT, when, COUNTS, patient, concepts=(DECEASED,))
+
+
+def _said_to_be_dead(resource: Resource, said: Any, patient: str) -> Fact:
+    """What is no boolean may well mean a death, and stops like a date that cannot be read.
+
+    Only the word "false" denies it, as a server writes it that sends every boolean as a text: it
+    is listed, and reads as if nothing were stated.
+    """
+    when = When(source="deceased", issues=() if said is True else (NOT_A_BOOLEAN,))
+    if isinstance(said, str) and said.strip().lower() == "false":
+        return make(resource, Kind.PATIENT, when, IGNORED, patient)
     return make(resource, Kind.PATIENT, when, COUNTS, patient, concepts=(DECEASED,))
 
 

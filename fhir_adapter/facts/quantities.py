@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -25,6 +26,8 @@ NOT_CONVERTIBLE = "unit-not-convertible"
 NUMBER_IN_TEXT = "number-in-text"
 NOT_A_NUMBER = "value-not-a-number"
 TOO_LARGE = "value-does-not-fit"
+UNIT_CONTRADICTS = "unit-contradicts-code"
+OFF_SCALE = "value-off-scale"
 NEGATIVE = "value-negative"
 """Every analyte of the unit table is a concentration, count, ratio or grade: never below 0."""
 
@@ -61,7 +64,8 @@ NOTHING = Measured()
 _NUMBERS = frozenset((int, float, Decimal))
 """What a JSON number becomes; a bool is an int to Python, but none of these."""
 
-_Key = tuple[str, str, str, int]
+_Key = tuple[str, str, str, str, int]
+"""(number, unit, the unit's text where it is another than its code, comparator, analyte's id)"""
 
 
 class Quantities:
@@ -94,14 +98,16 @@ class Quantities:
         if type(number) not in _NUMBERS:
             issues = (NOT_A_NUMBER,) if "value" in sent else ()
             return Measured(raw_unit=_unit(sent), problem=Reason.RECORDED_UNUSABLE, issues=issues)
-        key = (str(number), _unit(sent), text(sent.get("comparator")), id(analyte))
+        unit = _unit(sent)
+        comparator = text(sent.get("comparator"))
+        key = (str(number), unit, _beside(sent, unit), comparator, id(analyte))
         known = self._quantities.get(key)
         if known is None or known[0] is not analyte:
             known = remember(self._quantities, key, (analyte, self._measured(key, analyte)))
         return known[1]
 
     def _measured(self, key: _Key, analyte: Analyte | None) -> Measured:
-        raw, unit, comparator, _ = key
+        raw, unit, beside, comparator, _ = key
         number = Decimal(raw)
         if not number.is_finite():
             problem = Reason.RECORDED_UNUSABLE
@@ -111,6 +117,8 @@ class Quantities:
             lo=lo, hi=hi, lo_open=lo_open, hi_open=hi_open,
             raw=raw, raw_unit=unit, comparator=comparator,
         )  # fmt: skip
+        if _contradict(unit, beside, analyte):
+            return _unfit(found, UNIT_CONTRADICTS)
         return self.convert(found, unit, analyte)
 
     def range(self, value: Any, analyte: Analyte | None) -> Measured:
@@ -122,7 +130,11 @@ class Quantities:
         raw = f"{raw_number(low.get('value'))} - {raw_number(high.get('value'))}"
         if lo is None and hi is None:
             return Measured(raw=raw, problem=Reason.RECORDED_UNUSABLE, issues=(NOT_A_NUMBER,))
-        return self.convert(Measured(lo=lo, hi=hi, raw=raw, raw_unit=unit), unit, analyte)
+        found = Measured(lo=lo, hi=hi, raw=raw, raw_unit=unit)
+        ends = [(_unit(end), _beside(end, _unit(end))) for end in (low, high)]
+        if any(_contradict(code, beside, analyte) for code, beside in ends):
+            return _unfit(found, UNIT_CONTRADICTS)
+        return self.convert(found, unit, analyte)
 
     def number(self, value: Any, analyte: Analyte | None) -> Measured:
         """A bare number (valueInteger)."""
@@ -173,6 +185,8 @@ class Quantities:
         lo, hi = _canonical(found.lo, row), _canonical(found.hi, row)
         if _too_large(lo) or _too_large(hi):
             return _unfit(found, TOO_LARGE)
+        if _off_scale(lo, analyte) or _off_scale(hi, analyte):
+            return _unfit(found, OFF_SCALE)
         return replace(
             found, lo=lo, hi=hi, unit=analyte.canonical,
             reported_lo=said_lo, reported_hi=said_hi, reported_unit=row.unit,
@@ -193,7 +207,8 @@ class Quantities:
         number = sent.get("value")
         if type(number) not in _NUMBERS:
             return None
-        key = (str(number), _unit(sent), "", id(analyte))
+        unit = _unit(sent)
+        key = (str(number), unit, _beside(sent, unit), "", id(analyte))
         known = self._limits.get(key)
         if known is None or known[0] is not analyte:
             known = remember(self._limits, key, (analyte, _bound(key, analyte)))
@@ -202,7 +217,7 @@ class Quantities:
 
 def _bound(key: _Key, analyte: Analyte) -> Decimal | None:
     number, row = Decimal(key[0]), analyte.by_spelling.get(key[1])
-    if row is None or not number.is_finite():
+    if row is None or not number.is_finite() or _contradict(key[1], key[2], analyte):
         return None
     canonical = _canonical(number, row)
     return None if _too_large(canonical) else canonical
@@ -226,6 +241,27 @@ def _unit(sent: dict[str, Any]) -> str:
     if isinstance(code, str) and sent.get("system") == UCUM:
         return code
     return text(sent.get("unit")) or text(code)
+
+
+def _beside(sent: dict[str, Any], unit: str) -> str:
+    """The text of the unit where it is another than what is read; "" where there is none."""
+    said = sent.get("unit")
+    return said if isinstance(said, str) and said != unit else ""
+
+
+def _contradict(unit: str, beside: str, analyte: Analyte | None) -> bool:
+    """Whether text and code are both units of the analyte, of different size.
+
+    Nobody can say then which of the two the number is in. 10*9/L shown as K/uL is one size.
+    """
+    if not beside or analyte is None:
+        return False
+    coded, shown = analyte.by_spelling.get(unit), analyte.by_spelling.get(beside)
+    return coded is not None and shown is not None and _size(coded) != _size(shown)
+
+
+def _size(row: UnitRow) -> tuple[Fraction, Decimal]:
+    return Fraction(row.numerator) / Fraction(row.denominator), row.offset
 
 
 def _interval(
@@ -274,6 +310,13 @@ def _unfit(found: Measured, issue: str) -> Measured:
 
 def _negative(value: Decimal | None) -> bool:
     return value is not None and value < 0
+
+
+def _off_scale(value: Decimal | None, analyte: Analyte) -> bool:
+    if value is None or analyte.scale is None:
+        return False
+    lowest, highest = analyte.scale
+    return not lowest <= value <= highest
 
 
 def _too_large(value: Decimal | None) -> bool:

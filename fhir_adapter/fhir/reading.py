@@ -9,6 +9,9 @@ from typing import Any, TypeGuard
 from fhir_adapter.model.code import Code
 from fhir_adapter.ports import Resource
 
+UNREADABLE = "unreadable"
+"""In the place of a status that no code states: no table of statuses holds it."""
+
 _NOTHING: Resource = {}
 _PLAIN = re.compile(r"[A-Za-z]+/[A-Za-z0-9.-]+").fullmatch
 
@@ -126,6 +129,14 @@ def first_code(concept: Any) -> str:
     """The first code of a CodeableConcept."""
     found = codings(concept)
     return found[0].code if found else ""
+
+
+def status_code(concept: Any) -> str:
+    """The first code of a status; UNREADABLE where one is stated, but not as a code.
+
+    Words alone are never matched, and a status in words ("refuted") is not an absent one.
+    """
+    return first_code(concept) or (UNREADABLE if concept else "")
 
 
 def extensions(element: Any, *urls: str) -> list[Resource]:

@@ -88,6 +88,8 @@ class Analyte:
     codes: tuple[Code, ...]
     rows: tuple[UnitRow, ...]
     source: str
+    scale: tuple[Decimal, Decimal] | None = None
+    """Lowest and highest of a grade or score, canonical: a number beyond them is no such grade."""
 
     @cached_property
     def by_spelling(self) -> dict[str, UnitRow]:

@@ -33,6 +33,7 @@ class _Analyte(Table, frozen=True, kw_only=True):
     source: Annotated[str, Meta(min_length=1)]
     loinc: tuple[str, ...] = ()
     local: tuple[str, ...] = ()
+    scale: tuple[Exact, Exact] | None = None
     unit: Annotated[tuple[_Unit, ...], Meta(min_length=1)]
 
 
@@ -60,7 +61,12 @@ def _analyte(entry: _Analyte) -> Analyte:
         codes=loinc + local,
         rows=tuple(_row(unit) for unit in entry.unit),
         source=entry.source,
+        scale=None if entry.scale is None else _scale(*entry.scale),
     )
+
+
+def _scale(lowest: str, highest: str) -> tuple[Decimal, Decimal]:
+    return Decimal(lowest), Decimal(highest)
 
 
 def _row(entry: _Unit) -> UnitRow:
@@ -80,6 +86,8 @@ def _check(analyte: Analyte, path: Path) -> None:
         _refuse(path, analyte, f"{twice[0]!r} stands twice", "Keep one of the two.")
     if any(not row.numerator or not row.denominator for row in analyte.rows):
         _refuse(path, analyte, "a factor is zero", "State numerator and denominator above zero.")
+    if analyte.scale is not None and analyte.scale[0] >= analyte.scale[1]:
+        _refuse(path, analyte, "the scale has no room", "State its lowest number first.")
     if not any(row.unit == analyte.canonical and _is_plain(row) for row in analyte.rows):
         remedy = "Add a unit row for it without factor."
         _refuse(path, analyte, "the canonical unit is not listed as itself", remedy)

@@ -71,18 +71,25 @@ def drug(chart: Chart, code: str, when: str, status: str = "completed") -> None:
 
 
 def allergy(
-    chart: Chart, criticality: str = "", severity: str = "", verification: str = "confirmed"
+    chart: Chart,
+    criticality: str = "",
+    severity: str = "",
+    verification: str = "confirmed",
+    code: str = "sct 91936005",
+    manifestation: str = "",
 ) -> None:
     """An allergy to some substance."""
+    shown = coded(manifestation) if manifestation else {"text": "-"}
+    reaction = [{"severity": severity or None, "manifestation": [shown]}]
     chart.add(
         "AllergyIntolerance",
         clinicalStatus=concept((f"{_STATUS}/allergyintolerance-clinical", "active", "")),
         verificationStatus=concept(
             (f"{_STATUS}/allergyintolerance-verification", verification, "")
         ),
-        code=coded("sct 91936005"),
+        code=coded(code),
         criticality=criticality,
-        reaction=[{"severity": severity, "manifestation": [{"text": "-"}]}] if severity else None,
+        reaction=reaction if severity or manifestation else None,
     )
 
 

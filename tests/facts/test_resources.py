@@ -20,13 +20,14 @@ from fhir_adapter.model.code import LOINC, SNOMED, Code
 from fhir_adapter.model.dates import DATE_EARLIEST, DATE_LATEST
 from fhir_adapter.model.fact import Fact, Kind, PatientRecord, Standing
 from fhir_adapter.model.truth import Reason
-from fhir_adapter.model.vocabulary import BASE, STRUCTURE
+from fhir_adapter.model.vocabulary import BASE, LOCAL_FINDINGS, STRUCTURE
 from fhir_adapter.ports import Pulled, PulledType
 from fhir_adapter.settings import Settings
 
 ME = {"reference": "Patient/p"}
 IPS = "http://hl7.org/fhir/uv/ips/CodeSystem/absent-unknown-uv-ips"
 BILIRUBIN = {"coding": [{"system": LOINC, "code": "1975-2"}]}
+WEST_HAVEN = {"coding": [{"system": LOCAL_FINDINGS, "code": "west-haven-grade"}]}
 CANCER = {"coding": [{"system": SNOMED, "code": "109841003"}], "text": "Liver cancer"}
 ATC = {"coding": [{"system": "http://www.whocc.no/atc", "code": "L04AD01"}]}
 FLAG = "http://fhir.de/StructureDefinition/icd-10-gm-diagnosesicherheit"
@@ -89,6 +90,10 @@ def quantity(value: Any, unit: str = "mg/dL", **more: Any) -> dict[str, Any]:
     return {"valueQuantity": {"value": value, "unit": unit, **more}}
 
 
+def coded_unit(value: Any, unit: str, code: str) -> dict[str, Any]:
+    return quantity(value, unit, system="http://unitsofmeasure.org", code=code)
+
+
 def bare(resource: dict[str, Any], *names: str) -> dict[str, Any]:
     return {key: value for key, value in resource.items() if key not in names}
 
@@ -101,6 +106,41 @@ OBSERVATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "another unit": (
         obs(**quantity(85, "umol/L")),
         {"reported_lo": Decimal(85), "reported_unit": "umol/L", "unit": "mg/dL"},
+    ),
+    "a unit shown as another than its code": (
+        obs(**coded_unit(210, "umol/L", "mg/dL")),
+        {
+            "value_lo": None, "reported_lo": None, "raw_value": "210", "raw_unit": "mg/dL",
+            "standing_reason": Reason.RECORDED_UNUSABLE, "issues": ("unit-contradicts-code",),
+        },
+    ),
+    "a unit shown in other letters": (
+        obs(**coded_unit(5, "MG/DL", "mg/dL")), {"value_lo": Decimal(5), "issues": ()},
+    ),
+    "a unit shown in words nobody knows": (
+        obs(**coded_unit(5, "milligrams", "mg/dL")), {"value_lo": Decimal(5), "issues": ()},
+    ),
+    "a unit shown beside an unknown code": (
+        obs(**coded_unit(5, "mg/dL", "furlong")),
+        {"standing_reason": Reason.UNIT_NOT_CONVERTIBLE, "issues": ("unit-not-convertible",)},
+    ),
+    "another name of a unit of the same size": (
+        obs(code={"coding": [{"system": LOINC, "code": "777-3"}]},
+            **coded_unit(48, "K/uL", "10*9/L")),
+        {"value_lo": Decimal(48), "issues": ()},
+    ),
+    "two units of a code without units": (
+        obs(code={"text": "?"}, **coded_unit(5, "umol/L", "mg/dL")), {"reported_lo": Decimal(5)},
+    ),
+    "a range with an end in two units": (
+        obs(valueRange={"low": {"value": 3, "unit": "mg/dL"},
+                        "high": coded_unit(4, "umol/L", "mg/dL")["valueQuantity"]}),
+        {"value_lo": None, "issues": ("unit-contradicts-code",)},
+    ),
+    "limits in two units": (
+        obs(**quantity(5), referenceRange=[
+            {"high": coded_unit(17, "umol/L", "mg/dL")["valueQuantity"]}]),
+        {"ref_high": None, "value_lo": Decimal(5)},
     ),
     "below": (
         obs(**quantity(5, comparator="<")),
@@ -151,6 +191,29 @@ OBSERVATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "more decimals than are held": (
         obs(**quantity(Decimal("0.30000000000000004"))),
         {"reported_lo": Decimal("0.3"), "value_lo": Decimal("0.3"), "issues": ()},
+    ),
+    "the last grade of a scale": (
+        obs(code=WEST_HAVEN, valueInteger=4), {"value_lo": Decimal(4), "issues": ()},
+    ),
+    "a grade beyond its scale": (
+        obs(code=WEST_HAVEN, valueInteger=15),
+        {
+            "value_lo": None, "raw_value": "15", "standing_reason": Reason.RECORDED_UNUSABLE,
+            "issues": ("value-off-scale",),
+        },
+    ),
+    "grades that end beyond their scale": (
+        obs(code=WEST_HAVEN, valueString="3 - 5"),
+        {"value_hi": None, "issues": ("number-in-text", "value-off-scale")},
+    ),
+    "grades without an end": (
+        obs(code=WEST_HAVEN, valueQuantity={"value": 2, "comparator": ">="}),
+        {"value_lo": Decimal(2), "value_hi": None, "issues": ()},
+    ),
+    "a score below its scale": (
+        obs(code={"coding": [{"system": LOCAL_FINDINGS, "code": "child-pugh-score"}]},
+            valueInteger=4),
+        {"value_lo": None, "issues": ("value-off-scale",)},
     ),
     "text with a number": (
         obs(valueString="LESS THAN 1.0 mg/dL"),
@@ -258,6 +321,23 @@ CONDITIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "provisional": (verified("provisional"), {"standing_reason": Reason.UNCONFIRMED}),
     "refuted": (verified("refuted"), {"standing": IGNORED}),
     "of its own status": (verified("perhaps"), {"standing": SICK}),
+    "refuted in words": (
+        condition(verificationStatus={"text": "refuted"}),
+        {"standing": SICK, "standing_reason": Reason.RECORDED_UNUSABLE},
+    ),
+    "refuted as a display": (
+        condition(verificationStatus={"coding": [{"display": "Refuted"}]}), {"standing": SICK},
+    ),
+    "refuted as a bare word": (condition(verificationStatus="refuted"), {"standing": SICK}),
+    "an empty verification": (condition(verificationStatus={}), {"standing": COUNTS}),
+    "active in words": (
+        condition(clinicalStatus={"text": "active"}, onsetDateTime="2020-01-01"),
+        {"clinical_status": "", "end": "2020-01-01.."},
+    ),
+    "active by a code of its own": (
+        condition(clinicalStatus={"coding": [{"code": "odd"}]}, onsetDateTime="2020-01-01"),
+        {"clinical_status": "", "end": "2020-01-01.."},
+    ),
     "flag suspected": (flagged("V"), {"standing_reason": Reason.UNCONFIRMED}),
     "flag excluded": (flagged("A", "valueCode"), {"standing": IGNORED}),
     "flag history": (
@@ -455,6 +535,14 @@ RESEARCH = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consent
                         "code": "research"}]}  # fmt: skip
 
 
+OPTOUT = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode",
+                      "code": "OPTOUT"}]}  # fmt: skip
+
+
+def scope(code: str) -> dict[str, Any]:
+    return {"coding": [{**RESEARCH["coding"][0], "code": code}]}
+
+
 def consent(status: str = "active", **more: Any) -> dict[str, Any]:
     return {
         "resourceType": "Consent", "status": status, "scope": RESEARCH, "patient": ME,
@@ -531,6 +619,37 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "consent of no type": (
         consent(), {"standing": SICK, "issues": ("consent-without-type",)},
     ),
+    "consent denies in a scope of words": (
+        consent(scope={"text": "Research"}, provision={"type": "deny"}),
+        {"codes": ["research-deny"], "standing": COUNTS, "issues": ("consent-scope-not-read",)},
+    ),
+    "consent rejected in a scope of its own": (
+        consent("rejected", scope={"coding": [{"system": "urn:x", "code": "research"}]}),
+        {"codes": ["research-deny"], "issues": ("consent-scope-not-read",)},
+    ),
+    "consent opts out of every use": (
+        consent(scope=scope("patient-privacy"), policyRule=OPTOUT),
+        {"codes": ["research-deny"], "standing": COUNTS, "issues": ("privacy-opt-out",)},
+    ),
+    "consent of the category opt-out": (
+        consent(scope=scope("patient-privacy"), category=[OPTOUT]),
+        {"codes": ["research-deny"], "issues": ("privacy-opt-out",)},
+    ),
+    "consent opts out of research": (
+        consent(policyRule=OPTOUT), {"codes": ["research-deny"], "issues": ()},
+    ),
+    "consent permits and denies": (
+        consent(provision={"type": "permit", "provision": [{"type": "deny", "purpose": []}]}),
+        {"codes": ["research-deny"]},
+    ),
+    "consent permits all but one purpose": (
+        consent(provision={"type": "permit", "provision": [
+            {"type": "deny", "purpose": [{"code": "HMARKT"}]}, {"type": "permit"}]}),
+        {"codes": ["research-permit"]},
+    ),
+    "consent of a status of its own": (
+        consent("odd", provision={"type": "deny"}), {"standing": SICK, "codes": []},
+    ),
     "consent without a date": (bare(consent("rejected"), "dateTime"), {"start": "?"}),
     "document from outside": (document(date="2026-01-02T00:00:00Z"), {"stage": "outside"}),
     "document dated by its content": (
@@ -568,6 +687,14 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "test forbidden": (ordered_test(doNotPerform=True), {"issues": ("do-not-perform",)}),
     "test ordered some time": (bare(ordered_test(), "authoredOn"), {"start": "?"}),
     "allergy": (allergy(criticality="high"), {"criticality": "high", "kind": Kind.ALLERGY}),
+    "allergy refuted in words": (
+        allergy(criticality="high", verificationStatus={"text": "refuted"}), {"standing": SICK},
+    ),
+    "allergy that showed itself": (
+        allergy(reaction=[{"substance": ATC, "manifestation": [
+            {"coding": [{"system": SNOMED, "code": "39579001"}]}, {"text": "hives"}]}]),
+        {"codes": ["109841003", "L04AD01", "39579001"], "values": ["39579001"]},
+    ),
     "no allergy": (
         allergy(code={"coding": [{"system": SNOMED, "code": "716186003"}]}),
         {"recorded_absence": True},
@@ -615,7 +742,13 @@ def test_a_panel_with_a_value_of_its_own_is_a_fact_too() -> None:
 
 
 def test_consents_and_questionnaires_of_others_say_nothing() -> None:
+    denied = {"provision": {"type": "deny"}}
     assert facts(consent() | {"scope": {}}) == []
+    assert facts(consent(scope={"text": "Research"}, provision={"type": "permit"})) == []
+    assert facts(consent(scope={"text": "Research"}, **denied) | {"status": "draft"}) == []
+    assert facts(consent(scope=scope("treatment"), policyRule=OPTOUT, **denied)) == []
+    assert facts(consent(scope=scope("patient-privacy"), **denied)) == []
+    assert facts(consent("inactive", scope=scope("patient-privacy"), policyRule=OPTOUT)) == []
     answers = {"resourceType": "QuestionnaireResponse", "subject": ME, "questionnaire": "urn:x"}
     assert facts(answers) == []
 
@@ -675,6 +808,15 @@ PATIENTS: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
     "dead": ({"deceasedBoolean": True}, {"deceased": {"start": "?"}}),
     "dead since": ({"deceasedDateTime": "2026-01-02"}, {"deceased": {"start": "2026-01-02"}}),
     "dead since rubbish": ({"deceasedDateTime": "x"}, {"deceased": {"start": "?"}}),
+    "dead in a word": (
+        {"deceasedBoolean": "true"},
+        {"deceased": {"start": "?", "standing": COUNTS, "issues": ("deceased-not-a-boolean",)}},
+    ),
+    "dead in a number": (
+        {"deceasedBoolean": 1}, {"deceased": {"issues": ("deceased-not-a-boolean",)}},
+    ),
+    "not dead": ({"deceasedBoolean": False}, {}),
+    "dead or not, unsaid": ({"deceasedBoolean": None}, {}),
     "replaced": ({"link": [{"type": "replaced-by"}]}, {"superseded": {}}),
     "a test": (
         {"meta": {"tag": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason",
@@ -697,6 +839,15 @@ def test_a_patient_becomes_its_facts(name: str) -> None:
     assert set(found) == set(expected)
     for code, values in expected.items():
         assert {key: shown(found[code], key) for key in values} == values
+
+
+def test_not_dead_in_a_word_is_listed_and_stops_nobody() -> None:
+    record = read(
+        {"resourceType": "Patient", "id": "p", "deceasedBoolean": " False"}, patient=False
+    )
+    (found,) = record.facts
+    assert (found.concepts, found.standing) == ((), IGNORED)
+    assert found.issues == ("deceased-not-a-boolean",)
 
 
 def test_an_unknown_sex_is_no_fact_and_no_birthday_none() -> None:

@@ -78,6 +78,16 @@ def test_equal_numbers_keep_the_text_in_which_each_was_sent() -> None:
     assert read.quantity({"value": 5.5, "unit": "mg/dL"}, analyte).raw == "5.5"
 
 
+def test_one_code_under_two_texts_is_remembered_apart() -> None:
+    read = Quantities(mappings().units)
+    analyte = read.analyte((Code(LOINC, "1975-2"),))
+    coded = {"value": 210, "code": "mg/dL", "system": "http://unitsofmeasure.org"}
+    for text, value in (("mg/dL", Decimal(210)), ("umol/L", None), ("mg/dl", Decimal(210))) * 2:
+        found = {**coded, "unit": text}
+        assert read.quantity(found, analyte).lo == value
+        assert read.limits([{"low": found}], analyte) == (value, None)
+
+
 def test_one_analyte_never_answers_for_another() -> None:
     """Remembered under an identity: an analyte that is gone must leave nothing behind."""
     read = Quantities(UnitTable(analytes=()))

@@ -158,6 +158,8 @@ FAULTS = [
     (HEAD + ROW + 'numerator = "0"\n', "a factor is zero"),
     (HEAD + ROW + 'numerator = "1/2"\n', "$.analyte[0].unit[0].numerator".removeprefix("$.")),
     (HEAD + ROW + 'numerator = "2"\n', "canonical unit is not listed as itself"),
+    (HEAD + 'scale = ["4", "0"]\n' + ROW, "the scale has no room"),
+    (HEAD + 'scale = ["4"]\n' + ROW, "scale"),
     (HEAD, "unit"),
     (HEAD + ROW + HEAD.removeprefix("format = 1\n") + ROW, "also belongs to x"),
     ("format = 2\n", "format"),
