@@ -106,7 +106,10 @@ class Retrieve:
         self.also = also
         self._anchors = anchors
         self._systems = systems_of(code_set)
-        self.keys = tuple((kind, events.codes) for kind in events.kind)
+        self.keys: tuple[tuple[Kind, str | None], ...] = tuple(
+            (kind, events.codes) for kind in events.kind
+        )
+        """Where a case keeps such facts."""
         self._kinds = frozenset(events.kind) - frozenset(_PERSONS_WORD)
         self._tests = (*status_tests(events), *tests)
         self._assumption = Judged(Truth.FALSE, assumed=events.if_absent is None)

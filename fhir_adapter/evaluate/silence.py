@@ -39,9 +39,9 @@ class Hush:
     __slots__ = ("known", "spoken")
 
     def __init__(self, spoken: int, known: dict[object, object]) -> None:
-        self.spoken = spoken
+        self.spoken: int = spoken
         """One bit for each thing that a node may read and that is there."""
-        self.known = known
+        self.known: dict[object, object] = known
 
 
 class Silence:
@@ -160,5 +160,5 @@ class Keyed(Generic[_T]):
     __slots__ = ("judge", "reads")
 
     def __init__(self, judge: Callable[[Case], _T], reads: int) -> None:
-        self.judge = judge
-        self.reads = reads
+        self.judge: Callable[[Case], _T] = judge
+        self.reads: int = reads
