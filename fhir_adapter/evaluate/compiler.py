@@ -9,6 +9,7 @@ from decimal import Decimal
 from msgspec.structs import replace
 
 from fhir_adapter.evaluate import judged
+from fhir_adapter.evaluate.absence import Absence
 from fhir_adapter.evaluate.anchors import CompiledAnchor, CompiledEpisode, CompiledEvent
 from fhir_adapter.evaluate.ask import CompiledAsk
 from fhir_adapter.evaluate.case import Case
@@ -18,7 +19,7 @@ from fhir_adapter.evaluate.judged import Closure, Judged
 from fhir_adapter.evaluate.members import any_member, count_at_least
 from fhir_adapter.evaluate.membership import Membership, coded_as
 from fhir_adapter.evaluate.person import age, alive, sex
-from fhir_adapter.evaluate.retrieve import Absence, Retrieve
+from fhir_adapter.evaluate.retrieve import Retrieve
 from fhir_adapter.evaluate.score import CompiledInput, CompiledScore
 from fhir_adapter.evaluate.selection import Precedes, Selection, earlier, higher, later, lower
 from fhir_adapter.evaluate.silence import Keyed, Silence

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from fhir_adapter.evaluate.absence import KNOWN_DAYS, ORDER_DAYS
 from fhir_adapter.evaluate.ask import CompiledAsk
 from fhir_adapter.evaluate.case import Case
 from fhir_adapter.evaluate.compiler import Compiler, Timed
 from fhir_adapter.evaluate.person import birthdays
-from fhir_adapter.evaluate.retrieve import KNOWN_DAYS, ORDER_DAYS
 from fhir_adapter.model.dates import DATE_EARLIEST, DATE_LATEST, Duration, local_date
 from fhir_adapter.model.fact import Fact, Kind
 from fhir_adapter.model.vocabulary import BIRTH_DATE

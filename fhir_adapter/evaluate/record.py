@@ -17,11 +17,12 @@ from msgspec.structs import replace
 
 from fhir_adapter.evaluate import case as cases
 from fhir_adapter.evaluate import judged
+from fhir_adapter.evaluate.absence import Absence
 from fhir_adapter.evaluate.case import Case
 from fhir_adapter.evaluate.compiler import Compiler, duration
 from fhir_adapter.evaluate.judged import Closure, Judged, first_reason
 from fhir_adapter.evaluate.nextdate import next_date
-from fhir_adapter.evaluate.retrieve import Absence, Retrieve
+from fhir_adapter.evaluate.retrieve import Retrieve
 from fhir_adapter.evaluate.settle import settle
 from fhir_adapter.evaluate.silence import ALWAYS, Keyed, Silence
 from fhir_adapter.evaluate.windows import AnchorValue, CompiledWindow

@@ -13,8 +13,8 @@ from typing import Generic, TypeVar, cast
 
 import msgspec
 
+from fhir_adapter.evaluate.absence import Absence, is_not_mapped, known_here, systems_of
 from fhir_adapter.evaluate.case import Case
-from fhir_adapter.evaluate.retrieve import Absence, is_not_mapped, known_here, systems_of
 from fhir_adapter.model import criterion as tree
 from fhir_adapter.model.criterion import Events
 from fhir_adapter.model.fact import Kind

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from fhir_adapter import bootstrap
+from fhir_adapter.evaluate.absence import Absence
 from fhir_adapter.evaluate.judged import Judged
-from fhir_adapter.evaluate.retrieve import Absence
 from fhir_adapter.model.code import key_of
 from fhir_adapter.model.criterion import AnyOf, Events, Rise, Window
 from fhir_adapter.model.dates import instant

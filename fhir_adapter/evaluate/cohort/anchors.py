@@ -7,12 +7,12 @@ below the bound after the g-th value at it form one stretch, which may end the r
 
 from __future__ import annotations
 
+from fhir_adapter.evaluate.absence import Absence
 from fhir_adapter.evaluate.cohort.answer import PACK, lowest, packed
 from fhir_adapter.evaluate.cohort.members import FAILED, OUT, TOO_COARSE, Rows, Workshop
 from fhir_adapter.evaluate.cohort.script import Block
 from fhir_adapter.evaluate.cohort.silence import Silence
 from fhir_adapter.evaluate.cohort.windows import NONE, PRESENT, UNKNOWN, shifted
-from fhir_adapter.evaluate.retrieve import Absence
 from fhir_adapter.model import criterion as tree
 from fhir_adapter.model.dates import DATE_EARLIEST, DATE_LATEST, EARLIEST, LATEST, Duration
 from fhir_adapter.model.fact import Kind

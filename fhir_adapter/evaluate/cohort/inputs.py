@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from fhir_adapter.evaluate.absence import systems_of
 from fhir_adapter.evaluate.membership import Membership
-from fhir_adapter.evaluate.retrieve import systems_of
 from fhir_adapter.model.code import Code, key_of
 from fhir_adapter.model.mapping import CodeSet
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from fhir_adapter.evaluate.absence import Absence
 from fhir_adapter.evaluate.cohort import answer as answers
 from fhir_adapter.evaluate.cohort.anchors import Anchors
 from fhir_adapter.evaluate.cohort.answer import Answer, Slot, bit, bits_of, boxed, pinned
@@ -20,7 +21,6 @@ from fhir_adapter.evaluate.cohort.selection import selection
 from fhir_adapter.evaluate.cohort.silence import Silence
 from fhir_adapter.evaluate.cohort.windows import PRESENT, UNKNOWN
 from fhir_adapter.evaluate.compiler import duration
-from fhir_adapter.evaluate.retrieve import Absence
 from fhir_adapter.evaluate.values import to_canonical
 from fhir_adapter.model import criterion as tree
 from fhir_adapter.model.calculator import Calculator

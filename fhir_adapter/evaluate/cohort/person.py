@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from fhir_adapter.evaluate.absence import KNOWN_DAYS
 from fhir_adapter.evaluate.cohort.inputs import BITS, Inputs
 from fhir_adapter.evaluate.cohort.script import every, greatest, least, text
-from fhir_adapter.evaluate.retrieve import KNOWN_DAYS
 from fhir_adapter.model.code import Code
 from fhir_adapter.model.dates import DATE_LATEST
 from fhir_adapter.model.decision import Stop

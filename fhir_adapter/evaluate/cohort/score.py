@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from fhir_adapter.evaluate.absence import Absence
 from fhir_adapter.evaluate.cohort.answer import (
     Answer,
     Slot,
@@ -23,7 +24,6 @@ from fhir_adapter.evaluate.cohort.script import Block, greatest, least, text
 from fhir_adapter.evaluate.cohort.silence import Silence
 from fhir_adapter.evaluate.cohort.values import IS_NUMERIC, bounds_of, number
 from fhir_adapter.evaluate.cohort.windows import shifted
-from fhir_adapter.evaluate.retrieve import Absence
 from fhir_adapter.model import criterion as tree
 from fhir_adapter.model.calculator import Calculator, Item, StepTable
 from fhir_adapter.model.criterion import Events, ValueTest

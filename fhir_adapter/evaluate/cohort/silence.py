@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fhir_adapter.evaluate.absence import ORDER_DAYS, Absence
 from fhir_adapter.evaluate.cohort.answer import Answer, Slot, any_of, bits_of, pinned
 from fhir_adapter.evaluate.cohort.members import Rows, Workshop
 from fhir_adapter.evaluate.cohort.person import known
 from fhir_adapter.evaluate.cohort.script import Block, either, every
-from fhir_adapter.evaluate.retrieve import ORDER_DAYS, Absence
 from fhir_adapter.model.criterion import Events
 from fhir_adapter.model.fact import Kind
 from fhir_adapter.model.truth import Reason

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from fhir_adapter.evaluate.absence import Absence
 from fhir_adapter.evaluate.cohort import answer as answers
 from fhir_adapter.evaluate.cohort.anchors import Anchors
 from fhir_adapter.evaluate.cohort.answer import Answer, Slot, bit, lowest, shown
@@ -25,7 +26,6 @@ from fhir_adapter.evaluate.cohort.windows import Windows
 from fhir_adapter.evaluate.compiler import duration
 from fhir_adapter.evaluate.membership import Membership
 from fhir_adapter.evaluate.record import absence_of
-from fhir_adapter.evaluate.retrieve import Absence
 from fhir_adapter.evaluate.settle import where_settled
 from fhir_adapter.model.calculator import Calculator
 from fhir_adapter.model.code import Code

@@ -17,9 +17,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fhir_adapter.evaluate.absence import Absence, known_here
 from fhir_adapter.evaluate.case import TYPED_IN, Case
 from fhir_adapter.evaluate.record import absence_of
-from fhir_adapter.evaluate.retrieve import Absence, known_here
 from fhir_adapter.evaluate.windows import Edge
 from fhir_adapter.model import criterion as tree
 from fhir_adapter.model.code import key_of
