@@ -85,27 +85,25 @@ def worklist_table(found: Worklist, *, everyone: bool = False) -> Table:
 
 def criteria_table(rows: Sequence[CriterionRow], title: str) -> Table:
     """One patient, criterion by criterion: effect first."""
-    table = Table(title=escape(title), show_lines=False)
+    table = Table(title=escape(title), show_lines=False, expand=True)
     table.add_column("effect", no_wrap=True)
-    table.add_column("criterion", ratio=2)
-    table.add_column("evidence", ratio=3, overflow="fold")
-    table.add_column("why open, and remarks", ratio=2)
-    table.add_column("settled", ratio=1)
+    table.add_column("criterion", ratio=3)
+    table.add_column("evidence", ratio=7, overflow="fold")
+    table.add_column("why open, where settled, remarks", ratio=3)
     for row in rows:
         table.add_row(*criterion_cells(row))
     return table
 
 
-def criterion_cells(row: CriterionRow) -> tuple[Text, str, str, str, str]:
+def criterion_cells(row: CriterionRow) -> tuple[Text, str, str, str]:
     """The cells of one criterion."""
     effect = "assumed" if row.assumed and row.effect == "fits" else row.effect
-    notes = "".join(f"\n{note}" for note in row.notes)
+    why = ", ".join(part for part in (row.reason, row.settled) if part)
     return (
         Text(effect, style=STYLES[row.effect]),
         escape(f"{row.number} {row.title}"),
         escape(evidence_text(row)),
-        escape(f"{row.reason}{notes}"),
-        escape(row.settled),
+        escape("\n".join(part for part in (why, *row.notes) if part)),
     )
 
 
