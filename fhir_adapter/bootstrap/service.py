@@ -90,7 +90,7 @@ class Service:
             benches=self.benches,
             many=self.many,
             needs=tuple(dict.fromkeys(n for one in self.benches for n in one.screener.needs)),
-            records=lambda: self.records(),  # noqa: PLW0108 - whatever it is by then
+            records=lambda: self.records(),  # noqa: PLW0108 - read anew at each call
             ledger=self.ledger,
             moment=lambda: self.moment(self.benches[0]),
         )

@@ -98,7 +98,8 @@ def _say_next() -> None:
 
 
 def _leave() -> None:
-    from fhir_adapter.web.running import leave_in_time  # noqa: PLC0415 - as below
+    # only this way of running the demo waits for the service's libraries
+    from fhir_adapter.web.running import leave_in_time  # noqa: PLC0415 - as said above
 
     leave_in_time()
 

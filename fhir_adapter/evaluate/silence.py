@@ -33,7 +33,7 @@ ALWAYS = 1
 _T = TypeVar("_T")
 
 
-class Hush:
+class Heard:
     """One case: what its record speaks of, and what its class is known to answer to the rest."""
 
     __slots__ = ("known", "spoken")
@@ -102,9 +102,9 @@ class Silence:
         """Set where the kind was not pulled whole: then silence may be a gap."""
         return self._wholes.setdefault(kind, self._bit(("whole", kind)))
 
-    def _begun(self, case: Case) -> Hush:
+    def _begun(self, case: Case) -> Heard:
         """A case, looked at once."""
-        found = case.memo[self] = Hush(self._spoken(case), self._class(case))
+        found = case.memo[self] = Heard(self._spoken(case), self._class(case))
         return found
 
     def _spoken(self, case: Case) -> int:
@@ -137,14 +137,14 @@ class Silence:
 
     def answer(self, key: Keyed[_T], case: Case) -> _T:
         """What something answers for a case: from memory where the record is silent about it."""
-        hush = case.memo.get(self) or self._begun(case)
-        assert isinstance(hush, Hush)
-        if hush.spoken & key.reads:
+        heard = case.memo.get(self) or self._begun(case)
+        assert isinstance(heard, Heard)
+        if heard.spoken & key.reads:
             return key.judge(case)
-        found = hush.known.get(key)
+        found = heard.known.get(key)
         if found is None:
             self._make_room()
-            found = hush.known[key] = key.judge(case)
+            found = heard.known[key] = key.judge(case)
         return cast("_T", found)
 
     def _make_room(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 
 from fhir_adapter.evaluate.cohort.answer import PACK, Answer, Slot, bits_of, merged, packed, pinned
@@ -220,28 +221,42 @@ def _apart_evidence(first: Silence, one: str, two: str) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Alone:
+    """One retrieve of a pair: conditions on its own, and what its absence would answer."""
+
+    problem: str
+    silent: str
+    failed: str
+    absent: Answer
+
+
+def _alone(silence: Silence, side: str) -> _Alone:
+    take, pin = silence.block.take, silence.block.pin
+    there = take(side, "patient")
+    empty = f"({there} IS NOT NULL AND {silence.empty} AND {take(side, 'inside')} = 0)"
+    problem = (
+        f"CASE WHEN {there} IS NULL THEN {silence.not_whole} WHEN {empty} THEN NULL "
+        f"ELSE {silence.problem} END"
+    )
+    nobody = f"COALESCE({take(side, 'members')}, 0) = 0"
+    quiet = f"({nobody} AND COALESCE({take(side, 'failed')}, 0) = 0 AND NOT {empty})"
+    return _Alone(
+        problem=pin(problem),
+        silent=pin(quiet),
+        failed=pin(f"({nobody} AND NOT {quiet})"),
+        absent=silence.answer(take(side, "newest")),
+    )
+
+
 def _paired(first: Silence, second: Silence, pair: str, sides: list[str]) -> Answer:
+    """The stage says which rule answers: pair, problem, doubt, a side that failed or is silent."""
     block = first.block
     take, pin = block.take, block.pin
-    silences = (first, second)
-    failed: list[str] = []
-    silent: list[str] = []
-    absents: list[Answer] = []
-    problems: list[str] = []
-    for silence, side in zip(silences, sides, strict=True):
-        there = take(side, "patient")
-        empty = f"({there} IS NOT NULL AND {silence.empty} AND {take(side, 'inside')} = 0)"
-        problem = (
-            f"CASE WHEN {there} IS NULL THEN {silence.not_whole} WHEN {empty} THEN NULL "
-            f"ELSE {silence.problem} END"
-        )
-        problems.append(pin(problem))
-        nobody = f"COALESCE({take(side, 'members')}, 0) = 0"
-        quiet = f"({nobody} AND COALESCE({take(side, 'failed')}, 0) = 0 AND NOT {empty})"
-        silent.append(pin(quiet))
-        failed.append(pin(f"({nobody} AND NOT {quiet})"))
-        absents.append(silence.answer(take(side, "newest")))
-    problem = pin(f"COALESCE({problems[0]}, {problems[1]})")
+    both = [_alone(silence, side) for silence, side in zip((first, second), sides, strict=True)]
+    failed, silent = [one.failed for one in both], [one.silent for one in both]
+    absents = [one.absent for one in both]
+    problem = pin(f"COALESCE({both[0].problem}, {both[1].problem})")
     sure, why = take(pair, "sure"), take(pair, "why")
     worse = [
         f"(CASE WHEN {a.truth} = 0 THEN 0 ELSE 2 END + CASE WHEN {a.assumed} THEN 1 ELSE 0 END)"
@@ -259,6 +274,27 @@ def _paired(first: Silence, second: Silence, pair: str, sides: list[str]) -> Ans
     )
     reason = f"CASE {stage} WHEN 1 THEN {problem} WHEN 2 THEN {why} END"
     opens = [("", bits_of(reason))]
+    for number_, absent in ((5, absents[0]), (6, absents[1])):
+        opens += [
+            (q, f"CASE WHEN {stage} = {number_} THEN {m} ELSE 0 END") for q, m in absent.opens
+        ]
+    assumed = " OR ".join(
+        f"({stage} = {number_} AND {absent.assumed})"
+        for number_, absent in ((5, absents[0]), (6, absents[1]))
+        if absent.assumed != "FALSE"
+    )
+    slots = _shown_at(stage, first, second, pair, sides, absents)
+    return pinned(
+        block,
+        Answer(truth=truth, opens=merged(opens), assumed=assumed or "FALSE", evidence=slots),
+    )
+
+
+def _shown_at(
+    stage: str, first: Silence, second: Silence, pair: str, sides: list[str], absents: list[Answer]
+) -> tuple[Slot, ...]:
+    """What each stage shows."""
+    block, pin = first.block, first.block.pin
     slots = [
         Slot(table=pair, facts="pair", newest="last", when=pin(f"{stage} = 0")),
         Slot(table=pair, facts="newest_first", newest="last", when=pin(f"{stage} = 2"),
@@ -270,9 +306,6 @@ def _paired(first: Silence, second: Silence, pair: str, sides: list[str]) -> Ans
                  when=pin(f"{stage} = {number_}"))
         )  # fmt: skip
     for number_, absent in ((5, absents[0]), (6, absents[1])):
-        opens += [
-            (q, f"CASE WHEN {stage} = {number_} THEN {m} ELSE 0 END") for q, m in absent.opens
-        ]
         slots += [slot.only(block, f"{stage} = {number_}") for slot in absent.evidence]
     apart = _apart_evidence(
         first, first.rows.members(first.events), second.rows.members(second.events)
@@ -281,12 +314,4 @@ def _paired(first: Silence, second: Silence, pair: str, sides: list[str]) -> Ans
         Slot(table=apart, facts="facts", newest="last", when=pin(f"{stage} = 7"),
              decides="FALSE")
     )  # fmt: skip
-    assumed = " OR ".join(
-        f"({stage} = {number_} AND {absent.assumed})"
-        for number_, absent in ((5, absents[0]), (6, absents[1]))
-        if absent.assumed != "FALSE"
-    )
-    return pinned(
-        block,
-        Answer(truth=truth, opens=merged(opens), assumed=assumed or "FALSE", evidence=tuple(slots)),
-    )
+    return tuple(slots)
