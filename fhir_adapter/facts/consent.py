@@ -67,7 +67,9 @@ def _meaning_by_scope(resource: Resource) -> _Meaning | None:
     if PRIVACY in scope and text(resource.get("status")) == "active" and _opts_out(resource):
         return (RESEARCH_DENY,), COUNTS, (PRIVACY_OPT_OUT,)
     is_readable = any(code.system == SCOPES for code in scope)
-    if not is_readable and _meaning(resource) == _DENIED:
+    # one that has run out refuses research only where it says that it was about research
+    is_over = text(resource.get("status")) == "inactive"
+    if not (is_readable or is_over) and _meaning(resource) == _DENIED:
         return (RESEARCH_DENY,), COUNTS, (NO_SCOPE,)
     return None
 

@@ -746,6 +746,7 @@ def test_consents_and_questionnaires_of_others_say_nothing() -> None:
     assert facts(consent() | {"scope": {}}) == []
     assert facts(consent(scope={"text": "Research"}, provision={"type": "permit"})) == []
     assert facts(consent(scope={"text": "Research"}, **denied) | {"status": "draft"}) == []
+    assert facts(consent("inactive", scope={"text": "Treatment"})) == []
     assert facts(consent(scope=scope("treatment"), policyRule=OPTOUT, **denied)) == []
     assert facts(consent(scope=scope("patient-privacy"), **denied)) == []
     assert facts(consent("inactive", scope=scope("patient-privacy"), policyRule=OPTOUT)) == []
