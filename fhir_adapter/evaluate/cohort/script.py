@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp, parse_one
 
+from fhir_adapter.evaluate.cohort.pruning import prune
+
 _PINNED = re.compile(r"\bx(\d+)\b")
 
 
@@ -40,6 +42,7 @@ class Script:
         tree = parse_one(final)
         assert isinstance(tree, exp.Select)
         _inline(trees, tree)
+        prune(trees, tree)
         for name, query in trees.items():
             tree = tree.with_(name, as_=query, materialized=True, copy=False)
         return tree
