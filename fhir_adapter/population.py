@@ -21,6 +21,7 @@ from fhir_adapter.model.lane import LaneAnswer, LaneResult
 from fhir_adapter.model.result import CriterionResult, Effect
 from fhir_adapter.model.study import Criterion, Study
 from fhir_adapter.ports import (
+    Asked,
     BulkSource,
     CohortAnswers,
     CohortTables,
@@ -62,8 +63,8 @@ class Spoken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BucketScreened:
-    """One bucket: everybody by outcome, and in full who is listed, exported or written."""
+class PartScreened:
+    """One part: everybody by outcome, and in full who is listed, exported or written."""
 
     done: int
     total: int
@@ -77,25 +78,22 @@ def screen(
     screener: Screener,
     as_of: AsOf,
     spoken: Spoken | None = None,
-) -> Iterator[BucketScreened]:
-    """Everybody by one statement, bucket by bucket; the record lane judges again who is shown.
+) -> Iterator[PartScreened]:
+    """Everybody by one statement, part by part; the record lane judges again who is shown.
 
     A difference between the lanes raises LanesDisagree: it is a fault of ours, and no answer of the
     run may be used.
     """
     said = spoken or Spoken()
-    for done, bucket in enumerate(tables.buckets, 1):
-        ids = tables.patients(bucket)
-        instead = _with_answers(tables, bucket, screener, said)
-        moments = _moments(tables, bucket, screener, as_of, ids, instead)
-        answers = tables.judge(bucket, statement, moments, instead)
-        wanted = sorted({*answers.listed(), *tables.named(bucket, said.proposed)})
-        records = dict(zip(wanted, tables.records(bucket, wanted), strict=True)) if wanted else {}
-        records |= {number: instead[number] for number in wanted if number in instead}
-        shown = {n: screen_facts(screener, record, as_of) for n, record in records.items()}
+    questions = (_asked(tables, part, screener, as_of, said) for part in tables.parts)
+    for done, (asked, answers) in enumerate(tables.judge(statement, questions), 1):
+        wanted = {*answers.listed(), *tables.named(asked.part, said.proposed)}
+        records = dict(tables.records(asked.part, wanted)) if wanted else {}
+        records |= {n: record for n, record in asked.instead.items() if n in wanted}
+        shown = {n: screen_facts(screener, records[n], as_of) for n in sorted(wanted)}
         _compare(shown, answers.answers(records))
-        yield BucketScreened(
-            done=done, total=len(tables.buckets), answers=answers, shown=tuple(shown.values())
+        yield PartScreened(
+            done=done, total=len(tables.parts), answers=answers, shown=tuple(shown.values())
         )
 
 
@@ -106,13 +104,11 @@ def count(
     as_of: AsOf,
     spoken: Spoken | None = None,
 ) -> Iterator[Counted]:
-    """Everybody by one statement that was made for counting, bucket by bucket; nobody is named."""
+    """Everybody by one statement that was made for counting, part by part; nobody is named."""
     said = spoken or Spoken()
-    for bucket in tables.buckets:
-        ids = tables.patients(bucket)
-        instead = _with_answers(tables, bucket, screener, said)
-        moments = _moments(tables, bucket, screener, as_of, ids, instead)
-        yield tables.judge(bucket, statement, moments, instead).counted()
+    questions = (_asked(tables, part, screener, as_of, said) for part in tables.parts)
+    for _, answers in tables.judge(statement, questions):
+        yield answers.counted()
 
 
 def count_decisions(study: Study, decisions: Iterable[Decision]) -> Counted:
@@ -140,31 +136,27 @@ def _mark(criterion: Criterion, result: CriterionResult) -> int:
     return MARK_NUMBERS[mark]
 
 
-def _with_answers(
-    tables: CohortTables, bucket: int, screener: Screener, said: Spoken
-) -> Mapping[int, PatientRecord]:
-    numbers = tables.named(bucket, said.answered)
-    if not numbers:
-        return {}
-    records = zip(numbers, tables.records(bucket, numbers), strict=True)
-    return {number: with_answers(screener, record) for number, record in records}
+def _asked(tables: CohortTables, part: int, screener: Screener, as_of: AsOf, said: Spoken) -> Asked:
+    answered = tables.named(part, said.answered)
+    records = tables.records(part, answered) if answered else ()
+    instead = {number: with_answers(screener, record) for number, record in records}
+    return Asked(part, _moments(tables, part, screener, as_of, instead), instead)
 
 
 def _moments(
     tables: CohortTables,
-    bucket: int,
+    part: int,
     screener: Screener,
     as_of: AsOf,
-    ids: Mapping[int, str],
     instead: Mapping[int, PatientRecord],
 ) -> list[Moment]:
     zone = screener.compiled.mappings.site.zone
     stops = 0 if screener.basis else 1 << STOP_ORDER.index(Stop.NO_BASIS)
     if isinstance(as_of, int):
         day = local_date(as_of, zone)
-        return [Moment(number, as_of, day, stops) for number in ids]
+        return [Moment(number, as_of, day, stops) for number in tables.patients(part)]
     found: list[Moment] = []
-    for number, record in zip(sorted(ids), tables.records(bucket, None), strict=True):
+    for number, record in tables.records(part, None):
         moment = moment_of(screener, instead.get(number, record), as_of)
         found.append(Moment(number, moment, local_date(moment, zone), stops))
     return found

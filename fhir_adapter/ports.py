@@ -311,6 +311,15 @@ class Moment(NamedTuple):
     """Stops that the record does not tell, as a mask by their place in STOP_ORDER."""
 
 
+class Asked(NamedTuple):
+    """One part of a cohort, and as of when each of its patients is judged."""
+
+    part: int
+    moments: Sequence[Moment]
+    instead: Mapping[int, PatientRecord]
+    """Records that take the place of the stored ones, by patient number."""
+
+
 class Statement(Protocol):
     """A study as one SQL statement over the fact tables (model/tables.py), as a sqlglot tree."""
 
@@ -341,7 +350,7 @@ class Statement(Protocol):
 
 
 class CohortAnswers(Protocol):
-    """The answers for everybody of one bucket."""
+    """The answers for everybody of one part."""
 
     @property
     def outcomes(self) -> Mapping[Outcome, int]:
@@ -362,33 +371,34 @@ class CohortAnswers(Protocol):
 
 
 class CohortTables(Protocol):
-    """Fact tables that a statement is put to, bucket by bucket."""
+    """Fact tables that a statement is put to, part by part."""
 
     @property
-    def buckets(self) -> tuple[int, ...]:
-        """Numbers of the buckets in which somebody is."""
+    def parts(self) -> tuple[int, ...]:
+        """Numbers of the parts; everybody is in one of them."""
         ...
 
-    def patients(self, bucket: int) -> Mapping[int, str]:
-        """Number -> logical id of everybody in a bucket."""
+    def patients(self, part: int) -> Mapping[int, str]:
+        """Number -> logical id of everybody in a part."""
         ...
 
-    def named(self, bucket: int, ids: frozenset[str]) -> tuple[int, ...]:
+    def named(self, part: int, ids: frozenset[str]) -> tuple[int, ...]:
         """Numbers of who has one of these ids, or ever had, in order."""
         ...
 
-    def records(self, bucket: int, patients: Iterable[int] | None) -> Iterator[PatientRecord]:
-        """Records of one bucket in the order of their numbers; all, or those numbered."""
+    def records(
+        self, part: int, patients: Iterable[int] | None
+    ) -> Iterator[tuple[int, PatientRecord]]:
+        """Number and record of everybody in a part, or of those numbered; in any order."""
         ...
 
     def judge(
-        self,
-        bucket: int,
-        statement: Statement,
-        moments: Iterable[Moment],
-        instead: Mapping[int, PatientRecord],
-    ) -> CohortAnswers:
-        """The statement over one bucket; ``instead``: records that take the place of the stored."""
+        self, statement: Statement, asked: Iterable[Asked]
+    ) -> Iterator[tuple[Asked, CohortAnswers]]:
+        """The statement over each part that is asked about, in their order.
+
+        It may take questions ahead of the answers it gives, and work on several at once.
+        """
         ...
 
 

@@ -15,7 +15,7 @@ from fhir_adapter.evaluate.cohort import CohortStatement, compile_cohort
 from fhir_adapter.facts import KINDS, Normaliser
 from fhir_adapter.model.fact import PatientRecord
 from fhir_adapter.model.mapping import Mappings
-from fhir_adapter.population import BucketScreened, Spoken, load, screen
+from fhir_adapter.population import PartScreened, Spoken, load, screen
 from fhir_adapter.ports import ExportState, LoadCounts, LoadStep, Need, Piece
 from fhir_adapter.pull.export import FolderExport
 from fhir_adapter.pull.groups import PiecesRead
@@ -129,13 +129,13 @@ def statement_of(bench: Bench, *, counting: bool = False) -> CohortStatement:
 
 
 def screen_cohort(bench: Bench, store: Path, as_of: AsOf, spoken: Spoken) -> CohortScreening:
-    """Everybody of a store, ready to be asked bucket by bucket."""
+    """Everybody of a store, ready to be asked part by part."""
     found = open_store(store, bench.mappings)
-    tables = CohortStore(found)
+    tables = CohortStore(found, workers=cores())
     return CohortScreening(
         issues=found.manifest.issues,
-        buckets=screen(tables, statement_of(bench), bench.screener, as_of, spoken),
-        total=len(tables.buckets),
+        parts=screen(tables, statement_of(bench), bench.screener, as_of, spoken),
+        total=len(tables.parts),
     )
 
 
@@ -143,7 +143,7 @@ def screen_cohort(bench: Bench, store: Path, as_of: AsOf, spoken: Spoken) -> Coh
 class CohortScreening:
     """A screening of everybody that has not begun."""
 
-    buckets: Iterator[BucketScreened]
+    parts: Iterator[PartScreened]
     total: int
     issues: Mapping[str, int]
     """What was wrong with the files of the export, with counts."""

@@ -1,4 +1,4 @@
-"""Files of a cohort screening: every patient's outcome and effects, one Parquet file per bucket."""
+"""Files of a cohort screening: every patient's outcome and effects, one Parquet file per part."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fhir_adapter.errors import SettingInvalid
-from fhir_adapter.population import BucketScreened
-from fhir_adapter.warehouse.answers import BucketAnswers
+from fhir_adapter.population import PartScreened
+from fhir_adapter.warehouse.answers import PartAnswers
 
 
-def writer(folder: Path | None) -> Callable[[BucketScreened], None]:
-    """What keeps the answers of each bucket; nothing where no folder is named."""
+def writer(folder: Path | None) -> Callable[[PartScreened], None]:
+    """What keeps the answers of each part; nothing where no folder is named."""
     if folder is None:
         return lambda _part: None
     if folder.exists() and any(folder.iterdir()):
@@ -22,8 +22,8 @@ def writer(folder: Path | None) -> Callable[[BucketScreened], None]:
         )
     folder.mkdir(parents=True, exist_ok=True)
 
-    def keep(part: BucketScreened) -> None:
-        assert isinstance(part.answers, BucketAnswers)
+    def keep(part: PartScreened) -> None:
+        assert isinstance(part.answers, PartAnswers)
         part.answers.write(folder / f"answers-{part.done:04d}.parquet")
 
     return keep

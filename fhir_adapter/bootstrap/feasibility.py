@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from fhir_adapter.bootstrap.cohorts import open_store, statement_of
+from fhir_adapter.bootstrap.cohorts import cores, open_store, statement_of
 from fhir_adapter.bootstrap.judging import Bench
 from fhir_adapter.errors import SettingInvalid
 from fhir_adapter.evaluate.feasibility import tally
@@ -27,17 +27,17 @@ def is_store(folder: Path) -> bool:
 
 
 class StoreCount:
-    """Everybody of a store, to be counted bucket by bucket."""
+    """Everybody of a store, to be counted part by part."""
 
     def __init__(self, bench: Bench, store: Path, as_of: AsOf, spoken: Spoken) -> None:
         package = bench.package
         statement = statement_of(bench, counting=True)
-        tables = CohortStore(open_store(store, bench.mappings))
+        tables = CohortStore(open_store(store, bench.mappings), workers=cores())
         self._study = package.study
-        self.total: int = len(tables.buckets)
+        self.total: int = len(tables.parts)
         self.everyone: int = tables.everyone
         self.issues: Mapping[str, int] = tables.issues
-        self.buckets: Iterator[Counted] = count(tables, statement, bench.screener, as_of, spoken)
+        self.parts: Iterator[Counted] = count(tables, statement, bench.screener, as_of, spoken)
 
     def tally(self, counted: Sequence[Counted], order: str) -> Tally:
         """The counts, held against the number of people that the store says it has."""

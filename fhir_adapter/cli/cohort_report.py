@@ -84,7 +84,7 @@ def _of_store(
         bench = bootstrap.bench(in_force, answers=known.answers, refusals=known.refusals)
         moment = bootstrap.parse_as_of(as_of, bench.zone, bench.clock)
         asked = StoreCount(bench, store, moment, known.spoken(bench.package.study.id))
-        shown = progress(asked.buckets, text="counting", total=asked.total, quiet=quiet)
+        shown = progress(asked.parts, text="counting", total=asked.total, quiet=quiet)
         return bench, moment, asked.tally(list(shown), order), asked.issues
 
 

@@ -107,9 +107,7 @@ def _judged(in_force: Settings, store: Path, out: Path | None, common: Everywher
         say_damage(asked.issues)
         found = _Found(bench=bench, counts=Counter(), shown=[], issues=asked.issues)
         keep = writer(out)
-        for part in progress(
-            asked.buckets, text="screening", total=asked.total, quiet=common.quiet
-        ):
+        for part in progress(asked.parts, text="screening", total=asked.total, quiet=common.quiet):
             found.counts.update(part.answers.outcomes)
             found.shown.extend(part.shown)
             keep(part)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from fhir_adapter.model.fact import Kind, Standing
 
-TABLES_SCHEMA = 1
+TABLES_SCHEMA = 2
 """Version of these tables; stores of another number are refused by name."""
 
 KIND_NUMBER: dict[Kind, int] = {kind: number for number, kind in enumerate(Kind, start=1)}
@@ -39,7 +39,7 @@ VALUE_ROLE = 1
 """The coding is the fact's value."""
 
 DERIVED: dict[str, str] = {
-    "seq": "number of the fact within its patient, from 1, by start_lo, then source",
+    "seq": "number of the fact within its patient, from 1: the newest start_lo first, then source",
     "visit": "encounters of the patient from 1; without one minus the local date of start_hi",
     "last_start": "latest instant at which the fact may start (a time stamp: its printed digit)",
     "last_end": "latest instant at which it may end, likewise",

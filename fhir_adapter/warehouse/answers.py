@@ -1,4 +1,4 @@
-"""The answers of one bucket: counts, who is listed, one patient in full, all of them as a file."""
+"""The answers of one part of a cohort: counts, who is listed, one patient, everybody as a file."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from fhir_adapter.model.result import Effect
 from fhir_adapter.model.study import SETTLED_ORDER
 from fhir_adapter.model.truth import Reason, Truth
 from fhir_adapter.warehouse.arrow import Table, pa, pc, pq
+from fhir_adapter.warehouse.rows import newest_first
 
 OUTCOMES = tuple(Outcome)
 EFFECTS = tuple(Effect)
@@ -28,8 +29,8 @@ _PARTS = (len(EFFECTS), 2, max(Reason).value + 1, len(OUTCOMES))
 
 
 @dataclass(frozen=True, slots=True)
-class BucketAnswers:
-    """What the statement said of every patient of a bucket."""
+class PartAnswers:
+    """What the statement said of every patient of a part."""
 
     table: Table
     ids: Mapping[int, str]
@@ -57,7 +58,7 @@ class BucketAnswers:
         }
 
     def _answer(self, row: Mapping[str, Any], record: PatientRecord) -> LaneAnswer:
-        sources = [f.source for f in sorted(record.facts, key=lambda f: (f.start_lo, f.source))]
+        sources = [fact.source for fact in sorted(record.facts, key=newest_first)]
         stops = tuple(s for place, s in enumerate(STOP_ORDER) if row["stops"] >> place & 1)
         results = (_result(row, number, name, sources) for number, name in enumerate(self.criteria))
         return LaneAnswer(

@@ -1,14 +1,20 @@
-"""Questions to a store: one statement over every bucket, one bucket in memory at a time."""
+"""Questions to a store: one statement over everybody, some buckets at a time.
+
+Buckets are small, so that an increment touches little; planning a statement costs seconds whatever
+it is put to. So buckets are judged together, in parts of a few million facts, each by an engine of
+its own in its own thread: patients are independent, and memory is bounded by the parts at work.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+import threading
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from fhir_adapter.model.fact import PatientRecord
-from fhir_adapter.ports import Moment, Statement
-from fhir_adapter.warehouse.answers import BucketAnswers
+from fhir_adapter.ports import Asked, Moment, Statement
+from fhir_adapter.warehouse.answers import PartAnswers
 from fhir_adapter.warehouse.arrow import Table, pa, pc
 from fhir_adapter.warehouse.dictionary import Dictionary
 from fhir_adapter.warehouse.duckdb import Engine
@@ -16,19 +22,32 @@ from fhir_adapter.warehouse.rows import Rows, codings
 from fhir_adapter.warehouse.store import Store
 
 _READ = ("fact", "fact_concept", "retrieved")
+MEMORY = 3072
+"""MiB of all engines together."""
+PART_FACTS = 5_000_000
+"""About how many facts are judged together."""
+WORTH_SHARING = 500_000
+"""Facts from which on another core saves more than planning the statement again costs."""
 
 
 class CohortStore:
-    """CohortTables over Parquet, with DuckDB."""
+    """CohortTables over Parquet, with DuckDB.
 
-    def __init__(self, store: Store, *, memory_limit: str = "3GB") -> None:
+    ``workers`` engines judge at the same time, one part each; ``memory`` is what they may use
+    together, in MiB.
+    """
+
+    def __init__(self, store: Store, *, workers: int = 1, memory: int = MEMORY) -> None:
         self._store = store
-        self._memory_limit = memory_limit
+        self._workers = max(workers, 1)
+        self._memory = memory
+        self._parts = _parts(store, self._workers)
+        self._engines = threading.local()
 
     @property
-    def buckets(self) -> tuple[int, ...]:
-        """Numbers of the buckets in which somebody is."""
-        return self._store.buckets
+    def parts(self) -> tuple[int, ...]:
+        """Numbers of the parts: some buckets each, judged together."""
+        return tuple(range(len(self._parts)))
 
     @property
     def everyone(self) -> int:
@@ -39,63 +58,77 @@ class CohortStore:
     def issues(self) -> Mapping[str, int]:
         """Data-quality code to people whose record has it."""
         found: Counter[str] = Counter()
-        for bucket in self.buckets:
+        for bucket in self._store.buckets:
             for codes in self._store.table(bucket, "patient")["issues"].to_pylist():
                 found.update(codes)
         return found
 
-    def patients(self, bucket: int) -> Mapping[int, str]:
-        """Number -> logical id of everybody in a bucket."""
-        table = self._store.table(bucket, "patient")
-        numbers, ids = table["patient"].to_pylist(), table["id"].to_pylist()
-        return dict(zip(numbers, ids, strict=True))
+    def patients(self, part: int) -> Mapping[int, str]:
+        """Number -> logical id of everybody in a part."""
+        found: dict[int, str] = {}
+        for bucket in self._parts[part]:
+            table = self._store.table(bucket, "patient")
+            numbers, ids = table["patient"].to_pylist(), table["id"].to_pylist()
+            found.update(zip(numbers, ids, strict=True))
+        return found
 
-    def named(self, bucket: int, ids: frozenset[str]) -> tuple[int, ...]:
+    def named(self, part: int, ids: frozenset[str]) -> tuple[int, ...]:
         """Numbers of who has one of these ids, or ever had, in order."""
         if not ids:
             return ()
         wanted = pa.array(sorted(ids))
         found = set[int]()
-        for name in ("patient", "alias"):
-            table = self._store.table(bucket, name)
-            found |= set(table.filter(pc.is_in(table["id"], wanted))["patient"].to_pylist())
+        for bucket in self._parts[part]:
+            for name in ("patient", "alias"):
+                table = self._store.table(bucket, name)
+                found |= set(table.filter(pc.is_in(table["id"], wanted))["patient"].to_pylist())
         return tuple(sorted(found))
 
-    def records(self, bucket: int, patients: Iterable[int] | None) -> Iterator[PatientRecord]:
-        """Records of one bucket, by patient number; all, or those numbered."""
-        return self._store.records(bucket, patients)
+    def records(
+        self, part: int, patients: Iterable[int] | None
+    ) -> Iterator[tuple[int, PatientRecord]]:
+        """Number and record of everybody in a part, or of those numbered."""
+        only = None if patients is None else frozenset(patients)
+        for bucket in self._parts[part]:
+            if only is None or only & set(self._store.numbers(bucket)):
+                yield from self._store.numbered(bucket, only)
 
     def judge(
-        self,
-        bucket: int,
-        statement: Statement,
-        moments: Iterable[Moment],
-        instead: Mapping[int, PatientRecord],
-    ) -> BucketAnswers:
-        """The statement over one bucket; ``instead``: records in which people have since spoken."""
-        every = list(moments)
-        plain = [moment for moment in every if moment.patient not in instead]
-        engine = self._engine
-        engine.files({name: [str(self._store.path(bucket, name))] for name in _READ})
+        self, statement: Statement, asked: Iterable[Asked]
+    ) -> Iterator[tuple[Asked, PartAnswers]]:
+        """The statement over each part that is asked about, in their order."""
+        with ThreadPoolExecutor(self._workers) as pool:
+            waiting: deque[tuple[Asked, Future[PartAnswers]]] = deque()
+            try:
+                for one in asked:
+                    waiting.append((one, pool.submit(self._judged, statement, one)))
+                    if len(waiting) > self._workers:
+                        yield _next(waiting)
+                while waiting:
+                    yield _next(waiting)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _judged(self, statement: Statement, asked: Asked) -> PartAnswers:
+        plain = [moment for moment in asked.moments if moment.patient not in asked.instead]
+        engine = self._engine()
+        buckets = self._parts[asked.part]
+        engine.files({n: [str(self._store.path(b, n)) for b in buckets] for n in _READ})
         engine.moments(plain)
         found = [engine.run(statement, self._store.dictionary)]
-        if instead:
-            others = [moment for moment in every if moment.patient in instead]
-            found.append(self._spoken(statement, others, instead))
+        if asked.instead:
+            found.append(self._spoken(statement, asked))
         table = pa.concat_tables(found, promote_options="permissive").sort_by("patient")
-        return BucketAnswers(table, self.patients(bucket), statement.criteria)
+        return PartAnswers(table, self.patients(asked.part), statement.criteria)
 
-    def _spoken(
-        self,
-        statement: Statement,
-        moments: Sequence[Moment],
-        records: Mapping[int, PatientRecord],
-    ) -> Table:
+    def _spoken(self, statement: Statement, asked: Asked) -> Table:
+        """Records in which people have since spoken take the place of the stored ones."""
+        moments: Sequence[Moment] = [m for m in asked.moments if m.patient in asked.instead]
         known = self._store.dictionary
         dictionary = Dictionary(known.codes, known.systems)
         rows = Rows(dictionary)
-        for number in sorted(records):
-            rows.add(number, records[number])
+        for number in sorted(asked.instead):
+            rows.add(number, asked.instead[number])
         tables = rows.tables()
         engine = Engine()
         engine.tables({**tables, "fact_concept": codings(tables["fact"])})
@@ -105,6 +138,31 @@ class CohortStore:
         finally:
             engine.close()
 
-    @cached_property
     def _engine(self) -> Engine:
-        return Engine(memory_limit=self._memory_limit)
+        """The engine of this thread."""
+        found: Engine | None = getattr(self._engines, "one", None)
+        if found is None:
+            each = self._memory // self._workers
+            threads = 1 if self._workers > 1 else 0
+            found = self._engines.one = Engine(memory_limit=f"{each}MiB", threads=threads)
+        return found
+
+
+def _next(waiting: deque[tuple[Asked, Future[PartAnswers]]]) -> tuple[Asked, PartAnswers]:
+    asked, answers = waiting.popleft()
+    return asked, answers.result()
+
+
+def _parts(store: Store, workers: int) -> tuple[tuple[int, ...], ...]:
+    """Neighbouring buckets with about equally many facts together."""
+    facts = {bucket: store.manifest.buckets[bucket].facts for bucket in store.buckets}
+    total = sum(facts.values())
+    wanted = max(-(-total // PART_FACTS), workers if total >= WORTH_SHARING else 1)
+    made: list[list[int]] = []
+    held = 0
+    for bucket, number in facts.items():
+        if not made or held >= total * len(made) / wanted:
+            made.append([])
+        made[-1].append(bucket)
+        held += number
+    return tuple(tuple(part) for part in made)

@@ -1,7 +1,8 @@
 """Statements as text: a sqlglot tree in the words of one engine.
 
-Two functions of local dates (ordinals) are written in each engine's own date arithmetic; all else
-is common SQL. Names are quoted, so that no engine takes one for a word of its own.
+Two functions of local dates (ordinals) and two that pick the first three of a group are written
+in each engine's own words; all else is common SQL. Names are quoted, so that no engine takes one
+for a word of its own.
 """
 
 from __future__ import annotations
@@ -18,12 +19,19 @@ _TEMPLATES: dict[Dialect, dict[str, str]] = {
         "DAY": f"CAST({_EPOCH} + CAST({{0}} - 1 AS INT) AS DATE)",
         "SHIFT_MONTHS": f"DATE_DIFF('day', {_EPOCH}, "
         "CAST({day} + TO_MONTHS(CAST({1} AS INT)) AS DATE)) + 1",
+        "KEY": "LIST_EXTRACT(MIN(CAST({0} AS BIGINT), 3), {place})",
+        "BESIDE": "LIST_EXTRACT(ARG_MIN({1}, CAST({0} AS BIGINT), 3), {place})",
     },
     "spark": {
         "DAY": f"DATE_ADD({_EPOCH}, CAST({{0}} - 1 AS INT))",
         "SHIFT_MONTHS": f"DATEDIFF(ADD_MONTHS({{day}}, CAST({{1}} AS INT)), {_EPOCH}) + 1",
+        "KEY": "GET(SORT_ARRAY(COLLECT_LIST(CAST({0} AS BIGINT))), {place} - 1)",
+        "BESIDE": "GET(SORT_ARRAY(COLLECT_LIST(CASE WHEN {0} IS NOT NULL "
+        "THEN STRUCT({0} AS k, {1} AS v) END)), {place} - 1).v",
     },
 }
+_BITS = 20
+_LOW = 2**_BITS - 1
 _YEARS = (
     "CAST(YEAR({on}) - YEAR({born}) - CASE WHEN MONTH({on}) * 100 + DAYOFMONTH({on}) "
     "< MONTH({born}) * 100 + DAYOFMONTH({born}) THEN 1 ELSE 0 END AS INT)"
@@ -54,17 +62,50 @@ def steps(tree: object, dialect: Dialect) -> tuple[list[tuple[str, str]], str]:
 
 
 def _is_own(node: exp.Expr) -> bool:
-    return str(node.this).upper() in ("SHIFT_MONTHS", "YEARS_BETWEEN")
+    return str(node.this).upper() in (
+        "SHIFT_MONTHS",
+        "YEARS_BETWEEN",
+        "FIRST_THREE",
+        "LATEST_OF_THREE",
+    )
 
 
 def _own(node: exp.Expr, dialect: Dialect) -> exp.Expr:
     if not isinstance(node, exp.Anonymous) or not _is_own(node):
         return node
     name = str(node.this).upper()
-    one, two = (part.transform(_own, dialect).sql(dialect) for part in node.expressions)
+    parts = [part.transform(_own, dialect).sql(dialect) for part in node.expressions]
     words = _TEMPLATES[dialect]
-    if name == "SHIFT_MONTHS":
-        text = words["SHIFT_MONTHS"].format(one, two, day=words["DAY"].format(one))
+    if name == "FIRST_THREE":
+        text = _first_three(words["KEY"], parts[0])
+    elif name == "LATEST_OF_THREE":
+        text = _latest_of_three(words["KEY"], words["BESIDE"], *parts)
+    elif name == "SHIFT_MONTHS":
+        text = words["SHIFT_MONTHS"].format(*parts, day=words["DAY"].format(parts[0]))
     else:
-        text = _YEARS.format(born=words["DAY"].format(one), on=words["DAY"].format(two))
+        text = _YEARS.format(born=words["DAY"].format(parts[0]), on=words["DAY"].format(parts[1]))
     return parse_one(text, dialect=dialect)
+
+
+def _first_three(template: str, key: str) -> str:
+    """The low bits of the three least keys that share the high bits of the least, packed.
+
+    Zero where there is none; ``evaluate/cohort/answer.py`` says what a key is.
+    """
+    keys = [template.format(key, place=place) for place in (1, 2, 3)]
+    parts = [f"COALESCE({keys[0]} & {_LOW}, 0)"]
+    for place, one in enumerate(keys[1:], 1):
+        same = f"{one} >> {_BITS} = {keys[0]} >> {_BITS}"
+        parts.append(f"CASE WHEN {same} THEN ({one} & {_LOW}) << {_BITS * place} ELSE 0 END")
+    return " + ".join(parts)
+
+
+def _latest_of_three(template: str, beside: str, key: str, value: str) -> str:
+    """The greatest value that stands beside one of those three keys; NULL where there is none."""
+    keys = [template.format(key, place=place) for place in (1, 2, 3)]
+    values = [beside.format(key, value, place=place) for place in (1, 2, 3)]
+    others = (
+        f"CASE WHEN {one} >> {_BITS} = {keys[0]} >> {_BITS} THEN {other} END"
+        for one, other in zip(keys[1:], values[1:], strict=True)
+    )
+    return f"GREATEST({', '.join((values[0], *others))})"

@@ -129,7 +129,7 @@ class Rows:
 
     def add(self, number: int, record: PatientRecord) -> None:
         """One record under its patient number; numbers come in rising order."""
-        facts = sorted(record.facts, key=_in_order)
+        facts = sorted(record.facts, key=newest_first)
         if len(facts) >= SEQ_LIMIT:
             raise RecordFault(
                 f"one record has {len(facts)} facts, more than a table holds",
@@ -161,8 +161,9 @@ class Rows:
         self._facts, self._derived = [], []
 
 
-def _in_order(fact: Fact) -> tuple[int, str]:
-    return fact.start_lo, fact.source
+def newest_first(fact: Fact) -> tuple[int, str]:
+    """The order in which facts of a patient are numbered, and shown where several could be."""
+    return -fact.start_lo, fact.source
 
 
 def _visit(fact: Fact, visits: dict[str, int]) -> int:

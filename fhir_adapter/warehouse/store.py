@@ -70,13 +70,28 @@ class Store:
         concept, systems = (_read(self.paths(name)[0]) for name in OF_DICTIONARY)
         return dictionary_of(concept, systems)
 
+    def numbers(self, bucket: int) -> list[int]:
+        """Patient numbers of one bucket, in order."""
+        found: list[int] = _read(self.path(bucket, "patient"), columns=["patient"])[
+            "patient"
+        ].to_pylist()
+        return sorted(found)
+
     def records(
         self, bucket: int, patients: Iterable[int] | None = None
     ) -> Iterator[PatientRecord]:
         """Records of one bucket, by patient number; all, or those numbered."""
+        for _, record in self.numbered(bucket, patients):
+            yield record
+
+    def numbered(
+        self, bucket: int, patients: Iterable[int] | None = None
+    ) -> Iterator[tuple[int, PatientRecord]]:
+        """The same with the patient numbers."""
         only = None if patients is None else sorted(patients)
         tables: Tables = {name: self.table(bucket, name, only) for name in _OF_RECORD}
-        yield from records_of(tables, self.dictionary)
+        numbers = tables["patient"]["patient"].to_pylist()
+        yield from zip(numbers, records_of(tables, self.dictionary), strict=True)
 
 
 def bucket_folder(store: Path, bucket: int, load: int) -> Path:
@@ -89,10 +104,10 @@ def shared_folder(store: Path, load: int) -> Path:
     return store / "shared" / f"load={load:04d}"
 
 
-def _read(path: Path, patients: list[int] | None = None) -> Table:
+def _read(path: Path, patients: list[int] | None = None, columns: list[str] | None = None) -> Table:
     filters = None if patients is None else [("patient", "in", patients)]
     try:
-        return pq.read_table(path, filters=filters, partitioning=None)
+        return pq.read_table(path, columns=columns, filters=filters, partitioning=None)
     except (OSError, pa.ArrowException):
         raise StoreMissing(
             "a file of the fact tables is gone or broken",

@@ -24,7 +24,7 @@ from fhir_adapter.model.truth import Reason
 from fhir_adapter.ports import Moment
 from fhir_adapter.warehouse.dictionary import Dictionary
 from fhir_adapter.warehouse.duckdb import Engine
-from fhir_adapter.warehouse.rows import Rows, codings, dictionary_tables
+from fhir_adapter.warehouse.rows import Rows, codings, dictionary_tables, newest_first
 
 TRUTHS = ("false", "unknown", "true")
 Answer = dict[str, Any]
@@ -67,7 +67,7 @@ def by_sql(
 
 
 def _said(row: Answer, record: PatientRecord, criteria: Sequence[str]) -> Answer:
-    facts = sorted(record.facts, key=lambda fact: (fact.start_lo, fact.source))
+    facts = sorted(record.facts, key=newest_first)
     stops = {stop.value for place, stop in enumerate(STOPS) if row["stops"] >> place & 1}
     return {
         "outcome": OUTCOMES[row["outcome"]].value,

@@ -178,8 +178,8 @@ class Lying(CohortStore):
     """Tables whose SQL says something else of everybody."""
 
     def judge(self, *args: Any) -> Any:
-        found = super().judge(*args)
-        return Liar(found.table, found.ids, found.criteria)
+        for asked, found in super().judge(*args):
+            yield asked, Liar(found.table, found.ids, found.criteria)
 
 
 class Liar:

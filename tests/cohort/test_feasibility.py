@@ -25,7 +25,7 @@ from fhir_adapter.population import Spoken, count_decisions
 from fhir_adapter.ports import Moment
 from fhir_adapter.screening import AsOf, screen_everyone
 from fhir_adapter.settings import Settings
-from fhir_adapter.warehouse.answers import BucketAnswers
+from fhir_adapter.warehouse.answers import PartAnswers
 from fhir_adapter.warehouse.duckdb import Engine
 
 import batches
@@ -163,7 +163,7 @@ def test_every_number_is_what_counting_one_by_one_gives_of_a_store(
     bench = bootstrap.bench(Settings())
     asked = StoreCount(bench, tmp_path / "store", moment_of(bench), Spoken())
     assert asked.total > 1
-    found = asked.tally(list(asked.buckets), ORDER)
+    found = asked.tally(list(asked.parts), ORDER)
     study, decisions = decided(generated)
     assert_as_one_by_one(found, study, decisions)
     assert tally_decisions(study, decisions, ORDER, failed=0)[0] == found
@@ -195,7 +195,7 @@ def by_sql(study: Any, records: Sequence[Any]) -> Counted:
     engine.tables(tables)
     day = local_date(AS_OF, worlds.MAPPINGS.site.zone)
     engine.moments(Moment(n, AS_OF, day) for n in range(1, len(records) + 1))
-    return BucketAnswers(engine.run(statement, dictionary), {}, statement.criteria).counted()
+    return PartAnswers(engine.run(statement, dictionary), {}, statement.criteria).counted()
 
 
 def by_closures(study: Any, records: Sequence[Any]) -> Iterator[Decision]:

@@ -63,18 +63,18 @@ def test_a_record_can_be_read_alone():
     assert len(list(records_of(tables, known, [1, 3]))) == 2
 
 
-def test_facts_are_numbered_by_start_then_source():
+def test_facts_are_numbered_newest_first_then_by_source():
     late, early = bilirubin("5", "2026-11-20"), lab(INR, "2", "2026-11-19")
     tables, _ = stored(record(late, early))
     table = tables["fact"]
     assert table["seq"].to_pylist() == [1, 2]
-    assert table["source"].to_pylist() == [early.source, late.source]
+    assert table["source"].to_pylist() == [late.source, early.source]
 
 
 def test_last_start_and_last_end_are_those_of_the_record_lane():
     some = (bilirubin("5", "2026-11"), bilirubin("5", "2026-11-20T07:00"))
     tables, _ = stored(record(*some))
-    ordered = sorted(some, key=lambda one: one.start_lo)
+    ordered = sorted(some, key=lambda one: -one.start_lo)
     assert tables["fact"]["last_start"].to_pylist() == [last_start(one) for one in ordered]
     assert tables["fact"]["last_end"].to_pylist() == [last_end(one) for one in ordered]
 
@@ -85,7 +85,7 @@ def test_a_visit_is_an_encounter_or_minus_the_day():
     other = bilirubin("5", "2026-11-21", encounter="Encounter/a")
     none = bilirubin("5", "2026-11-22")
     tables, _ = stored(record(first, again, other, none))
-    assert tables["fact"]["visit"].to_pylist() == [1, 1, 2, -none.start_date_hi]
+    assert tables["fact"]["visit"].to_pylist() == [-none.start_date_hi, 1, 2, 2]
 
 
 def test_codings_list_each_code_once_per_fact_and_role():
@@ -98,10 +98,10 @@ def test_codings_list_each_code_once_per_fact_and_role():
     rows = [(r["concept"], r["role"], r["kind"], r["patient"], r["seq"]) for r in table.to_pylist()]
     number, other = known.code(code), known.code(value)
     assert rows == [
-        (number, CONCEPT_ROLE, KIND_NUMBER[Kind.CONDITION], 1, 1),
-        (number, CONCEPT_ROLE, KIND_NUMBER[Kind.OBSERVATION], 1, 2),
-        (number, VALUE_ROLE, KIND_NUMBER[Kind.OBSERVATION], 1, 2),
-        (other, VALUE_ROLE, KIND_NUMBER[Kind.OBSERVATION], 1, 2),
+        (number, CONCEPT_ROLE, KIND_NUMBER[Kind.CONDITION], 1, 2),
+        (number, CONCEPT_ROLE, KIND_NUMBER[Kind.OBSERVATION], 1, 1),
+        (number, VALUE_ROLE, KIND_NUMBER[Kind.OBSERVATION], 1, 1),
+        (other, VALUE_ROLE, KIND_NUMBER[Kind.OBSERVATION], 1, 1),
     ]
 
 

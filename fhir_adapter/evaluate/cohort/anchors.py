@@ -8,7 +8,7 @@ below the bound after the g-th value at it form one stretch, which may end the r
 from __future__ import annotations
 
 from fhir_adapter.evaluate.absence import Absence
-from fhir_adapter.evaluate.cohort.answer import PACK, lowest, packed
+from fhir_adapter.evaluate.cohort.answer import PACK, lowest, newest_of, packed
 from fhir_adapter.evaluate.cohort.members import FAILED, OUT, TOO_COARSE, Rows, Workshop
 from fhir_adapter.evaluate.cohort.script import Block
 from fhir_adapter.evaluate.cohort.silence import Silence
@@ -256,9 +256,7 @@ class Anchors:
             f"MIN(CASE WHEN {cand} THEN start_date_lo END) AS date_lo, "
             f"MAX(CASE WHEN {cand} THEN start_date_hi END) AS date_hi, "
             f"{packed(cand)} AS facts, "
-            f"MAX(CASE WHEN {cand} AND n <= 3 THEN last_start END) AS last "
-            "FROM (SELECT *, ROW_NUMBER() OVER "
-            "(PARTITION BY patient, may ORDER BY start_lo DESC, seq) AS n "
+            f"{newest_of(cand)} AS last "
             f"FROM (SELECT f.*, {candidate} AS may FROM {members} f "
-            f"LEFT JOIN {bounds} b ON b.patient = f.patient) AS y) AS z GROUP BY patient",
+            f"LEFT JOIN {bounds} b ON b.patient = f.patient) AS z GROUP BY patient",
         )

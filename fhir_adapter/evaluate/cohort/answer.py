@@ -254,14 +254,23 @@ def newest(block: Block, slots: Sequence[Slot]) -> str:
     return greatest(found) if found else str(EARLIEST)
 
 
-def packed(condition: str, seq: str = "seq", number: str = "n") -> str:
-    """Aggregate: the numbers of the first three rows, by a row number, in one integer."""
-    parts = [
-        f"MAX(CASE WHEN {condition} AND {number} = {place} THEN {seq} ELSE 0 END)"
-        + (f" * {PACK ** (place - 1)}" if place > 1 else "")
-        for place in (1, 2, 3)
-    ]
-    return " + ".join(parts)
+def packed(condition: str = "", best: str = "") -> str:
+    """Aggregate: the newest three facts of a group for which this holds, packed into one integer.
+
+    Facts are numbered newest first. ``best``: only among those whose ``best`` (a small number) is
+    the least of all. The function is each engine's own words (warehouse/dialects.py).
+    """
+    return f"FIRST_THREE({_key(condition, best)})"
+
+
+def newest_of(condition: str = "", best: str = "") -> str:
+    """Aggregate: the latest instant at which one of those three may start; NULL without any."""
+    return f"LATEST_OF_THREE({_key(condition, best)}, last_start)"
+
+
+def _key(condition: str, best: str) -> str:
+    key = f"{best} * {PACK} + seq" if best else "seq"
+    return f"CASE WHEN {condition} THEN {key} END" if condition else key
 
 
 def unpack(value: int) -> tuple[int, ...]:

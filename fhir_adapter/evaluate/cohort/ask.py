@@ -10,6 +10,7 @@ from fhir_adapter.evaluate.cohort.answer import (
     bit,
     merged,
     newest,
+    newest_of,
     packed,
     pinned,
 )
@@ -103,8 +104,7 @@ class Question:
             "q",
             "SELECT f.patient, f.seq, f.start_lo, f.last_start, f.start_date_hi, "
             "CASE WHEN y.seq IS NOT NULL THEN 1 ELSE 0 END AS yes, "
-            "MAX(f.start_lo) OVER (PARTITION BY f.patient) AS at, "
-            "ROW_NUMBER() OVER (PARTITION BY f.patient ORDER BY f.start_lo DESC, f.seq) AS n "
+            "MAX(f.start_lo) OVER (PARTITION BY f.patient) AS at "
             f"FROM rel f {says['y']} {says['n']} WHERE f.set_no = {number} "
             f"AND f.kind = {KIND_NUMBER[Kind.ANSWER]} "
             "AND (y.seq IS NOT NULL OR n.seq IS NOT NULL)",
@@ -115,11 +115,10 @@ class Question:
             "SELECT patient, COUNT(1) AS ever, MAX(at) AS at, "
             "COUNT(CASE WHEN holds AND yes = 1 THEN 1 END) AS yes, "
             "COUNT(CASE WHEN holds AND yes = 0 THEN 1 END) AS no, "
-            f"{packed('holds', number='k')} AS facts, "
-            "MAX(CASE WHEN holds AND k <= 3 THEN last_start END) AS last FROM "
-            f"(SELECT *, ROW_NUMBER() OVER (PARTITION BY patient, holds ORDER BY n) AS k FROM "
-            f"(SELECT q.*, {holds} AS holds FROM {given} q JOIN p ON p.patient = q.patient) AS y) "
-            "AS z GROUP BY patient",
+            f"{packed('holds')} AS facts, "
+            f"{newest_of('holds')} AS last FROM "
+            f"(SELECT q.*, {holds} AS holds FROM {given} q JOIN p ON p.patient = q.patient) AS z "
+            "GROUP BY patient",
         )
 
     def _holds(self) -> str:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from fhir_adapter.evaluate.cohort.answer import PACK, Answer, Slot, bits_of, merged, packed, pinned
+from fhir_adapter.evaluate.cohort.answer import (
+    PACK,
+    Answer,
+    Slot,
+    bits_of,
+    merged,
+    newest_of,
+    packed,
+    pinned,
+)
 from fhir_adapter.evaluate.cohort.leaves import leaf
 from fhir_adapter.evaluate.cohort.members import FAILED, OUT, TOO_COARSE, UNUSABLE
 from fhir_adapter.evaluate.cohort.script import every, least
@@ -114,8 +123,8 @@ def _summed(silence: Silence, members: str, pairs: str) -> str:
     first = (
         "SELECT *, ROW_NUMBER() OVER (PARTITION BY patient ORDER BY truth DESC, "
         "CASE WHEN truth = 2 THEN two_start_lo ELSE two_maybe END, "
-        "CASE WHEN truth = 2 THEN one_start_lo ELSE two_seq END, "
-        f"two_maybe, two_seq, one_seq) AS n FROM {pairs}"
+        "CASE WHEN truth = 2 THEN one_start_lo ELSE two_start_lo END, "
+        f"two_maybe, two_seq, one_start_lo, one_seq) AS n FROM {pairs}"
     )
     pair = silence.shop.script.add(
         "j",
@@ -124,33 +133,27 @@ def _summed(silence: Silence, members: str, pairs: str) -> str:
         "MAX(CASE WHEN n = 1 THEN one_seq END) AS one, "
         "MAX(CASE WHEN n = 1 THEN two_seq END) AS two, "
         "MAX(CASE WHEN n = 1 THEN one_last_start END) AS last_one, "
-        "MAX(CASE WHEN n = 1 THEN two_last_start END) AS last_two, "
-        "MAX(CASE WHEN n = 1 THEN one_start_lo END) AS start_one, "
-        "MAX(CASE WHEN n = 1 THEN two_start_lo END) AS start_two "
+        "MAX(CASE WHEN n = 1 THEN two_last_start END) AS last_two "
         f"FROM ({first}) AS s GROUP BY patient",
     )
     either_fact = (
-        f"SELECT patient, one_seq AS seq, one_start_lo AS start_lo, one_last_start AS last_start "
-        f"FROM {pairs} UNION SELECT patient, two_seq, two_start_lo, two_last_start FROM {pairs}"
+        f"SELECT patient, one_seq AS seq, one_last_start AS last_start "
+        f"FROM {pairs} UNION SELECT patient, two_seq, two_last_start FROM {pairs}"
     )
     looked = silence.shop.script.add(
         "j",
-        f"SELECT patient, {packed('TRUE')} AS looked, "
-        "MAX(CASE WHEN n <= 3 THEN last_start END) AS last_looked FROM "
-        "(SELECT patient, seq, last_start, ROW_NUMBER() OVER "
-        f"(PARTITION BY patient ORDER BY start_lo DESC, seq) AS n FROM ({either_fact}) AS e) AS s "
-        "GROUP BY patient",
+        f"SELECT patient, {packed()} AS looked, "
+        f"{newest_of()} AS last_looked FROM ({either_fact}) AS s GROUP BY patient",
     )
     there = silence.shop.script.add(
         "j",
         f"SELECT patient, MAX(CASE WHEN place > 0 THEN start_lo END) AS newest, "
         f"COUNT(CASE WHEN c < {OUT} THEN 1 END) AS inside FROM {members} GROUP BY patient",
     )
-    later = "p.start_two > p.start_one OR (p.start_two = p.start_one AND p.two < p.one)"
     return (
         "SELECT t.patient, t.newest, t.inside, COALESCE(p.found, 0) AS found, "
         "COALESCE(p.truth, -1) AS truth, p.why, p.one, p.two, p.last_one, p.last_two, "
-        f"CASE WHEN {later} THEN p.two + p.one * {PACK} ELSE p.one + p.two * {PACK} END AS both, "
+        f"LEAST(p.one, p.two) + GREATEST(p.one, p.two) * {PACK} AS both, "
         "GREATEST(p.last_one, p.last_two) AS last_both, l.looked, l.last_looked "
         f"FROM {there} t LEFT JOIN {pair} p ON p.patient = t.patient "
         f"LEFT JOIN {looked} l ON l.patient = t.patient"
@@ -175,13 +178,13 @@ def paired(first: Silence, second: Silence, within: Duration) -> Answer:
     numbered = (
         "SELECT *, ROW_NUMBER() OVER (PARTITION BY patient ORDER BY sure DESC, "
         "CASE WHEN sure = 1 THEN -start_one ELSE one_maybe END, "
-        "CASE WHEN sure = 1 THEN -start_two ELSE one END, "
-        f"CASE WHEN sure = 1 THEN one ELSE two_maybe END, two) AS n FROM ({pairs}) AS q"
+        "CASE WHEN sure = 1 THEN -start_two ELSE start_one END, one, "
+        "CASE WHEN sure = 1 THEN 0 ELSE two_maybe END, "
+        f"CASE WHEN sure = 1 THEN 0 ELSE start_two END, two) AS n FROM ({pairs}) AS q"
     )
-    second_first = "(start_two > start_one OR (start_two = start_one AND two < one))"
     pair = first.shop.script.add(
         "j",
-        f"SELECT patient, sure, why, one + two * {PACK} AS pair, CASE WHEN {second_first} "
+        f"SELECT patient, sure, why, one + two * {PACK} AS pair, CASE WHEN two < one "
         f"THEN two + one * {PACK} ELSE one + two * {PACK} END AS newest_first, "
         f"GREATEST(last_one, last_two) AS last FROM ({numbered}) AS s WHERE n = 1",
     )
@@ -197,27 +200,23 @@ def _side(silence: Silence, members: str) -> str:
         f"SELECT patient, COUNT(CASE WHEN c <= {_LAST_REASON} THEN 1 END) AS members, "
         f"COUNT(CASE WHEN c = {FAILED} THEN 1 END) AS failed, "
         f"COUNT(CASE WHEN c < {OUT} THEN 1 END) AS inside, {packed('grp = 1')} AS of_failed, "
-        "MAX(CASE WHEN grp = 1 AND n <= 3 THEN last_start END) AS last_failed, "
+        f"{newest_of('grp = 1')} AS last_failed, "
         "MAX(CASE WHEN place > 0 THEN start_lo END) AS newest FROM "
-        "(SELECT *, ROW_NUMBER() OVER (PARTITION BY patient, grp ORDER BY start_lo DESC, seq) "
-        f"AS n FROM (SELECT patient, seq, start_lo, last_start, place, c, {kept} AS grp "
-        f"FROM {members}) AS y) AS z GROUP BY patient",
+        f"(SELECT patient, seq, start_lo, last_start, place, c, {kept} AS grp "
+        f"FROM {members}) AS z GROUP BY patient",
     )
 
 
 def _apart_evidence(first: Silence, one: str, two: str) -> str:
     """Table: the newest three among what both sides have, packed."""
     rows = " UNION ALL ".join(
-        f"SELECT patient, seq, start_lo, last_start, {number_} AS side FROM {table} "
-        f"WHERE c = 0 OR c = {FAILED}"
-        for number_, table in ((1, one), (2, two))
+        f"SELECT patient, seq, last_start FROM {table} WHERE c = 0 OR c = {FAILED}"
+        for table in (one, two)
     )
     return first.shop.script.add(
         "g",
-        f"SELECT patient, {packed('TRUE')} AS facts, "
-        "MAX(CASE WHEN n <= 3 THEN last_start END) AS last FROM "
-        "(SELECT patient, seq, last_start, ROW_NUMBER() OVER (PARTITION BY patient "
-        f"ORDER BY start_lo DESC, seq, side) AS n FROM ({rows}) AS u) AS z GROUP BY patient",
+        f"SELECT patient, {packed()} AS facts, {newest_of()} AS last FROM ({rows}) AS z "
+        "GROUP BY patient",
     )
 
 

@@ -15,6 +15,7 @@ from fhir_adapter.evaluate.cohort.answer import (
     Slot,
     bits_of,
     merged,
+    newest_of,
     packed,
     pinned,
     shown,
@@ -104,11 +105,9 @@ class Unconfounded:
         members = self._members(item.by, window)
         found = self.shop.script.add(
             "z",
-            f"SELECT patient, slot, COUNT(1) AS found, {packed('TRUE')} AS facts, "
-            "MAX(CASE WHEN n <= 3 THEN last_start END) AS last FROM "
-            "(SELECT patient, slot, seq, last_start, ROW_NUMBER() OVER "
-            "(PARTITION BY patient, slot ORDER BY start_lo DESC, seq) AS n "
-            f"FROM ({members}) AS c WHERE c <= {_LAST_REASON}) AS y GROUP BY patient, slot",
+            f"SELECT patient, slot, COUNT(1) AS found, {packed()} AS facts, "
+            f"{newest_of()} AS last FROM ({members}) AS y WHERE c <= {_LAST_REASON} "
+            "GROUP BY patient, slot",
         )
         join, problem = self._problem(item.by, window)
         wide = ", ".join(

@@ -12,6 +12,7 @@ from fhir_adapter.evaluate.cohort.answer import (
     bits_of,
     exclusive,
     merged,
+    newest_of,
     packed,
     pinned,
 )
@@ -82,11 +83,8 @@ def any_member(silence: Silence) -> Answer:
     members = silence.rows.members(silence.events)
     table = silence.shop.script.add(
         "g",
-        f"SELECT patient, MIN(c) AS c, {packed('c = best')} AS facts, "
-        f"MAX(CASE WHEN c = best AND n <= 3 THEN last_start END) AS last, {NEWEST_IN_WINDOW} "
-        "FROM (SELECT patient, c, place, start_lo, last_start, seq, "
-        "ROW_NUMBER() OVER (PARTITION BY patient ORDER BY c, start_lo DESC, seq) AS n, "
-        f"MIN(c) OVER (PARTITION BY patient) AS best FROM {members}) AS z GROUP BY patient",
+        f"SELECT patient, MIN(c) AS c, {packed(best='c')} AS facts, "
+        f"{newest_of(best='c')} AS last, {NEWEST_IN_WINDOW} FROM {members} GROUP BY patient",
     )
     take = silence.block.take
     c = take(table, "c")
@@ -117,16 +115,13 @@ def count_at_least(silence: Silence, n: int) -> Answer:
         f"SELECT patient, COUNT(CASE WHEN c = 0 THEN 1 END) AS sure, "
         f"COUNT(CASE WHEN {maybe} THEN 1 END) AS possible, "
         f"COUNT(CASE WHEN c = {FAILED} THEN 1 END) AS failed, "
-        f"COUNT(CASE WHEN c < {OUT} THEN 1 END) AS inside, MIN(why) AS why, "
-        f"{packed('c = 0')} AS of_sure, {packed('c = why')} AS of_possible, "
+        f"COUNT(CASE WHEN c < {OUT} THEN 1 END) AS inside, "
+        f"MIN(CASE WHEN {maybe} THEN c END) AS why, "
+        f"{packed('c = 0')} AS of_sure, {packed(maybe, best='c')} AS of_possible, "
         f"{packed(f'c = {FAILED}')} AS of_failed, "
-        "MAX(CASE WHEN c = 0 AND n <= 3 THEN last_start END) AS last_sure, "
-        "MAX(CASE WHEN c = why AND n <= 3 THEN last_start END) AS last_possible, "
-        f"MAX(CASE WHEN c = {FAILED} AND n <= 3 THEN last_start END) AS last_failed, "
-        f"{NEWEST_IN_WINDOW} FROM (SELECT patient, c, place, start_lo, last_start, seq, "
-        "ROW_NUMBER() OVER (PARTITION BY patient, c ORDER BY start_lo DESC, seq) AS n, "
-        f"MIN(CASE WHEN {maybe} THEN c END) OVER (PARTITION BY patient) AS why "
-        f"FROM {members}) AS z GROUP BY patient",
+        f"{newest_of('c = 0')} AS last_sure, {newest_of(maybe, best='c')} AS last_possible, "
+        f"{newest_of(f'c = {FAILED}')} AS last_failed, "
+        f"{NEWEST_IN_WINDOW} FROM {members} GROUP BY patient",
     )
     take, pin = silence.block.take, silence.block.pin
     sure, possible, why = take(table, "sure"), take(table, "possible"), take(table, "why")
@@ -170,17 +165,13 @@ def lasts(silence: Silence, length: Duration) -> Answer:
     )
     table = silence.shop.script.add(
         "g",
-        f"SELECT patient, MIN(best) AS best, MIN(why) AS why, "
+        f"SELECT patient, MIN(grp) AS best, MIN(CASE WHEN {maybe} THEN c END) AS why, "
         f"COUNT(CASE WHEN c = {FAILED} THEN 1 END) AS failed, "
-        f"COUNT(CASE WHEN c < {OUT} THEN 1 END) AS inside, {packed('grp = best')} AS facts, "
-        f"MAX(CASE WHEN grp = best AND n <= 3 THEN last_start END) AS last, {NEWEST_IN_WINDOW} "
-        "FROM (SELECT *, ROW_NUMBER() OVER "
-        "(PARTITION BY patient, grp ORDER BY start_lo DESC, seq) AS n, "
-        "MIN(grp) OVER (PARTITION BY patient) AS best, "
-        f"MIN(CASE WHEN {maybe} THEN c END) OVER (PARTITION BY patient) AS why "
+        f"COUNT(CASE WHEN c < {OUT} THEN 1 END) AS inside, {packed(best='grp')} AS facts, "
+        f"{newest_of(best='grp')} AS last, {NEWEST_IN_WINDOW} "
         f"FROM (SELECT patient, c, place, start_lo, last_start, seq, {group} AS grp "
         f"FROM (SELECT f.*, {_long(length)} AS long FROM {members} f "
-        "JOIN p ON p.patient = f.patient) AS y) AS x) AS z GROUP BY patient",
+        "JOIN p ON p.patient = f.patient) AS y) AS z GROUP BY patient",
     )
     take, pin = silence.block.take, silence.block.pin
     best, why, problem = take(table, "best"), take(table, "why"), pin(silence.problem)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fhir_adapter.evaluate.case import TYPED_IN
-from fhir_adapter.evaluate.cohort.answer import packed
+from fhir_adapter.evaluate.cohort.answer import newest_of, packed
 from fhir_adapter.evaluate.cohort.inputs import Inputs
 from fhir_adapter.evaluate.cohort.person import FACT_COLUMNS, ROW, Person
 from fhir_adapter.evaluate.cohort.script import Script, least, text
@@ -90,14 +90,18 @@ class Rows:
         own = self._own(events)
         if events.also is None:
             return self._shop.script.add("r", own)
-        both = f"{own} UNION ALL SELECT * FROM {self.placed(events.also)}"
-        columns = ", ".join(("set_no", *ROW, "coded", "place"))
-        return self._shop.script.add(
-            "r",
-            f"SELECT {columns} FROM (SELECT {columns}, ROW_NUMBER() OVER "
-            f"(PARTITION BY patient, seq ORDER BY place DESC) AS copy FROM ({both}) AS u) AS z "
-            "WHERE copy = 1",
+        first = self._shop.script.add("r", own)
+        second = self.placed(events.also)
+        better = (
+            f"SELECT {_columns()}, GREATEST(f.place, COALESCE(g.place, 0)) AS place "
+            f"FROM {first} f LEFT JOIN {second} g ON g.patient = f.patient AND g.seq = f.seq"
         )
+        if self.every(events) != self.every(events.also):  # then the second may have others
+            better += (
+                f" UNION ALL SELECT {_columns('g')}, g.place FROM {second} g LEFT JOIN {first} f "
+                "ON f.patient = g.patient AND f.seq = g.seq WHERE f.seq IS NULL"
+            )
+        return self._shop.script.add("r", better)
 
     def _own(self, events: Events) -> str:
         window = self.window(events)
@@ -262,15 +266,12 @@ class Rows:
         )
 
 
-def _columns() -> str:
-    return ", ".join(f"f.{name}" for name in ("set_no", *ROW, "coded"))
+def _columns(fact: str = "f") -> str:
+    return ", ".join(f"{fact}.{name}" for name in ("set_no", *ROW, "coded"))
 
 
 def _top_three(rows: str) -> str:
     return (
-        f"SELECT patient, {packed('TRUE')} AS facts, "
-        "MAX(CASE WHEN n <= 3 THEN last_start END) AS newest FROM "
-        "(SELECT patient, seq, last_start, ROW_NUMBER() OVER "
-        f"(PARTITION BY patient ORDER BY start_lo DESC, seq) AS n FROM ({rows}) AS a) AS b "
-        "GROUP BY patient"
+        f"SELECT patient, {packed()} AS facts, "
+        f"{newest_of()} AS newest FROM ({rows}) AS b GROUP BY patient"
     )

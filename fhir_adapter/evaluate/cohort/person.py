@@ -329,8 +329,9 @@ class Person:
         made[table] = (
             "SELECT r.patient, r.seq, r.start_date_lo, r.start_date_hi, r.standing, "
             "r.last_start, r.coded FROM rel r "
-            f"JOIN (SELECT patient, MIN(seq) AS seq FROM rel WHERE {where} GROUP BY patient) z "
-            f"ON z.patient = r.patient AND z.seq = r.seq WHERE r.{where}"
+            "JOIN (SELECT patient, seq, ROW_NUMBER() OVER (PARTITION BY patient "
+            f"ORDER BY start_lo, seq) AS n FROM rel WHERE {where}) z "
+            f"ON z.patient = r.patient AND z.seq = r.seq AND z.n = 1 WHERE r.{where}"
         )
         joins.append(f"LEFT JOIN {table} ON {table}.patient = m.patient")
         columns += [

@@ -16,6 +16,7 @@ from fhir_adapter.evaluate.cohort.answer import (
     bits_of,
     decided,
     lowest,
+    newest_of,
     packed,
     pinned,
 )
@@ -218,10 +219,8 @@ class Scoring:
             "c",
             "SELECT patient, COUNT(1) AS kept, MIN(points_lo) AS lo, MAX(points_hi) AS hi, "
             "COUNT(CASE WHEN why IS NOT NULL OR points_lo IS NULL THEN 1 END) AS unscored, "
-            "MIN(why) AS why, MAX(CASE WHEN n = 1 THEN seq END) AS newest, "
-            "MAX(CASE WHEN n = 1 THEN last_start END) AS last FROM (SELECT f.*, ROW_NUMBER() OVER "
-            f"(PARTITION BY f.patient ORDER BY f.start_lo DESC, f.seq) AS n FROM {table} f "
-            f"{join} {where}) AS z GROUP BY patient",
+            "MIN(why) AS why, MIN(seq) AS newest, ARG_MIN(last_start, seq) AS last "
+            f"FROM (SELECT f.* FROM {table} f {join} {where}) AS z GROUP BY patient",
         )
 
     # ------------------------------------------------------------------ the recorded score
@@ -235,10 +234,8 @@ class Scoring:
             "SELECT patient, COUNT(1) AS found, COUNT(CASE WHEN place = 2 THEN 1 END) AS sure, "
             "COUNT(CASE WHEN truth = 2 THEN 1 END) AS true_, "
             "COUNT(CASE WHEN truth = 0 THEN 1 END) AS false_, "
-            f"MIN(CASE WHEN truth = 1 THEN why END) AS why, {packed('TRUE')} AS facts, "
-            "MAX(CASE WHEN n <= 3 THEN last_start END) AS last FROM (SELECT f.patient, f.seq, "
-            "f.place, f.last_start, ROW_NUMBER() OVER "
-            "(PARTITION BY f.patient ORDER BY f.start_lo DESC, f.seq) AS n, "
+            f"MIN(CASE WHEN truth = 1 THEN why END) AS why, {packed()} AS facts, "
+            f"{newest_of()} AS last FROM (SELECT f.patient, f.seq, f.place, f.last_start, "
             f"CASE WHEN f.standing <> 0 THEN 1 ELSE {truth} END AS truth, "
             f"CASE WHEN f.standing <> 0 THEN COALESCE(f.standing_reason, {UNUSABLE}) "
             f"ELSE {UNUSABLE} END AS why FROM {table} f) AS z GROUP BY patient",

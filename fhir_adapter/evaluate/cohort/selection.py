@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fhir_adapter.evaluate.cohort.answer import Answer, Slot, packed
+from fhir_adapter.evaluate.cohort.answer import Answer, Slot, newest_of, packed
 from fhir_adapter.evaluate.cohort.leaves import NEWEST_IN_WINDOW, leaf
 from fhir_adapter.evaluate.cohort.members import TOO_COARSE, UNUSABLE
 from fhir_adapter.evaluate.cohort.silence import Silence
@@ -29,6 +29,8 @@ class _Order:
     rank: str
     """ORDER BY of the certain members; the n-th of them bounds."""
     bound: str
+    first: str
+    """Aggregate: the first of them."""
     may_be: str
     """Condition on a fact ``f`` and the bound ``b``."""
     precedes: str
@@ -38,19 +40,20 @@ class _Order:
 
 _ORDERS: dict[type[object], _Order] = {
     tree.Latest: _Order(
-        "start_lo DESC", "start_lo", "f.start_hi > b.bound", "f.start_lo >= o.start_hi",
-        by_time=True,
+        "start_lo DESC", "start_lo", "MAX(start_lo)", "f.start_hi > b.bound",
+        "f.start_lo >= o.start_hi", by_time=True,
     ),
     tree.Earliest: _Order(
-        "start_hi", "start_hi", "f.start_lo < b.bound", "o.start_lo >= f.start_hi", by_time=True
+        "start_hi", "start_hi", "MIN(start_hi)", "f.start_lo < b.bound",
+        "o.start_lo >= f.start_hi", by_time=True,
     ),
     tree.Lowest: _Order(
-        "CASE WHEN value_hi IS NULL THEN 1 ELSE 0 END, value_hi", "value_hi",
+        "CASE WHEN value_hi IS NULL THEN 1 ELSE 0 END, value_hi", "value_hi", "MIN(value_hi)",
         "f.value_lo IS NULL OR b.bound >= f.value_lo",
         "f.value_hi < o.value_lo", by_time=False,
     ),
     tree.Highest: _Order(
-        "CASE WHEN value_lo IS NULL THEN 1 ELSE 0 END, value_lo DESC", "value_lo",
+        "CASE WHEN value_lo IS NULL THEN 1 ELSE 0 END, value_lo DESC", "value_lo", "MAX(value_lo)",
         "f.value_hi IS NULL OR b.bound <= f.value_hi",
         "f.value_lo > o.value_hi", by_time=False,
     ),
@@ -113,22 +116,12 @@ def selection(silence: Silence, node: Selects, fresh: Duration | None) -> Answer
 def _table(silence: Silence, node: Selects, order: _Order, fresh: Duration | None) -> str:
     add = silence.shop.script.add
     rows = silence.rows.placed(node.of)
-    bound = add(
-        "b",
-        f"SELECT patient, {order.bound} AS bound FROM (SELECT patient, {order.bound}, "
-        f"ROW_NUMBER() OVER (PARTITION BY patient ORDER BY {order.rank}) AS n "
-        f"FROM {rows} WHERE place = 2) AS s WHERE n = {node.n}",
-    )
+    bound = add("b", _bound(order, rows, node.n))
     tested = add("t", _tested(silence, node, order, fresh, rows, bound))
     fails = _sure_failure(silence, node, order, tested) if node.n > 1 else None
     usable = f"standing = 0 AND {IS_NUMERIC.format(f='t')}"
     group = f"CASE WHEN place = 0 THEN 3 WHEN candidate = 1 THEN 0 WHEN {usable} THEN 1 ELSE 2 END"
-    numbered = (
-        f"SELECT *, ROW_NUMBER() OVER (PARTITION BY patient, grp ORDER BY start_lo DESC, seq) "
-        "AS n, ROW_NUMBER() OVER (PARTITION BY patient, CASE WHEN place > 0 THEN 1 ELSE 0 END "
-        "ORDER BY start_lo DESC, seq) AS n_all FROM "
-        f"(SELECT t.*, {group} AS grp FROM {tested} t) AS y"
-    )
+    grouped = f"SELECT t.*, {group} AS grp FROM {tested} t"
     picked = "grp = 0"
     columns = {
         "found": "COUNT(CASE WHEN place > 0 THEN 1 END)",
@@ -142,16 +135,16 @@ def _table(silence: Silence, node: Selects, order: _Order, fresh: Duration | Non
         "spans": f"CASE WHEN MIN(CASE WHEN {picked} THEN start_lo END) = "
         f"MAX(CASE WHEN {picked} THEN start_lo END) AND MIN(CASE WHEN {picked} THEN start_hi END) "
         f"= MAX(CASE WHEN {picked} THEN start_hi END) THEN 1 ELSE 2 END",
-        "of_found": packed("place > 0", number="n_all"),
-        "last_found": "MAX(CASE WHEN place > 0 AND n_all <= 3 THEN last_start END)",
+        "of_found": packed("place > 0"),
+        "last_found": newest_of("place > 0"),
         "of_picked": packed(picked),
-        "last_picked": f"MAX(CASE WHEN {picked} AND n <= 3 THEN last_start END)",
-        "older": "MAX(CASE WHEN grp = 1 AND n = 1 THEN seq ELSE 0 END)",
-        "last_older": "MAX(CASE WHEN grp = 1 AND n = 1 THEN last_start END)",
+        "last_picked": newest_of(picked),
+        "older": "COALESCE(MIN(CASE WHEN grp = 1 THEN seq END), 0)",
+        "last_older": "ARG_MIN(last_start, CASE WHEN grp = 1 THEN seq END)",
         "fails": "0",
     }
     said = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
-    made = f"SELECT patient, {said}, {NEWEST_IN_WINDOW} FROM ({numbered}) AS z GROUP BY patient"
+    made = f"SELECT patient, {said}, {NEWEST_IN_WINDOW} FROM ({grouped}) AS z GROUP BY patient"
     if fails is None:
         return add("g", made)
     names = ", ".join(f"g.{name}" for name in (*columns, "newest") if name != "fails")
@@ -159,6 +152,19 @@ def _table(silence: Silence, node: Selects, order: _Order, fresh: Duration | Non
         "g",
         f"SELECT g.patient, {names}, CASE WHEN x.patient IS NULL THEN 0 ELSE 1 END AS fails "
         f"FROM ({made}) AS g LEFT JOIN {fails} x ON x.patient = g.patient",
+    )
+
+
+def _bound(order: _Order, rows: str, n: int) -> str:
+    """The n-th of the certain members; it has no value where that one has none."""
+    if n == 1:
+        return (
+            f"SELECT patient, {order.first} AS bound FROM {rows} WHERE place = 2 GROUP BY patient"
+        )
+    return (
+        f"SELECT patient, {order.bound} AS bound FROM (SELECT patient, {order.bound}, "
+        f"ROW_NUMBER() OVER (PARTITION BY patient ORDER BY {order.rank}) AS n "
+        f"FROM {rows} WHERE place = 2) AS s WHERE n = {n}"
     )
 
 

@@ -257,14 +257,12 @@ class _Maker:
             return []
         last = max(reason.value for reason in Reason)
         rows = " UNION ALL ".join(
-            f"SELECT patient, seq, start_lo, last_start, c FROM {self._rows.members(one)}"
-            for one in events
+            f"SELECT patient, seq, c FROM {self._rows.members(one)}" for one in events
         )
         table = self._script.add(
             "g",
-            f"SELECT patient, {answers.packed('TRUE')} AS facts FROM (SELECT patient, seq, "
-            "ROW_NUMBER() OVER (PARTITION BY patient ORDER BY start_lo DESC, seq) AS n "
-            f"FROM ({rows}) AS u WHERE c <= {last}) AS z GROUP BY patient",
+            f"SELECT patient, {answers.packed()} AS facts FROM ({rows}) AS u "
+            f"WHERE c <= {last} GROUP BY patient",
         )
         when = block.pin(f"{effect} <> {_NOT_APPLICABLE}")
         return [Slot(table=table, facts="facts", when=when)]
