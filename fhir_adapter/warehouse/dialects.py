@@ -7,6 +7,9 @@ for a word of its own.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Literal
 
 from sqlglot import exp, parse_one
@@ -41,13 +44,33 @@ _YEARS = (
 def render(tree: object, dialect: Dialect, *, pretty: bool = False) -> str:
     """A statement in one engine's dialect; ``pretty`` for an auditor's eyes."""
     assert isinstance(tree, exp.Query)
-    # copying a tree is most of the work: DuckDB prints what holds no function of ours as it stands
-    as_it_stands = dialect == "duckdb" and not any(map(_is_own, tree.find_all(exp.Anonymous)))
-    mine = tree if as_it_stands else tree.transform(_own, dialect)
-    if dialect == "spark":  # which decides by itself what to keep
-        for table in mine.find_all(exp.CTE):
-            table.set("materialized", None)
-    return mine.sql(dialect, identify=True, pretty=pretty, copy=False)
+    kept = [(table, table.args.get("materialized")) for table in tree.find_all(exp.CTE)]
+    # a copy of a tree costs more than all the rest: it is changed, printed and changed back
+    with _in_words_of(tree, dialect):
+        if dialect == "spark":  # which decides by itself what to keep
+            for table, _ in kept:
+                table.set("materialized", None)
+        try:
+            return tree.sql(dialect, identify=True, pretty=pretty, copy=False)
+        finally:
+            for table, materialized in kept:
+                table.set("materialized", materialized)
+
+
+@contextmanager
+def _in_words_of(tree: exp.Query, dialect: Dialect) -> Generator[None]:
+    """Our own functions in the words of an engine, as long as it lasts."""
+    own = [node for node in tree.find_all(exp.Anonymous) if _is_own(node)]
+    changed: list[tuple[exp.Expr, exp.Expr]] = []
+    try:
+        for node in reversed(own):  # what stands inside another comes first
+            words = _words(node, dialect).copy()
+            node.replace(words)
+            changed.append((words, node))
+        yield
+    finally:
+        for words, function in reversed(changed):
+            words.replace(function)
 
 
 def steps(tree: object, dialect: Dialect) -> tuple[list[tuple[str, str]], str]:
@@ -70,11 +93,13 @@ def _is_own(node: exp.Expr) -> bool:
     )
 
 
-def _own(node: exp.Expr, dialect: Dialect) -> exp.Expr:
-    if not isinstance(node, exp.Anonymous) or not _is_own(node):
-        return node
-    name = str(node.this).upper()
-    parts = [part.transform(_own, dialect).sql(dialect) for part in node.expressions]
+def _words(node: exp.Anonymous, dialect: Dialect) -> exp.Expr:
+    parts = tuple(part.sql(dialect, identify=True) for part in node.expressions)
+    return _parsed(str(node.this).upper(), parts, dialect)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(name: str, parts: tuple[str, ...], dialect: Dialect) -> exp.Expr:
     words = _TEMPLATES[dialect]
     if name == "FIRST_THREE":
         text = _first_three(words["KEY"], parts[0])
@@ -84,7 +109,7 @@ def _own(node: exp.Expr, dialect: Dialect) -> exp.Expr:
         text = words["SHIFT_MONTHS"].format(*parts, day=words["DAY"].format(parts[0]))
     else:
         text = _YEARS.format(born=words["DAY"].format(parts[0]), on=words["DAY"].format(parts[1]))
-    return parse_one(text, dialect=dialect)
+    return parse_one(f"({text})", dialect=dialect)
 
 
 def _first_three(template: str, key: str) -> str:

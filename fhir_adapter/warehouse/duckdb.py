@@ -7,6 +7,7 @@ errors quote values of patients; they are wrapped, and only the kind of failure 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from threading import Lock
 from typing import Any, ClassVar
 
 import duckdb
@@ -22,7 +23,8 @@ class Engine:
     """One DuckDB connection with the tables of one run."""
 
     _last: ClassVar[tuple[Statement, tuple[list[tuple[str, str]], str]] | None] = None
-    """The statement that was printed last, and its text: buckets and runs share it."""
+    """The statement that was printed last, and its text: parts and runs share it."""
+    _printing: ClassVar[Lock] = Lock()
 
     def __init__(self, *, memory_limit: str = "", threads: int = 0) -> None:
         self._connection = duckdb.connect(":memory:")
@@ -87,10 +89,11 @@ class Engine:
                 self._connection.execute(f'DROP TABLE IF EXISTS "{name}"')
 
     def _printed(self, statement: Statement) -> tuple[list[tuple[str, str]], str]:
-        last = Engine._last
-        if last is None or last[0] is not statement:
-            last = Engine._last = statement, steps(statement.tree, "duckdb")
-        return last[1]
+        with Engine._printing:
+            last = Engine._last
+            if last is None or last[0] is not statement:
+                last = Engine._last = statement, steps(statement.tree, "duckdb")
+            return last[1]
 
     def _inputs(self, statement: Statement, dictionary: Dictionary) -> None:
         concepts = enumerate(dictionary.codes, 1)

@@ -85,7 +85,7 @@ def boxed(block: Block, script: Script, inner: Block, answer: Answer) -> Answer:
         columns[f"last{number}"] = _last(inner, slot)
         if slot.decides not in ("TRUE", "FALSE"):
             columns[f"decides{number}"] = slot.decides
-    table = script.add("n", inner.query(columns))
+    table = script.block("n", inner, columns)
     return Answer(
         truth=block.take(table, "truth"),
         opens=tuple((q, block.take(table, f"open{n}")) for n, q in enumerate(questions)),

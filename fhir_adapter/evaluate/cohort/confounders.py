@@ -183,7 +183,7 @@ def deciding_values(shop: Workshop, test: Answer, block: Block) -> tuple[str, in
     if not columns:
         empty = "SELECT p.patient, 0 AS slot, CAST(0 AS BIGINT) AS seq FROM p WHERE FALSE"
         return _dated(shop, shop.script.add("z", empty)), 0
-    table = shop.script.add("z", block.query(columns))
+    table = shop.script.block("z", block, columns)
     rows = " UNION ALL ".join(
         f"SELECT patient, {3 * number + place} AS slot, "
         f"{_digit(f'facts{number}', place)} AS seq FROM {table}"

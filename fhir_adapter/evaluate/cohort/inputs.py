@@ -6,13 +6,16 @@ dictionary belong to which set, and which combinations of code systems count as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 
 from fhir_adapter.evaluate.absence import systems_of
 from fhir_adapter.evaluate.membership import Membership
 from fhir_adapter.model.code import Code, key_of
 from fhir_adapter.model.mapping import CodeSet
 
+EVERY_CODE = -1
+"""In the place of a set's number: facts are read whatever their codes."""
 BITS = 62
 """Code-system sets per mask column."""
 
@@ -25,6 +28,7 @@ class Inputs:
         self._sets: dict[str, int] = {}
         self._exact: dict[Code, int] = {}
         self._systems: dict[frozenset[str], int] = {}
+        self._heard: list[set[int]] = []
 
     @property
     def sets(self) -> dict[str, CodeSet]:
@@ -33,11 +37,30 @@ class Inputs:
 
     def number(self, name: str) -> int:
         """The number of a code set."""
-        return self._sets.setdefault(name, self._next())
+        return self._said(self._sets.setdefault(name, self._next()))
 
     def exact(self, code: Code) -> int:
         """The number of the set that holds one code and nothing else."""
-        return self._exact.setdefault(code, self._next())
+        return self._said(self._exact.setdefault(code, self._next()))
+
+    def every_code(self) -> int:
+        """The number that stands for any code."""
+        return self._said(EVERY_CODE)
+
+    @contextmanager
+    def listening(self) -> Generator[set[int]]:
+        """Every number that is asked for meanwhile."""
+        heard = set[int]()
+        self._heard.append(heard)
+        try:
+            yield heard
+        finally:
+            self._heard.remove(heard)
+
+    def _said(self, number: int) -> int:
+        for heard in self._heard:
+            heard.add(number)
+        return number
 
     def _next(self) -> int:
         return len(self._sets) + len(self._exact)

@@ -80,7 +80,7 @@ class Rows:
         """Every code: facts by kind, in the columns of ``rel``."""
         listed = ", ".join(str(KIND_NUMBER[kind]) for kind in kinds) or "0"
         return (
-            f"SELECT -1 AS set_no, {FACT_COLUMNS} FROM fact f "
+            f"SELECT {self._shop.inputs.every_code()} AS set_no, {FACT_COLUMNS} FROM fact f "
             "JOIN moment m ON m.patient = f.patient "
             f"WHERE f.kind IN ({listed}) AND {self._shop.person.alive}"
         )

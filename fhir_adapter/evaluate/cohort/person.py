@@ -7,7 +7,7 @@ the facts about the person. Only columns that some criterion reads are worked ou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from fhir_adapter.evaluate.absence import KNOWN_DAYS
 from fhir_adapter.evaluate.cohort.inputs import BITS, Inputs
@@ -53,6 +53,7 @@ FACT_COLUMNS = ", ".join(
 IGNORED = STANDING_NUMBER[Standing.IGNORED]
 COUNTS = STANDING_NUMBER[Standing.COUNTS]
 BORN = "m.as_of >= f.start_lo AND m.as_of >= f.known_from"
+_ADMITTED = "COALESCE(stay_now.start_date, m.as_of_date)"
 ASIDE = f"(f.standing = {IGNORED} OR f.about_other)"
 
 
@@ -76,6 +77,7 @@ class Person:
         self._kinds: dict[str, dict[Kind, None]] = {}
         self._denied: dict[Kind, None] = {}
         self._codes: dict[str, Code] = {}
+        self._here: dict[str, list[int]] = {}
         self.documents: bool = False
         self.admission: bool = False
 
@@ -101,14 +103,15 @@ class Person:
         self._denied[kind] = None
         return f"denied_{KIND_NUMBER[kind]}"
 
-    def known_here(self, kinds: Iterable[Kind]) -> list[str]:
-        """Columns that ``known`` reads: count, first and last visit, earliest date, per kind."""
-        numbers: list[str] = []
+    def known_here(self, kinds: Iterable[Kind]) -> str:
+        """Column: 1 where the patient is known here by facts of these kinds; nobody is by none."""
+        numbers = sorted(KIND_NUMBER[kind] for kind in kinds)
         for kind in kinds:
             self._want("stats", kind)
-            numbers.append(str(KIND_NUMBER[kind]))
         self.admission = True
-        return numbers
+        column = "_".join(("here", *map(str, numbers)))
+        self._here[column] = numbers
+        return column
 
     def fact(self, name: str, code: Code) -> None:
         """Columns NAME_seq, NAME_lo, NAME_hi, NAME_standing of a fact about the patient."""
@@ -124,6 +127,20 @@ class Person:
         if self._own:
             found[Stop.ON_STUDY] = "stop_on_study"
         return found
+
+    def class_columns(self) -> tuple[list[str], list[str]]:
+        """Columns that are NULL for whoever has a class, and those that make it."""
+        kinds = {what: map(KIND_NUMBER.__getitem__, of) for what, of in self._kinds.items()}
+        whole = [f"pulled_{number}" for number in kinds.get("pulled", ())]
+        if self.documents:
+            whole.append("outside_document")
+        stats = [
+            f"{name}_{number}"
+            for number in kinds.get("stats", ())
+            for name in ("has", *(f"m{mask}" for mask in range(self._inputs.masks)))
+        ]
+        denied = [f"denied_{KIND_NUMBER[kind]}" for kind in self._denied]
+        return whole, ["as_of", "as_of_date", *stats, *denied, *self._here]
 
     # ------------------------------------------------------------------ the base tables
 
@@ -143,6 +160,7 @@ class Person:
             "rel": f"SELECT h.set_no, {FACT_COLUMNS} FROM hit h JOIN fact f "
             "ON f.patient = h.patient AND f.seq = h.seq JOIN moment m ON m.patient = f.patient "
             f"WHERE h.role = {CONCEPT_ROLE} AND {self.alive}",
+            "spoke": "SELECT DISTINCT set_no, patient FROM hit",
             "aside": "SELECT h.set_no, f.patient, CAST(f.seq AS BIGINT) AS seq, f.kind, "
             "f.start_lo, f.last_start FROM hit h JOIN fact f "
             "ON f.patient = h.patient AND f.seq = h.seq JOIN moment m ON m.patient = f.patient "
@@ -199,7 +217,7 @@ class Person:
         )
         joins.append("LEFT JOIN stay_now ON stay_now.patient = m.patient")
         columns.append("COALESCE(stay_now.start_lo, m.as_of) AS admission")
-        columns.append("COALESCE(stay_now.start_date, m.as_of_date) AS admission_date")
+        columns.append(f"{_ADMITTED} AS admission_date")
 
     def _pulls(self, made: dict[str, str], columns: list[str], joins: list[str]) -> None:
         kinds = [KIND_NUMBER[kind] for kind in self._kinds.get("pulled", {})]
@@ -248,7 +266,12 @@ class Person:
         )
         made["kinds_wide"] = f"SELECT patient, {wide} FROM kinds GROUP BY patient"
         joins.append("LEFT JOIN kinds_wide ON kinds_wide.patient = m.patient")
-        columns += [f"kinds_wide.{name}_{k} AS {name}_{k}" for k in kinds for name, _ in plain]
+        read = ("has", *masks)
+        columns += [f"kinds_wide.{name}_{k} AS {name}_{k}" for k in kinds for name in read]
+        columns += [
+            f"CASE WHEN {_known(numbers)} THEN 1 ELSE 0 END AS {name}"
+            for name, numbers in self._here.items()
+        ]
 
     def _denials(self, made: dict[str, str], columns: list[str], joins: list[str]) -> None:
         kinds = [KIND_NUMBER[kind] for kind in self._denied]
@@ -359,15 +382,16 @@ class Person:
                 columns.append(f"CASE WHEN {says}.seq IS NOT NULL THEN 1 ELSE 0 END AS {says}")
 
 
-def known(column: Callable[[str], str], numbers: list[str]) -> str:
+def _known(kinds: list[int]) -> str:
     """Whether the patient is known here, from the columns of these kinds; nobody is by none."""
-    if not numbers:
+    if not kinds:
         return "FALSE"
-    total = " + ".join(f"COALESCE({column(f'known_{k}')}, 0)" for k in numbers)
+    column = "kinds_wide.{name}_{kind}".format
+    total = " + ".join(f"COALESCE({column(name='known', kind=k)}, 0)" for k in kinds)
     visits = [
-        least([column(f"visit_lo_{k}") for k in numbers]),
-        greatest([column(f"visit_hi_{k}") for k in numbers]),
+        least([column(name="visit_lo", kind=k) for k in kinds]),
+        greatest([column(name="visit_hi", kind=k) for k in kinds]),
     ]
-    since = least([column(f"since_{k}") for k in numbers])
-    long_ago = f"{since} < {column('admission_date')} - {KNOWN_DAYS}"
+    since = least([column(name="since", kind=k) for k in kinds])
+    long_ago = f"{since} < {_ADMITTED} - {KNOWN_DAYS}"
     return every([f"({total}) >= 2", f"{visits[0]} <> {visits[1]}", long_ago])

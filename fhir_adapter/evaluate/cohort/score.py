@@ -198,7 +198,7 @@ class Scoring:
             quiet = f"COALESCE({lowest(absent.opens[0][1])}, {Reason.NEVER_RECORDED.value})"
             whys.append(block.pin(f"COALESCE({problem}, {quiet})"))
         source = f"CASE {' '.join(lines)} ELSE 0 END"
-        return self.shop.script.add("c", block.query({"source": source, "why": least(whys)}))
+        return self.shop.script.block("c", block, {"source": source, "why": least(whys)})
 
     def _oldest(self, tables: list[str]) -> str | None:
         """Table: the local date before which an item is missing, by the spread."""

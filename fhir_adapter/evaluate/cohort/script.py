@@ -15,6 +15,7 @@ from sqlglot import exp, parse_one
 from fhir_adapter.evaluate.cohort.pruning import prune
 
 _PINNED = re.compile(r"\bx(\d+)\b")
+_NAMES = re.compile(r"\b[a-z_]+\d*\b")
 
 
 class Script:
@@ -23,6 +24,8 @@ class Script:
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
         self._names: dict[str, str] = {}
+        self.blocks: dict[str, Block] = {}
+        """Tables that are a block, with a row for everybody."""
 
     def add(self, prefix: str, text: str) -> str:
         """A name for this query; equal queries share one."""
@@ -31,6 +34,29 @@ class Script:
             known = self._names[text] = f"{prefix}{len(self._texts)}"
             self._texts[known] = text
         return known
+
+    def block(self, prefix: str, block: Block, columns: dict[str, str]) -> str:
+        """A table of what a block says of everybody."""
+        name = self.add(prefix, block.query(columns))
+        self.blocks[name] = block
+        return name
+
+    def promise(self, name: str) -> None:
+        """A place for a table whose text is only known when all others are."""
+        self._texts[name] = ""
+
+    def fulfil(self, name: str, text: str) -> None:
+        """The text of a promised table; what it reads and was added since stands before it."""
+        later = list(self._texts).index(name)
+        reads = _NAMES.findall(text)
+        for one in list(self._texts)[later + 1 :]:
+            if one in reads:
+                self._texts = _before(self._texts, one, name)
+        self._texts[name] = text
+
+    def is_window(self, name: str) -> bool:
+        """Whether a table holds the edges of a window."""
+        return name.rstrip("0123456789") == "w"
 
     def select(self, final: str, first: dict[str, str]) -> exp.Select:
         """The whole statement: ``first`` stands before everything that was added.
@@ -48,7 +74,18 @@ class Script:
         return tree
 
 
-_TABLES_OF_THEIR_OWN = ("p", "hit", "rel", "criterion_", "pair_", "pointer_")
+def _before(texts: dict[str, str], one: str, other: str) -> dict[str, str]:
+    """The same tables, ``one`` directly before ``other``."""
+    moved: dict[str, str] = {}
+    for name, text in texts.items():
+        if name == other:
+            moved[one] = texts[one]
+        if name != one:
+            moved[name] = text
+    return moved
+
+
+_TABLES_OF_THEIR_OWN = ("p", "hit", "rel", "criterion_", "pair_", "pointer_", "cls", "told")
 
 
 def _inline(trees: dict[str, exp.Expr], final: exp.Expr) -> None:
@@ -138,10 +175,20 @@ class Block:
         self._by_text[expression] = name
         return name
 
-    def query(self, columns: dict[str, str]) -> str:
-        """The block as a query: the patient and these columns (name -> expression)."""
+    @property
+    def reads(self) -> tuple[tuple[str, str], ...]:
+        """(relation, column) of all that was taken."""
+        found = (column.split(".", 1) for column in self._base.values())
+        return tuple((relation, column) for relation, column in found)
+
+    def query(self, columns: dict[str, str], people: str = "p") -> str:
+        """The block as a query: the patient and these columns (name -> expression).
+
+        ``people``: a query in the columns of ``p`` that holds only some.
+        """
         base = "".join(f", {column} AS {name}" for name, column in self._base.items())
-        inner = f"SELECT p.patient AS patient{base} FROM p {' '.join(self._joins.values())}"
+        of = "p" if people == "p" else f"{people} AS p"
+        inner = f"SELECT p.patient AS patient{base} FROM {of} {' '.join(self._joins.values())}"
         for layer in range(1, 1 + max((at for _, at in self._pins.values()), default=0)):
             here = ", ".join(f"{e} AS {n}" for n, (e, at) in self._pins.items() if at == layer)
             inner = f"SELECT *, {here} FROM ({inner}) AS l{layer}"

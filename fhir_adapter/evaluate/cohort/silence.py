@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from fhir_adapter.evaluate.absence import ORDER_DAYS, Absence
 from fhir_adapter.evaluate.cohort.answer import Answer, Slot, any_of, bits_of, pinned
 from fhir_adapter.evaluate.cohort.members import Rows, Workshop
-from fhir_adapter.evaluate.cohort.person import known
 from fhir_adapter.evaluate.cohort.script import Block, either, every
 from fhir_adapter.model.criterion import Events
 from fhir_adapter.model.fact import Kind
@@ -197,5 +196,4 @@ class Silence:
             case "assume-absent":
                 return "TRUE"
             case "assume-absent-if-known-here":  # exhaustive
-                numbers = self.shop.person.known_here(self.absence.known_kinds)
-                return f"COALESCE({known(self.p, numbers)}, FALSE)"
+                return f"{self.p(self.shop.person.known_here(self.absence.known_kinds))} = 1"

@@ -17,6 +17,7 @@ from fhir_adapter.evaluate.absence import Absence
 from fhir_adapter.evaluate.cohort import answer as answers
 from fhir_adapter.evaluate.cohort.anchors import Anchors
 from fhir_adapter.evaluate.cohort.answer import Answer, Slot, bit, lowest, shown
+from fhir_adapter.evaluate.cohort.classes import Classes
 from fhir_adapter.evaluate.cohort.inputs import Inputs
 from fhir_adapter.evaluate.cohort.members import Rows, Workshop
 from fhir_adapter.evaluate.cohort.nodes import Nodes
@@ -127,6 +128,8 @@ class _Maker:
         self._rows: Rows = self._anchors.rows
         self._nodes = Nodes(study, shop, self._rows, self._anchors, calculators)
         self._final = Block()
+        made = {anchor.name: self._anchors.table(anchor.name) for anchor in study.anchors}
+        self._classes = Classes(self._script, self._person, made)
 
     def _anchor(self, name: str) -> str:
         return self._anchors.table(name)
@@ -151,6 +154,7 @@ class _Maker:
         query = self._final.query(said)
         if self._shop.windows.admission:
             self._person.admission = True
+        self._classes.finish()
         return CohortStatement(
             tree=self._script.select(query, self._person.tables()),
             inputs=self._inputs,
@@ -161,6 +165,12 @@ class _Maker:
 
     def _criterion(self, criterion: Criterion) -> _Column:
         """A table of its own, then its columns in the final block."""
+        with self._inputs.listening() as sets:
+            block, columns = self._said(criterion)
+        table = self._classes.table("criterion_", block, columns, sets)
+        return _Column(**{name: self._final.take(table, name) for name in columns})
+
+    def _said(self, criterion: Criterion) -> tuple[Block, dict[str, str]]:
         block = Block()
         scope = self._nodes.scope(block, absence_of(criterion), duration(criterion.fresh))
         answer = scope.node(criterion.test)
@@ -190,8 +200,7 @@ class _Maker:
             if slots
             else "CAST(NULL AS ARRAY<BIGINT>)",
         }
-        table = self._script.add("criterion_", block.query(columns))
-        return _Column(**{name: self._final.take(table, name) for name in columns})
+        return block, columns
 
     def _effect(
         self, block: Block, answer: Answer, applies: Answer | None, passes: str
@@ -356,11 +365,10 @@ class _Maker:
         parts: list[str] = []
         for pointer in self._study.pointers:
             block = Block()
-            answer = self._nodes.scope(block, _FREE, None).node(pointer.test)
-            table = self._script.add(
-                "pointer_",
-                block.query({"there": f"CASE WHEN {answer.truth} = 2 THEN 1 ELSE 0 END"}),
-            )
+            with self._inputs.listening() as sets:
+                answer = self._nodes.scope(block, _FREE, None).node(pointer.test)
+            there = {"there": f"CASE WHEN {answer.truth} = 2 THEN 1 ELSE 0 END"}
+            table = self._classes.table("pointer_", block, there, sets)
             parts.append(self._final.take(table, "there"))
         return " + ".join(parts) or "0"
 
