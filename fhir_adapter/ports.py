@@ -320,18 +320,8 @@ class Asked(NamedTuple):
     """Records that take the place of the stored ones, by patient number."""
 
 
-class Statement(Protocol):
-    """A study as one SQL statement over the fact tables (model/tables.py), as a sqlglot tree."""
-
-    @property
-    def tree(self) -> object:
-        """The whole statement; a warehouse prints it in its own dialect."""
-        ...
-
-    @property
-    def criteria(self) -> tuple[str, ...]:
-        """Ids of the criteria, in the order of the columns."""
-        ...
+class Told(Protocol):
+    """What statements want to be told of a store's dictionary."""
 
     @property
     def masks(self) -> int:
@@ -346,6 +336,48 @@ class Statement(Protocol):
         self, combinations: Iterable[tuple[int, frozenset[str]]]
     ) -> Iterator[tuple[int, ...]]:
         """(combination, mask, ...) for table ``system_mask``."""
+        ...
+
+
+class Statement(Told, Protocol):
+    """A study as one SQL statement over the fact tables (model/tables.py), as a sqlglot tree."""
+
+    @property
+    def tree(self) -> object:
+        """The whole statement; a warehouse prints it in its own dialect."""
+        ...
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """Ids of the criteria, in the order of the columns."""
+        ...
+
+
+class StatementParts(Protocol):
+    """Statements as trees that a warehouse prints: the tables they share, then who reads them."""
+
+    @property
+    def tables(self) -> Mapping[str, object]:
+        """Name to query, in order."""
+        ...
+
+    @property
+    def finals(self) -> Sequence[object]:
+        """One query per study."""
+        ...
+
+
+class Statements(Told, Protocol):
+    """Several studies in one pass."""
+
+    @property
+    def parts(self) -> StatementParts:
+        """All of them as trees."""
+        ...
+
+    @property
+    def criteria(self) -> tuple[tuple[str, ...], ...]:
+        """Of each study the ids of its criteria, in the order of the columns."""
         ...
 
 

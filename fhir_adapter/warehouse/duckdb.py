@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import duckdb
 
 from fhir_adapter.errors import WarehouseFault
-from fhir_adapter.ports import Moment, Statement
+from fhir_adapter.ports import Moment, Statement, Statements, Told
 from fhir_adapter.warehouse.arrow import Table, pa
-from fhir_adapter.warehouse.dialects import steps
+from fhir_adapter.warehouse.dialects import render, steps
 from fhir_adapter.warehouse.dictionary import Dictionary
 
 
@@ -72,12 +72,25 @@ class Engine:
         """
         self._inputs(statement, dictionary)
         tables, last = self._printed(statement)
+        return self._run(tables, [last])[0]
+
+    def run_all(self, statements: Statements, dictionary: Dictionary) -> list[Table]:
+        """The same for every study of one pass, in their order."""
+        self._inputs(statements, dictionary)
+        parts = statements.parts
+        tables, finals = parts.tables.items(), parts.finals
+        return self._run(
+            [(name, render(tree, "duckdb")) for name, tree in tables],
+            [render(tree, "duckdb") for tree in finals],
+        )
+
+    def _run(self, tables: Sequence[tuple[str, str]], finals: Sequence[str]) -> list[Table]:
         made: list[str] = []
         try:
             for name, query in tables:
                 self._connection.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {query}')
                 made.append(name)
-            return self._connection.sql(last).to_arrow_table()
+            return [self._connection.sql(last).to_arrow_table() for last in finals]
         except duckdb.Error as error:
             raise WarehouseFault(
                 f"DuckDB could not run the statement ({type(error).__name__})",
@@ -95,7 +108,7 @@ class Engine:
                 last = Engine._last = statement, steps(statement.tree, "duckdb")
             return last[1]
 
-    def _inputs(self, statement: Statement, dictionary: Dictionary) -> None:
+    def _inputs(self, statement: Told, dictionary: Dictionary) -> None:
         concepts = enumerate(dictionary.codes, 1)
         sets = list(statement.concept_sets(concepts))
         self._connection.register("concept_set", _numbers(("concept", "set_no"), sets))

@@ -11,7 +11,9 @@ from fhir_adapter.evaluate.cohort import (
     EFFECTS,
     OUTCOMES,
     STOPS,
+    ForStudy,
     compile_cohort,
+    compile_cohorts,
     unpack,
 )
 from fhir_adapter.evaluate.record import CompiledStudy, compile_study, judge
@@ -63,6 +65,27 @@ def by_sql(
     return [
         _said(row, record, [c.id for c in study.criteria])
         for row, record in zip(rows, records, strict=True)
+    ]
+
+
+def by_one_pass(
+    asked: Sequence[ForStudy], records: Sequence[PatientRecord], as_of: int
+) -> list[list[Answer]]:
+    """The same of several studies that are judged in one pass."""
+    statements = compile_cohorts(asked)
+    tables, dictionary = tables_of(records)
+    engine = Engine()
+    engine.tables(tables)
+    day = local_date(as_of, asked[0].mappings.site.zone)
+    engine.moments(Moment(n, as_of, day) for n in range(1, len(records) + 1))
+    found = engine.run_all(statements, dictionary)
+    engine.close()
+    return [
+        [
+            _said(row, record, criteria)
+            for row, record in zip(table.sort_by("patient").to_pylist(), records, strict=True)
+        ]
+        for table, criteria in zip(found, statements.criteria, strict=True)
     ]
 
 

@@ -6,7 +6,20 @@ from fhir_adapter.evaluate.cohort.statement import (
     OUTCOMES,
     STOPS,
     CohortStatement,
+    CohortStatements,
+    ForStudy,
     compile_cohort,
+    compile_cohorts,
 )
 
-__all__ = ["EFFECTS", "OUTCOMES", "STOPS", "CohortStatement", "compile_cohort", "unpack"]
+__all__ = [
+    "EFFECTS",
+    "OUTCOMES",
+    "STOPS",
+    "CohortStatement",
+    "CohortStatements",
+    "ForStudy",
+    "compile_cohort",
+    "compile_cohorts",
+    "unpack",
+]

@@ -9,7 +9,7 @@ most criteria. A patient whose pull was cut short, or who has an outside documen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from fhir_adapter.evaluate.cohort.inputs import EVERY_CODE
 from fhir_adapter.evaluate.cohort.person import Person
@@ -24,11 +24,11 @@ _OF_ANCHORS = frozenset(("state", "reason"))
 class Classes:
     """Makes tables of one row per patient, by class where a block allows it."""
 
-    def __init__(self, script: Script, person: Person, anchors: Mapping[str, str]) -> None:
-        """``anchors``: name to table of every anchor, made before anything reads a class."""
+    def __init__(self, script: Script, person: Person, anchors: Sequence[str]) -> None:
+        """``anchors``: tables of all of them, made before anything reads a class."""
         self._script = script
         self._person = person
-        self._anchors = tuple(dict.fromkeys(anchors.values()))
+        self._anchors = tuple(dict.fromkeys(anchors))
         self._known: dict[str, bool] = {}
         script.promise(CLASSES)
 

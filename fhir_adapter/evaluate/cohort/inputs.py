@@ -23,21 +23,30 @@ BITS = 62
 class Inputs:
     """Numbers for code sets and single codes, and bits for sets of code systems."""
 
-    def __init__(self, membership: Membership) -> None:
-        self._membership = membership
+    def __init__(self) -> None:
+        self.sets: dict[str, CodeSet] = {}
+        """Code sets by name, of the study that is being compiled."""
+        self._shared: dict[str, CodeSet] = {}
         self._sets: dict[str, int] = {}
         self._exact: dict[Code, int] = {}
         self._systems: dict[frozenset[str], int] = {}
         self._heard: list[set[int]] = []
 
-    @property
-    def sets(self) -> dict[str, CodeSet]:
-        """Code sets by name."""
-        return self._membership.code_sets
+    def begin(self, sets: dict[str, CodeSet]) -> None:
+        """From now on these are the study's code sets; equal ones are shared with those before."""
+        self.sets = sets
 
     def number(self, name: str) -> int:
-        """The number of a code set."""
-        return self._said(self._sets.setdefault(name, self._next()))
+        """The number of a code set of the present study."""
+        shared = self._name_of(self.sets[name])
+        return self._said(self._sets.setdefault(shared, self._next()))
+
+    def _name_of(self, wanted: CodeSet) -> str:
+        """The name of a set in all studies: its own, or another where studies differ in it."""
+        name = wanted.name
+        while self._shared.setdefault(name, wanted) != wanted:
+            name += "'"
+        return name
 
     def exact(self, code: Code) -> int:
         """The number of the set that holds one code and nothing else."""
@@ -79,12 +88,12 @@ class Inputs:
 
     def concept_sets(self, concepts: Iterable[tuple[int, Code]]) -> Iterator[tuple[int, int]]:
         """(concept, set number) of every concept of a dictionary that some set holds."""
+        sets_of = Membership(self._shared)
         for concept, code in concepts:
             if code in self._exact:
                 yield concept, self._exact[code]
-            for name in self._membership(key_of(code)):
-                if name in self._sets:
-                    yield concept, self._sets[name]
+            for name in sets_of(key_of(code)):
+                yield concept, self._sets[name]
 
     def system_masks(
         self, combinations: Iterable[tuple[int, frozenset[str]]]

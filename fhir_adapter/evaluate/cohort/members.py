@@ -74,7 +74,8 @@ class Rows:
             kinds.add(_ENTERED)
         number = self._shop.inputs.number(events.codes)
         listed = ", ".join(map(str, sorted(kinds))) or "0"
-        return f"SELECT * FROM rel WHERE set_no = {number} AND kind IN ({listed})"
+        others = self._shop.person.others(events.kind, "rel")
+        return f"SELECT * FROM rel WHERE set_no = {number} AND kind IN ({listed}){others}"
 
     def _of_kinds(self, kinds: tuple[Kind, ...]) -> str:
         """Every code: facts by kind, in the columns of ``rel``."""
@@ -83,6 +84,7 @@ class Rows:
             f"SELECT {self._shop.inputs.every_code()} AS set_no, {FACT_COLUMNS} FROM fact f "
             "JOIN moment m ON m.patient = f.patient "
             f"WHERE f.kind IN ({listed}) AND {self._shop.person.alive}"
+            f"{self._shop.person.others(kinds, 'f')}"
         )
 
     def placed(self, events: Events) -> str:

@@ -38,7 +38,7 @@ ROW = (
     "start_date_hi", "end_lo", "end_hi", "last_end", "end_date_lo", "end_date_hi", "value_lo",
     "value_hi", "value_lo_open", "value_hi_open", "reported_lo", "reported_hi", "reported_unit",
     "unit", "ref_low", "ref_high", "standing", "standing_reason", "status", "clinical_status",
-    "severity", "stage", "criticality", "known_from",
+    "severity", "stage", "criticality", "known_from", "study",
 )  # fmt: skip
 """Columns of a fact that criteria read."""
 
@@ -53,6 +53,9 @@ FACT_COLUMNS = ", ".join(
 IGNORED = STANDING_NUMBER[Standing.IGNORED]
 COUNTS = STANDING_NUMBER[Standing.COUNTS]
 BORN = "m.as_of >= f.start_lo AND m.as_of >= f.known_from"
+_PARTICIPATION = KIND_NUMBER[Kind.STUDY_PARTICIPATION]
+_OTHERS = 1000
+"""In the place of that number, and more for each further study: those in other studies."""
 _ADMITTED = "COALESCE(stay_now.start_date, m.as_of_date)"
 ASIDE = f"(f.standing = {IGNORED} OR f.about_other)"
 
@@ -68,14 +71,14 @@ _STOP_FACTS = (
 class Person:
     """Which columns of ``p`` the statement needs, and the query that makes them."""
 
-    def __init__(
-        self, inputs: Inputs, own_studies: frozenset[str], *, silence_refuses: bool
-    ) -> None:
+    def __init__(self, inputs: Inputs, *, silence_refuses: bool) -> None:
         self._inputs = inputs
-        self._own = own_studies
         self._silence_refuses = silence_refuses
-        self._kinds: dict[str, dict[Kind, None]] = {}
-        self._denied: dict[Kind, None] = {}
+        self._own: frozenset[str] = frozenset()
+        self._studies: list[frozenset[str]] = []
+        self._pulled: dict[int, None] = {}
+        self._summed: dict[int, None] = {}
+        self._denied: dict[int, None] = {}
         self._codes: dict[str, Code] = {}
         self._here: dict[str, list[int]] = {}
         self.documents: bool = False
@@ -83,31 +86,44 @@ class Person:
 
     # ------------------------------------------------------------------ what criteria may ask
 
+    def begin(self, own: frozenset[str]) -> None:
+        """From now on this is asked for the study which records know by these names."""
+        self._own = own
+        if own and own not in self._studies:
+            self._studies.append(own)
+
+    @property
+    def _of_own(self) -> int:
+        return _OTHERS + self._studies.index(self._own) if self._own else 0
+
+    def others(self, kinds: Iterable[Kind], fact: str) -> str:
+        """Condition: a fact speaks of no participation in this study (AND ..., or nothing)."""
+        if not self._own or Kind.STUDY_PARTICIPATION not in kinds:
+            return ""
+        return f" AND {_not_of(self._own, fact)}"
+
     def pulled(self, kind: Kind) -> str:
         """Column: NULL where the kind was pulled whole, else the date up to which it was not."""
-        self._want("pulled", kind)
+        self._pulled[KIND_NUMBER[kind]] = None
         return f"pulled_{KIND_NUMBER[kind]}"
 
     def present(self, kind: Kind) -> str:
         """Column: 1 where facts of the kind exist, else NULL."""
-        self._want("stats", kind)
-        return f"has_{KIND_NUMBER[kind]}"
+        return f"has_{self._stats_of(kind)}"
 
     def mapped(self, kind: Kind, bit: int) -> tuple[str, int]:
         """(column, mask): facts of the kind in one of a set's code systems have the bit."""
-        self._want("stats", kind)
-        return f"m{bit // BITS}_{KIND_NUMBER[kind]}", 1 << (bit % BITS)
+        return f"m{bit // BITS}_{self._stats_of(kind)}", 1 << (bit % BITS)
 
     def denied(self, kind: Kind) -> str:
         """Column: 1 where the record states that there is nothing of the kind."""
-        self._denied[kind] = None
-        return f"denied_{KIND_NUMBER[kind]}"
+        number = self._number(kind)
+        self._denied[number] = None
+        return f"denied_{number}"
 
     def known_here(self, kinds: Iterable[Kind]) -> str:
         """Column: 1 where the patient is known here by facts of these kinds; nobody is by none."""
-        numbers = sorted(KIND_NUMBER[kind] for kind in kinds)
-        for kind in kinds:
-            self._want("stats", kind)
+        numbers = sorted(self._stats_of(kind) for kind in kinds)
         self.admission = True
         column = "_".join(("here", *map(str, numbers)))
         self._here[column] = numbers
@@ -117,29 +133,35 @@ class Person:
         """Columns NAME_seq, NAME_lo, NAME_hi, NAME_standing of a fact about the patient."""
         self._codes[name] = code
 
-    def _want(self, what: str, kind: Kind) -> None:
-        self._kinds.setdefault(what, {})[kind] = None
+    def _number(self, kind: Kind) -> int:
+        """The kind's number; participations in other studies than this have one of their own."""
+        of_own = self._of_own if kind is Kind.STUDY_PARTICIPATION else 0
+        return of_own or KIND_NUMBER[kind]
+
+    def _stats_of(self, kind: Kind) -> int:
+        number = self._number(kind)
+        self._summed[number] = None
+        return number
 
     def stops(self) -> dict[Stop, str]:
         """Columns that say, by 1, which stop holds; ``told_stops`` is what the runner knows."""
         found = {stop: f"stop_{stop.value.replace('-', '_')}" for stop, _ in _STOP_FACTS}
         found[Stop.OPTED_OUT] = "stop_opted_out"
         if self._own:
-            found[Stop.ON_STUDY] = "stop_on_study"
+            found[Stop.ON_STUDY] = f"stop_on_study_{self._of_own}"
         return found
 
     def class_columns(self) -> tuple[list[str], list[str]]:
         """Columns that are NULL for whoever has a class, and those that make it."""
-        kinds = {what: map(KIND_NUMBER.__getitem__, of) for what, of in self._kinds.items()}
-        whole = [f"pulled_{number}" for number in kinds.get("pulled", ())]
+        whole = [f"pulled_{number}" for number in self._pulled]
         if self.documents:
             whole.append("outside_document")
         stats = [
             f"{name}_{number}"
-            for number in kinds.get("stats", ())
+            for number in self._summed
             for name in ("has", *(f"m{mask}" for mask in range(self._inputs.masks)))
         ]
-        denied = [f"denied_{KIND_NUMBER[kind]}" for kind in self._denied]
+        denied = [f"denied_{number}" for number in self._denied]
         return whole, ["as_of", "as_of_date", *stats, *denied, *self._here]
 
     # ------------------------------------------------------------------ the base tables
@@ -147,9 +169,7 @@ class Person:
     @property
     def alive(self) -> str:
         """Condition on ``f`` and ``m``: the fact existed at as_of and may decide something."""
-        own = ", ".join(text(one) for one in sorted(self._own))
-        foreign = f" AND f.study NOT IN ({own})" if own else ""
-        return f"{BORN} AND NOT {ASIDE}{foreign}"
+        return f"{BORN} AND NOT {ASIDE}"
 
     def tables(self) -> dict[str, str]:
         """Every base table of the statement, ``p`` last."""
@@ -220,7 +240,7 @@ class Person:
         columns.append(f"{_ADMITTED} AS admission_date")
 
     def _pulls(self, made: dict[str, str], columns: list[str], joins: list[str]) -> None:
-        kinds = [KIND_NUMBER[kind] for kind in self._kinds.get("pulled", {})]
+        kinds = list(self._pulled)
         if not kinds:
             return
         parts = ", ".join(
@@ -238,7 +258,7 @@ class Person:
 
     def _stats(self, made: dict[str, str], columns: list[str], joins: list[str]) -> None:
         """Per kind: whether there is any, in which code systems, and how long known here."""
-        kinds = [KIND_NUMBER[kind] for kind in self._kinds.get("stats", {})]
+        kinds = list(self._summed)
         if not kinds:
             return
         masks = [f"m{number}" for number in range(self._inputs.masks)]
@@ -253,12 +273,21 @@ class Person:
         )
         aggregates = ", ".join(f"{expression} AS {name}" for name, expression in plain)
         systems = "LEFT JOIN system_mask s ON s.systems = f.systems" if masks else ""
-        made["kinds"] = (
-            f"SELECT f.patient, f.kind, {aggregates} FROM fact f "
-            f"JOIN moment m ON m.patient = f.patient {systems} "
-            f"WHERE f.kind IN ({', '.join(map(str, kinds))}) AND {self.alive} "
-            "GROUP BY f.patient, f.kind"
+        rows = (
+            f"{aggregates} FROM fact f JOIN moment m ON m.patient = f.patient {systems} "
+            f"WHERE {self.alive} AND f.kind"
         )
+        plain_kinds = ", ".join(str(kind) for kind in kinds if kind < _OTHERS)
+        made["kinds"] = (
+            f"SELECT f.patient, CAST(f.kind AS INT) AS kind, {rows} "
+            f"IN ({plain_kinds or 0}) GROUP BY f.patient, f.kind"
+        )
+        for number, own in enumerate(self._studies, _OTHERS):
+            if number in self._summed:
+                made["kinds"] += (
+                    f" UNION ALL SELECT f.patient, {number} AS kind, {rows} = {_PARTICIPATION} "
+                    f"AND {_not_of(own, 'f')} GROUP BY f.patient"
+                )
         wide = ", ".join(
             f"MAX(CASE WHEN kind = {k} THEN {name} END) AS {name}_{k}"
             for k in kinds
@@ -274,10 +303,20 @@ class Person:
         ]
 
     def _denials(self, made: dict[str, str], columns: list[str], joins: list[str]) -> None:
-        kinds = [KIND_NUMBER[kind] for kind in self._denied]
+        kinds = list(self._denied)
         if not kinds:
             return
-        wide = ", ".join(f"MAX(CASE WHEN f.kind = {k} THEN 1 END) AS denied_{k}" for k in kinds)
+        names = self._studies
+        conditions = {
+            k: f"f.kind = {k}"
+            if k < _OTHERS
+            else f"f.kind = {_PARTICIPATION} AND {_not_of(names[k - _OTHERS], 'f')}"
+            for k in kinds
+        }
+        wide = ", ".join(
+            f"MAX(CASE WHEN {condition} THEN 1 END) AS denied_{k}"
+            for k, condition in conditions.items()
+        )
         made["denials"] = (
             f"SELECT f.patient, {wide} FROM fact f JOIN moment m ON m.patient = f.patient "
             f"WHERE f.recorded_absence AND {self.alive} GROUP BY f.patient"
@@ -326,22 +365,20 @@ class Person:
         joins.append("LEFT JOIN consents ON consents.patient = m.patient")
         silence = 1 if self._silence_refuses else 0
         columns.append(f"COALESCE(consents.refuses, {silence}) AS stop_opted_out")
-        if self._own:
-            self._participation(stated, made, columns, joins)
+        for number, own in enumerate(self._studies, _OTHERS):
+            table = f"on_study_{number}"
+            made[table] = self._participation(stated, own)
+            joins.append(f"LEFT JOIN {table} ON {table}.patient = m.patient")
+            columns.append(f"CASE WHEN {table}.patient IS NULL THEN 0 ELSE 1 END AS stop_{table}")
 
-    def _participation(
-        self, stated: str, made: dict[str, str], columns: list[str], joins: list[str]
-    ) -> None:
-        """On this study already, by a status that a person has set."""
-        own = ", ".join(text(one) for one in sorted(self._own))
+    def _participation(self, stated: str, own: frozenset[str]) -> str:
+        """A query of who is on this study already, by a status that a person has set."""
         codes = (self._inputs.exact(Code(PARTICIPATION, status)) for status in sorted(ON_STUDY))
-        made["on_study"] = (
+        return (
             f"SELECT DISTINCT f.patient {stated} AND h.set_no IN ({', '.join(map(str, codes))}) "
-            f"AND f.kind = {KIND_NUMBER[Kind.STUDY_PARTICIPATION]} AND f.study IN ({own}) "
+            f"AND f.kind = {_PARTICIPATION} AND NOT {_not_of(own, 'f')} "
             "AND f.set_by = 'person' AND f.start_lo <= m.as_of"
         )
-        joins.append("LEFT JOIN on_study ON on_study.patient = m.patient")
-        columns.append("CASE WHEN on_study.patient IS NULL THEN 0 ELSE 1 END AS stop_on_study")
 
     def _about(
         self, name: str, code: Code, made: dict[str, str], columns: list[str], joins: list[str]
@@ -380,6 +417,10 @@ class Person:
                     f"AND {says}.seq = {table}.seq"
                 )
                 columns.append(f"CASE WHEN {says}.seq IS NOT NULL THEN 1 ELSE 0 END AS {says}")
+
+
+def _not_of(own: frozenset[str], fact: str) -> str:
+    return f"{fact}.study NOT IN ({', '.join(text(one) for one in sorted(own))})"
 
 
 def _known(kinds: list[int]) -> str:

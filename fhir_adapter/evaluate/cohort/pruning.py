@@ -15,15 +15,19 @@ Wanted = frozenset[str] | None
 """Names of columns; None: all of them."""
 
 
-def prune(trees: dict[str, exp.Expr], final: exp.Expr) -> None:
-    """Take unread columns out of the tables, in place; a table stands before those that read it."""
+def prune(trees: dict[str, exp.Expr], finals: list[exp.Expr]) -> None:
+    """Take unread columns and tables out, in place; a table stands before those that read it."""
     columns = {name: _names(tree, {}) for name, tree in trees.items()}
     for name, tree in trees.items():
         columns[name] = _names(tree, columns)
     wanted: dict[str, set[str] | None] = {}
-    _Pruning(columns, wanted).query(final, None)
-    for name in reversed(trees):
-        _Pruning(columns, wanted).query(trees[name], _frozen(wanted.get(name, set())))
+    for final in finals:
+        _Pruning(columns, wanted).query(final, None)
+    for name in reversed(list(trees)):
+        if name not in wanted:
+            del trees[name]
+            continue
+        _Pruning(columns, wanted).query(trees[name], _frozen(wanted[name]))
         columns[name] = _names(trees[name], columns)
 
 

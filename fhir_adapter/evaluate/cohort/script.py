@@ -18,6 +18,14 @@ _PINNED = re.compile(r"\bx(\d+)\b")
 _NAMES = re.compile(r"\b[a-z_]+\d*\b")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A statement as trees: its common tables in order, and the queries that read them."""
+
+    tables: dict[str, exp.Expr]
+    finals: list[exp.Expr]
+
+
 class Script:
     """The common table expressions of one statement, in the order of their dependence."""
 
@@ -58,20 +66,17 @@ class Script:
         """Whether a table holds the edges of a window."""
         return name.rstrip("0123456789") == "w"
 
-    def select(self, final: str, first: dict[str, str]) -> exp.Select:
-        """The whole statement: ``first`` stands before everything that was added.
+    def select(self, finals: list[str], first: dict[str, str]) -> Parts:
+        """The tables in order, ``first`` before everything that was added, and who reads them.
 
         What is read once stands where it is read; what is read more often is a table of its own,
         and so is every criterion, for the eyes of an auditor and the plan of an engine.
         """
-        trees = {name: parse_one(text) for name, text in {**first, **self._texts}.items()}
-        tree = parse_one(final)
-        assert isinstance(tree, exp.Select)
-        _inline(trees, tree)
-        prune(trees, tree)
-        for name, query in trees.items():
-            tree = tree.with_(name, as_=query, materialized=True, copy=False)
-        return tree
+        tables = {name: parse_one(text) for name, text in {**first, **self._texts}.items()}
+        last = [parse_one(final) for final in finals]
+        _inline(tables, last)
+        prune(tables, last)
+        return Parts(tables=tables, finals=last)
 
 
 def _before(texts: dict[str, str], one: str, other: str) -> dict[str, str]:
@@ -88,10 +93,10 @@ def _before(texts: dict[str, str], one: str, other: str) -> dict[str, str]:
 _TABLES_OF_THEIR_OWN = ("p", "hit", "rel", "criterion_", "pair_", "pointer_", "cls", "told")
 
 
-def _inline(trees: dict[str, exp.Expr], final: exp.Expr) -> None:
+def _inline(trees: dict[str, exp.Expr], finals: list[exp.Expr]) -> None:
     """Replace every table that is read once, and once only, by its query."""
     readers: dict[str, list[exp.Table]] = {}
-    for query in (*trees.values(), final):
+    for query in (*trees.values(), *finals):
         for table in query.find_all(exp.Table):
             readers.setdefault(table.name, []).append(table)
     for name in list(trees):

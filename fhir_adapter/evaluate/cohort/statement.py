@@ -8,8 +8,8 @@ For a report ``cN``, the outcome it calls for, takes the place of ``eN``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sqlglot import exp
 
@@ -22,10 +22,9 @@ from fhir_adapter.evaluate.cohort.inputs import Inputs
 from fhir_adapter.evaluate.cohort.members import Rows, Workshop
 from fhir_adapter.evaluate.cohort.nodes import Nodes
 from fhir_adapter.evaluate.cohort.person import Person
-from fhir_adapter.evaluate.cohort.script import Block, Script, either
+from fhir_adapter.evaluate.cohort.script import Block, Parts, Script, either
 from fhir_adapter.evaluate.cohort.windows import Windows
 from fhir_adapter.evaluate.compiler import duration
-from fhir_adapter.evaluate.membership import Membership
 from fhir_adapter.evaluate.record import absence_of
 from fhir_adapter.evaluate.settle import where_settled
 from fhir_adapter.model.calculator import Calculator
@@ -45,12 +44,8 @@ _FREE = Absence("unknown", reopen_outside=False, known_kinds=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CohortStatement:
-    """One study's statement, and what it wants to be told by whoever runs it."""
-
-    tree: exp.Select
+class _Told:
     inputs: Inputs
-    criteria: tuple[str, ...]
 
     @property
     def masks(self) -> int:
@@ -66,6 +61,35 @@ class CohortStatement:
     ) -> Iterator[tuple[int, ...]]:
         """(combination, mask, ...): which combinations of code systems count as mapped."""
         return self.inputs.system_masks(combinations)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CohortStatement(_Told):
+    """One study's statement, and what it wants to be told by whoever runs it."""
+
+    tree: exp.Select
+    criteria: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CohortStatements(_Told):
+    """Several studies in one pass: the tables that they share, and one query of each study."""
+
+    parts: Parts
+    criteria: tuple[tuple[str, ...], ...]
+    """Of each study, in the order of the queries."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForStudy:
+    """One study as it is compiled for a site."""
+
+    study: Study
+    mappings: Mappings
+    """The site's, over the study's own code sets."""
+    calculators: Mapping[str, Calculator] = field(default_factory=dict[str, Calculator])
+    own_studies: frozenset[str] = frozenset()
+    """References and identifiers by which records know the study."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,44 +121,91 @@ def compile_cohort(
     ``counting``: for a report, with the outcome that each criterion calls for (``cN``) in place of
     the evidence.
     """
+    asked = ForStudy(
+        study=study, mappings=mappings, calculators=calculators or {}, own_studies=own_studies
+    )
     sets = dict(code_sets) if code_sets is not None else mappings.by_name
-    maker = _Maker(study, mappings, sets, dict(calculators or {}), own_studies)
-    return maker.statement(counting=counting)
+    made = _Maker(_Shared(mappings), asked, sets)
+    parts, criteria = _finished([made], counting=counting)
+    tree = parts.finals[0]
+    assert isinstance(tree, exp.Select)
+    for name, query in parts.tables.items():
+        tree = tree.with_(name, as_=query, materialized=True, copy=False)
+    return CohortStatement(tree=tree, inputs=made.inputs, criteria=criteria[0])
+
+
+def compile_cohorts(asked: Sequence[ForStudy], *, counting: bool = False) -> CohortStatements:
+    """Several studies of one site in one pass; whatever two of them read alike is worked out once.
+
+    Every study's answers are those of its own statement.
+    """
+    shared = _Shared(asked[0].mappings)
+    makers = [_Maker(shared, one, one.mappings.by_name) for one in asked]
+    parts, criteria = _finished(makers, counting=counting)
+    return CohortStatements(parts=parts, inputs=shared.inputs, criteria=criteria)
+
+
+class _Shared:
+    """What the statements of one site's studies have in common."""
+
+    def __init__(self, mappings: Mappings) -> None:
+        self.inputs = Inputs()
+        refuses = mappings.site.no_consent_means == "refusal"
+        self.person = Person(self.inputs, silence_refuses=refuses)
+        self.script = Script()
+
+
+def _finished(
+    makers: Sequence[_Maker], *, counting: bool
+) -> tuple[Parts, tuple[tuple[str, ...], ...]]:
+    """All tables in order, each study's last query, and each study's criteria."""
+    shared = makers[0].shared
+    anchors = [table for maker in makers for table in maker.anchor_tables()]
+    classes = Classes(shared.script, shared.person, anchors)
+    said = [maker.statement(classes, counting=counting) for maker in makers]
+    classes.finish()
+    parts = shared.script.select([query for query, _ in said], shared.person.tables())
+    return parts, tuple(criteria for _, criteria in said)
 
 
 class _Maker:
-    def __init__(
-        self,
-        study: Study,
-        mappings: Mappings,
-        sets: dict[str, CodeSet],
-        calculators: Mapping[str, Calculator],
-        own_studies: frozenset[str],
-    ) -> None:
-        self._study = study
-        self._inputs = Inputs(Membership(sets))
-        refuses = mappings.site.no_consent_means == "refusal"
-        self._person = Person(self._inputs, own_studies, silence_refuses=refuses)
-        self._script = Script()
+    def __init__(self, shared: _Shared, asked: ForStudy, sets: dict[str, CodeSet]) -> None:
+        self.shared = shared
+        self.inputs = shared.inputs
+        self._study = asked.study
+        self._sets = sets
+        self._own = asked.own_studies
+        self._person = shared.person
+        self._script = shared.script
         shop = Workshop(
             self._script,
-            self._inputs,
+            self.inputs,
             self._person,
             Windows(self._script, self._anchor),
-            mappings.units,
+            asked.mappings.units,
         )
-        self._anchors = Anchors(shop, study.id, study.anchors)
+        self._anchors = Anchors(shop, asked.study.id, asked.study.anchors)
         self._shop = shop
         self._rows: Rows = self._anchors.rows
-        self._nodes = Nodes(study, shop, self._rows, self._anchors, calculators)
+        self._nodes = Nodes(asked.study, shop, self._rows, self._anchors, asked.calculators)
         self._final = Block()
-        made = {anchor.name: self._anchors.table(anchor.name) for anchor in study.anchors}
-        self._classes = Classes(self._script, self._person, made)
 
     def _anchor(self, name: str) -> str:
         return self._anchors.table(name)
 
-    def statement(self, *, counting: bool) -> CohortStatement:
+    def _begin(self) -> None:
+        self.inputs.begin(self._sets)
+        self._person.begin(self._own)
+
+    def anchor_tables(self) -> list[str]:
+        """Tables of the study's anchors."""
+        self._begin()
+        return [self._anchors.table(anchor.name) for anchor in self._study.anchors]
+
+    def statement(self, classes: Classes, *, counting: bool) -> tuple[str, tuple[str, ...]]:
+        """The last query, which reads the tables of this study, and the study's criteria."""
+        self._begin()
+        self._classes = classes
         columns = {c.id: self._criterion(c) for c in self._study.criteria}
         columns = self._paired(columns)
         said = self._outcome(columns)
@@ -151,21 +222,15 @@ class _Maker:
                     else {f"e{number}": column.evidence}
                 ),
             }
-        query = self._final.query(said)
         if self._shop.windows.admission:
             self._person.admission = True
-        self._classes.finish()
-        return CohortStatement(
-            tree=self._script.select(query, self._person.tables()),
-            inputs=self._inputs,
-            criteria=tuple(columns),
-        )
+        return self._final.query(said), tuple(columns)
 
     # ------------------------------------------------------------------ one criterion
 
     def _criterion(self, criterion: Criterion) -> _Column:
         """A table of its own, then its columns in the final block."""
-        with self._inputs.listening() as sets:
+        with self.inputs.listening() as sets:
             block, columns = self._said(criterion)
         table = self._classes.table("criterion_", block, columns, sets)
         return _Column(**{name: self._final.take(table, name) for name in columns})
@@ -365,7 +430,7 @@ class _Maker:
         parts: list[str] = []
         for pointer in self._study.pointers:
             block = Block()
-            with self._inputs.listening() as sets:
+            with self.inputs.listening() as sets:
                 answer = self._nodes.scope(block, _FREE, None).node(pointer.test)
             there = {"there": f"CASE WHEN {answer.truth} = 2 THEN 1 ELSE 0 END"}
             table = self._classes.table("pointer_", block, there, sets)
