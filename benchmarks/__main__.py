@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from benchmarks import (
+    against_cql,
     cohort,
     eight_lanes,
     hook,
@@ -23,6 +24,7 @@ ALL = {
     "many-studies": many_studies.main,
     "cohort": cohort.main,
     "eight": eight_lanes.main,
+    "against-cql": against_cql.main,
 }
 
 

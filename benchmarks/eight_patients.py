@@ -63,14 +63,14 @@ def _add(chart: Chart, dice: Random) -> None:
         chart.problem("ascites", onset=_day(dice, 90))
     if dice.random() < 0.1:
         chart.problem("encephalopathy", onset=_day(dice, 90))
-    for name, share in (("breast-cancer", 0.03), ("hepatocellular-carcinoma", 0.03)):
+    for name, share in (("breast-cancer", 0.04), ("hepatocellular-carcinoma", 0.04)):
         if dice.random() < share:
             chart.problem(name, onset=_day(dice, 3000))
-    if dice.random() < 0.02:
+    if dice.random() < 0.06:
         chart.problem("transplanted-liver", onset=_day(dice, 3000))
     if dice.random() < 0.02:
         chart.procedure("liver-transplantation", _day(dice, 3000))
-    if chart.sex == "female" and dice.random() < 0.06:
+    if chart.sex == "female" and dice.random() < 0.15:
         chart.problem("pregnant", onset=_day(dice, 250))
 
 
@@ -111,7 +111,7 @@ def _spoil_result(resource: Resource, dice: Random) -> None:
 
 def _spoil_diagnosis(resource: Resource, dice: Random) -> None:
     fate = dice.random()
-    for least, status in ((0.03, "refuted"), (0.05, "entered-in-error"), (0.08, "provisional")):
+    for least, status in ((0.03, "refuted"), (0.06, "entered-in-error"), (0.16, "provisional")):
         if fate < least:
             resource["verificationStatus"]["coding"] = [{"system": _VERIFICATION, "code": status}]
             break

@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks import eight_patients
 from fhir_adapter import bootstrap
 from fhir_adapter.model.fact import PatientRecord
+from fhir_adapter.model.hashing import digest
 from fhir_adapter.pull.folder import BundleRecord
 from fhir_adapter.settings import Settings
 from fhir_adapter.warehouse.arrow import Table, pa, pq
@@ -76,7 +77,12 @@ class Tables:
     def make(self) -> None:
         """Write all files; those of an earlier call with the same sizes are kept."""
         done = self.folder / "made.json"
-        sizes = {"patients": self.patients, "per_bucket": self.per_bucket, "base": BASE}
+        sizes = {
+            "patients": self.patients,
+            "per_bucket": self.per_bucket,
+            "base": BASE,
+            "of": _version(),
+        }
         if done.exists() and json.loads(done.read_text()) == sizes:
             return
         dictionary, base = Dictionary(), BASE
@@ -90,6 +96,11 @@ class Tables:
             made = _bucket(tables, self.numbers(bucket), base, dice)
             write_tables(self.folder / f"bucket={bucket:04d}", made)
         done.write_text(json.dumps(sizes))
+
+
+def _version() -> str:
+    made_by = (Path(eight_patients.__file__), Path(__file__))
+    return digest(*(path.read_text("utf-8") for path in made_by))
 
 
 def _bucket(base: Any, numbers: range, size: int, dice: np.random.Generator) -> dict[str, Table]:
