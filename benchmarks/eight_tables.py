@@ -21,6 +21,7 @@ from fhir_adapter.model.fact import PatientRecord
 from fhir_adapter.model.hashing import digest
 from fhir_adapter.pull.folder import BundleRecord
 from fhir_adapter.settings import Settings
+from fhir_adapter.warehouse import rows as rows_module
 from fhir_adapter.warehouse.arrow import Table, pa, pq
 from fhir_adapter.warehouse.dictionary import Dictionary
 from fhir_adapter.warehouse.rows import Rows, codings, dictionary_of, dictionary_tables
@@ -99,7 +100,7 @@ class Tables:
 
 
 def _version() -> str:
-    made_by = (Path(eight_patients.__file__), Path(__file__))
+    made_by = (Path(eight_patients.__file__), Path(__file__), Path(rows_module.__file__))
     return digest(*(path.read_text("utf-8") for path in made_by))
 
 
