@@ -46,6 +46,14 @@ format: $(STAMP) ## format and mend what can be mended
 bench: $(STAMP) ## the benchmarks, with ratios
 	$(BIN)/python -m benchmarks
 
+CQL := .servers/cql
+servers-cql: $(CQL)/.installed ## install the CQL engine of others, for comparison (needs Node 20)
+$(CQL)/.installed: benchmarks/eight/cql/package.json
+	mkdir -p $(CQL)
+	cp benchmarks/eight/cql/package.json $(CQL)/package.json
+	cd $(CQL) && npm install --silent --no-audit --no-fund --no-package-lock
+	touch $(CQL)/.installed
+
 wheel: $(STAMP) ## build the wheel and run its demo outside this checkout
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --wheel --outdir dist
@@ -56,4 +64,4 @@ lock: $(STAMP) ## pin requirements with hashes again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group dev pyproject.toml -o requirements/dev.txt
 
-.PHONY: help install demo test test-deep check format bench wheel lock
+.PHONY: help install demo test test-deep check format bench servers-cql wheel lock

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import cohort, hook, ingest, many_studies, normalise, record_lane
+from benchmarks import (
+    against_cql,
+    cohort,
+    eight_lanes,
+    hook,
+    ingest,
+    many_studies,
+    normalise,
+    record_lane,
+)
 from benchmarks.measure import machine
 
 ALL = {
@@ -14,6 +23,8 @@ ALL = {
     "normalise": normalise.main,
     "many-studies": many_studies.main,
     "cohort": cohort.main,
+    "eight": eight_lanes.main,
+    "against-cql": against_cql.main,
 }
 
 
