@@ -342,13 +342,14 @@ class Person:
             f"JOIN moment m ON m.patient = f.patient WHERE h.role = {CONCEPT_ROLE}"
         )
         names = self.stops()
+        numbers = ", ".join(str(self._inputs.exact(code)) for _, code in _STOP_FACTS)
         flags = ", ".join(
             f"MAX(CASE WHEN h.set_no = {self._inputs.exact(code)} THEN 1 ELSE 0 END) "
             f"AS {names[stop]}"
             for stop, code in _STOP_FACTS
         )
         made["stated"] = (
-            f"SELECT f.patient, {flags} {stated} AND {BORN} "
+            f"SELECT f.patient, {flags} {stated} AND {BORN} AND h.set_no IN ({numbers}) "
             f"AND f.kind = {KIND_NUMBER[Kind.PATIENT]} GROUP BY f.patient"
         )
         joins.append("LEFT JOIN stated ON stated.patient = m.patient")
