@@ -1,17 +1,22 @@
-"""Questions to a store: one statement over every bucket, one bucket in memory at a time."""
+"""Questions to a store: one statement over every bucket, one bucket in memory at a time.
+
+Patient numbers are unique over the whole store: an engine may as well be given several buckets'
+files at once.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from pathlib import Path
 
 from fhir_adapter.model.fact import PatientRecord
 from fhir_adapter.ports import Moment, Statement
 from fhir_adapter.warehouse.answers import BucketAnswers
 from fhir_adapter.warehouse.arrow import Table, pa, pc
 from fhir_adapter.warehouse.dictionary import Dictionary
-from fhir_adapter.warehouse.duckdb import Engine
+from fhir_adapter.warehouse.duckdb import Engine as DuckDB
+from fhir_adapter.warehouse.engine import Engine
 from fhir_adapter.warehouse.rows import Rows, codings
 from fhir_adapter.warehouse.store import Store
 
@@ -19,11 +24,13 @@ _READ = ("fact", "fact_concept", "retrieved")
 
 
 class CohortStore:
-    """CohortTables over Parquet, with DuckDB."""
+    """CohortTables over Parquet, with the engine given; with DuckDB where none is."""
 
-    def __init__(self, store: Store, *, memory_limit: str = "3GB") -> None:
+    def __init__(
+        self, store: Store, *, engine: Engine | None = None, memory_limit: str = "3GB"
+    ) -> None:
         self._store = store
-        self._memory_limit = memory_limit
+        self._engine = engine or DuckDB(memory_limit=memory_limit)
 
     @property
     def buckets(self) -> tuple[int, ...]:
@@ -76,7 +83,7 @@ class CohortStore:
         every = list(moments)
         plain = [moment for moment in every if moment.patient not in instead]
         engine = self._engine
-        engine.files({name: [str(self._store.path(bucket, name))] for name in _READ})
+        engine.files({name: [_address(self._store.path(bucket, name))] for name in _READ})
         engine.moments(plain)
         found = [engine.run(statement, self._store.dictionary)]
         if instead:
@@ -97,7 +104,7 @@ class CohortStore:
         for number in sorted(records):
             rows.add(number, records[number])
         tables = rows.tables()
-        engine = Engine()
+        engine = DuckDB()  # a few people, in memory: no cluster is asked for them
         engine.tables({**tables, "fact_concept": codings(tables["fact"])})
         engine.moments(moments)
         try:
@@ -105,6 +112,7 @@ class CohortStore:
         finally:
             engine.close()
 
-    @cached_property
-    def _engine(self) -> Engine:
-        return Engine(memory_limit=self._memory_limit)
+
+def _address(path: Path) -> str:
+    """As an engine reads it that may have another working folder."""
+    return str(path.absolute())
