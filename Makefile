@@ -39,7 +39,8 @@ servers: $(ENGINES:%=.servers/%/.installed) ## build the environments of other e
 	touch $@
 
 test-servers: servers ## the cohort lane on Sail and on Spark, against the record lane and DuckDB
-	for engine in $(ENGINES); do .servers/$$engine/bin/python -m pytest -m servers tests/servers/test_spark.py || exit 1; done
+	.servers/sail/bin/python -m pytest -n auto -m servers tests/servers/test_spark.py
+	.servers/spark/bin/python -m pytest -m servers tests/servers/test_spark.py
 
 check: $(STAMP) ## format, lint, types, imports, words
 	$(BIN)/ruff format --check .

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import cohort, hook, ingest, many_studies, normalise, record_lane
+from benchmarks import cohort, engines, hook, ingest, many_studies, normalise, record_lane
 from benchmarks.measure import machine
 
 ALL = {
@@ -14,6 +14,7 @@ ALL = {
     "normalise": normalise.main,
     "many-studies": many_studies.main,
     "cohort": cohort.main,
+    "engines": engines.main,
 }
 
 

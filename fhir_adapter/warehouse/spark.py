@@ -92,8 +92,8 @@ class SparkEngine:
         return last[1]
 
     def _put(self, name: str, table: Table) -> None:
-        rows: Any = table if table.num_rows else []  # no schema is inferred of a table without rows
-        self._view(name, self._session.createDataFrame(rows, _schema(table.schema)))
+        schema = _schema(table.schema)  # none is inferred of a table without rows
+        self._view(name, self._session.createDataFrame(table, schema))
 
     def _view(self, name: str, frame: Any) -> None:
         frame.createOrReplaceTempView(name)
