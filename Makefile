@@ -22,13 +22,25 @@ install: $(STAMP) ## build .venv
 demo: $(STAMP) ## screen the bundled teaching cohort through a FHIR server in this process
 	$(BIN)/fhir-adapter demo $(if $(SERVE),--serve)
 
-test test-deep: export PYTHONDONTWRITEBYTECODE := # each process would compile everything again
+test test-deep test-servers: export PYTHONDONTWRITEBYTECODE := # each process would compile everything again
 test: $(STAMP) ## everything offline, with coverage
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term-missing:skip-covered
 	$(BIN)/python -m tests.coverage_gate
 
 test-deep: $(STAMP) ## properties at length, fuzz, crash runs
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n auto -m "deep or property" --timeout=900
+
+ENGINES := sail spark
+servers: $(ENGINES:%=.servers/%/.installed) ## build the environments of other engines (Sail; Spark, for which Java 17 is needed)
+
+.servers/%/.installed: requirements/%.txt
+	test -x .servers/$*/bin/python || $(PYTHON) -m venv .servers/$*
+	.servers/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	touch $@
+
+test-servers: servers ## the cohort lane on Sail and on Spark, against the record lane and DuckDB
+	.servers/sail/bin/python -m pytest -n auto -m servers tests/servers/test_spark.py
+	.servers/spark/bin/python -m pytest -m servers tests/servers/test_spark.py
 
 check: $(STAMP) ## format, lint, types, imports, words
 	$(BIN)/ruff format --check .
@@ -63,5 +75,6 @@ lock: $(STAMP) ## pin requirements with hashes again
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group dev pyproject.toml -o requirements/dev.txt
+	for engine in $(ENGINES); do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/dev.txt --group $$engine pyproject.toml -o requirements/$$engine.txt || exit 1; done
 
-.PHONY: help install demo test test-deep check format bench servers-cql wheel lock
+.PHONY: help install demo test test-deep servers servers-cql test-servers check format bench wheel lock

@@ -8,6 +8,7 @@ from benchmarks import (
     against_cql,
     cohort,
     eight_lanes,
+    engines,
     hook,
     ingest,
     many_studies,
@@ -25,6 +26,7 @@ ALL = {
     "cohort": cohort.main,
     "eight": eight_lanes.main,
     "against-cql": against_cql.main,
+    "engines": engines.main,
 }
 
 

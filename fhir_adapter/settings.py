@@ -44,6 +44,10 @@ class Settings:
     tokens: str = _setting("", "TOML file of the service's people and programs and their roles.")
     clients: str = _setting("", "TOML file of the EHRs that may call the service's CDS hook.")
     public_url: str = _setting("", "Address at which others reach the service, without path.")
+    engine: str = _setting("duckdb", "What runs the cohort lane's statement: duckdb, or spark.")
+    spark_remote: str = _setting(
+        "", "Spark session of the cohort lane: sc://HOST:PORT, or local[*] in this process."
+    )
     device: str = _setting("fhir-adapter", "Identifier of this installation (Device.identifier).")
 
 
@@ -167,9 +171,11 @@ def _secret(name: str, value: str, origin: str) -> str:
 
 
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
+_TOKEN = re.compile(r"(?<=[;/]token=)[^;\s]+")
 
 
 def _shown(name: str, value: str) -> str:
     if name in _SECRETS:
         return "(set)" if value else "(not set)"
+    value = _TOKEN.sub("(hidden)", value)  # of Spark Connect
     return _CREDENTIALS.sub("//(hidden)@", value)  # a base URL with a password is refused later

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +25,9 @@ from fhir_adapter.settings import Settings
 from fhir_adapter.terminology import facts_basis, load_mappings
 from fhir_adapter.warehouse.cohort import CohortStore
 from fhir_adapter.warehouse.dialects import Dialect, render
+from fhir_adapter.warehouse.engine import Engine
 from fhir_adapter.warehouse.loading import FactTables
+from fhir_adapter.warehouse.spark import SparkEngine, connect
 from fhir_adapter.warehouse.store import Store
 
 EVERY_NEED = tuple(Need(kind=kind, resource_type=name) for name, kind in KINDS.items())
@@ -128,10 +131,45 @@ def statement_of(bench: Bench, *, counting: bool = False) -> CohortStatement:
     return _STATEMENTS[key]
 
 
-def screen_cohort(bench: Bench, store: Path, as_of: AsOf, spoken: Spoken) -> CohortScreening:
-    """Everybody of a store, ready to be asked part by part."""
+@contextmanager
+def cohort_engine(settings: Settings) -> Generator[Engine | None]:
+    """What runs the statement, as the settings say; None: DuckDB, one engine per core."""
+    match settings.engine:
+        case "duckdb":
+            yield None
+        case "spark":
+            engine = SparkEngine(connect(_remote(settings)))
+            try:
+                yield engine
+            finally:
+                engine.close()
+        case _:
+            raise SettingInvalid(
+                f"there is no engine {settings.engine!r}",
+                where="engine",
+                remedy="Write duckdb or spark.",
+            )
+
+
+def _remote(settings: Settings) -> str:
+    if settings.spark_remote:
+        return settings.spark_remote
+    raise SettingInvalid(
+        "it is not said where Spark is",
+        where="spark_remote",
+        remedy="Name it: --spark-remote sc://HOST:PORT (or local[*], where pyspark is installed).",
+    )
+
+
+def screen_cohort(
+    bench: Bench, store: Path, as_of: AsOf, spoken: Spoken, engine: Engine | None = None
+) -> CohortScreening:
+    """Everybody of a store, ready to be asked part by part; by DuckDB where no engine is given.
+
+    The engine is used while the parts are read, and not closed.
+    """
     found = open_store(store, bench.mappings)
-    tables = CohortStore(found, workers=cores())
+    tables = CohortStore(found, engine=engine, workers=cores())
     return CohortScreening(
         issues=found.manifest.issues,
         parts=screen(tables, statement_of(bench), bench.screener, as_of, spoken),

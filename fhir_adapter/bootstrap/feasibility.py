@@ -16,6 +16,7 @@ from fhir_adapter.model.study import Study
 from fhir_adapter.population import Spoken, count, count_decisions
 from fhir_adapter.screening import AsOf
 from fhir_adapter.warehouse.cohort import CohortStore
+from fhir_adapter.warehouse.engine import Engine
 from fhir_adapter.warehouse.manifest import NAME
 
 GIVEN_ORDER = "order asked for"
@@ -29,10 +30,18 @@ def is_store(folder: Path) -> bool:
 class StoreCount:
     """Everybody of a store, to be counted part by part."""
 
-    def __init__(self, bench: Bench, store: Path, as_of: AsOf, spoken: Spoken) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        store: Path,
+        as_of: AsOf,
+        spoken: Spoken,
+        engine: Engine | None = None,
+    ) -> None:
         package = bench.package
         statement = statement_of(bench, counting=True)
-        tables = CohortStore(open_store(store, bench.mappings), workers=cores())
+        found = open_store(store, bench.mappings)
+        tables = CohortStore(found, engine=engine, workers=cores())
         self._study = package.study
         self.total: int = len(tables.parts)
         self.everyone: int = tables.everyone

@@ -31,6 +31,8 @@ def report_command(
     ],
     *,
     study: options.Study = None,
+    engine: options.Engine = None,
+    spark_remote: options.SparkRemote = None,
     order: Annotated[
         str,
         typer.Option(help="Criteria to look at first in the attrition: E3a,I2c. Then the rest."),
@@ -48,7 +50,7 @@ def report_command(
     Counts only, no identifiers; they add up to everybody or there is no report. Small counts are
     withheld, and with them whatever would give one away.
     """
-    in_force = common.settings(study=study)
+    in_force = common.settings(study=study, engine=engine, spark_remote=spark_remote)
     _refuse_no_folder(html)
     # the table libraries are loaded by the command that needs them
     from fhir_adapter.bootstrap.feasibility import is_store  # noqa: PLC0415 - as said above
@@ -78,12 +80,14 @@ def _of_store(
     in_force: Settings, store: Path, as_of: str | None, order: str, *, quiet: bool
 ) -> Counted:
     """Everybody in fact tables, by SQL."""
+    from fhir_adapter.bootstrap.cohorts import cohort_engine  # noqa: PLC0415 - as above
     from fhir_adapter.bootstrap.feasibility import StoreCount  # noqa: PLC0415 - as above
 
-    with people(in_force) as known:
+    with people(in_force) as known, cohort_engine(in_force) as engine:
         bench = bootstrap.bench(in_force, answers=known.answers, refusals=known.refusals)
         moment = bootstrap.parse_as_of(as_of, bench.zone, bench.clock)
-        asked = StoreCount(bench, store, moment, known.spoken(bench.package.study.id))
+        spoken = known.spoken(bench.package.study.id)
+        asked = StoreCount(bench, store, moment, spoken, engine)
         shown = progress(asked.parts, text="counting", total=asked.total, quiet=quiet)
         return bench, moment, asked.tally(list(shown), order), asked.issues
 

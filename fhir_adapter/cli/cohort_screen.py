@@ -43,6 +43,8 @@ def screen_command(  # noqa: PLR0913 - one argument per option
     study: options.Study = None,
     study_server: options.StudyServer = None,
     write_server: options.WriteServer = None,
+    engine: options.Engine = None,
+    spark_remote: options.SparkRemote = None,
     out: Annotated[
         Path | None,
         typer.Option(help="New folder for Parquet files: every patient's outcome and effects."),
@@ -60,7 +62,13 @@ def screen_command(  # noqa: PLR0913 - one argument per option
     writes it.
     """
     refuse_two_forms(common, as_csv=as_csv, identifiers=identifiers)
-    in_force = common.settings(study=study, study_server=study_server, write_server=write_server)
+    in_force = common.settings(
+        study=study,
+        study_server=study_server,
+        write_server=write_server,
+        engine=engine,
+        spark_remote=spark_remote,
+    )
     log_to_stderr(as_json=log_json, run=bootstrap.run_id())
     _refuse_nowhere(in_force.write_server, write=write)
     found = _judged(in_force, store, out, common)
@@ -100,10 +108,10 @@ def _judged(in_force: Settings, store: Path, out: Path | None, common: Everywher
     from fhir_adapter.bootstrap import cohorts  # noqa: PLC0415 - as said above
     from fhir_adapter.bootstrap.exports import writer  # noqa: PLC0415 - as said above
 
-    with people(in_force) as known:
+    with people(in_force) as known, cohorts.cohort_engine(in_force) as engine:
         bench = bootstrap.bench(in_force, answers=known.answers, refusals=known.refusals)
         spoken = known.spoken(bench.package.study.id)
-        asked = cohorts.screen_cohort(bench, store, bench.moment(common.as_of), spoken)
+        asked = cohorts.screen_cohort(bench, store, bench.moment(common.as_of), spoken, engine)
         say_damage(asked.issues)
         found = _Found(bench=bench, counts=Counter(), shown=[], issues=asked.issues)
         keep = writer(out)

@@ -23,6 +23,15 @@ WriteServer = Annotated[
         "--write-server", help="Write proposals to this server, not to the record server."
     ),
 ]
+Engine = Annotated[
+    str | None, typer.Option("--engine", help="What runs the statement: duckdb, or spark.")
+]
+SparkRemote = Annotated[
+    str | None,
+    typer.Option(
+        "--spark-remote", help="Where Spark is: sc://HOST:PORT, or local[*] in this process."
+    ),
+]
 LogJson = Annotated[bool, typer.Option("--log-json", help="Logs on stderr as JSON lines.")]
 Folder = Annotated[
     Path | None,

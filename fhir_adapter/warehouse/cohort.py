@@ -3,6 +3,7 @@
 Buckets are small, so that an increment touches little; planning a statement costs seconds whatever
 it is put to. So buckets are judged together, in parts of a few million facts, each by an engine of
 its own in its own thread: patients are independent, and memory is bounded by the parts at work.
+Patient numbers are unique over the whole store.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 from fhir_adapter.model.fact import PatientRecord
 from fhir_adapter.ports import Asked, Moment, Statement
 from fhir_adapter.warehouse.answers import PartAnswers
 from fhir_adapter.warehouse.arrow import Table, pa, pc
 from fhir_adapter.warehouse.dictionary import Dictionary
-from fhir_adapter.warehouse.duckdb import Engine
+from fhir_adapter.warehouse.duckdb import Engine as DuckDB
+from fhir_adapter.warehouse.engine import Engine
 from fhir_adapter.warehouse.rows import Rows, codings
 from fhir_adapter.warehouse.store import Store
 
@@ -31,15 +34,23 @@ WORTH_SHARING = 500_000
 
 
 class CohortStore:
-    """CohortTables over Parquet, with DuckDB.
+    """CohortTables over Parquet, with the engine given; with DuckDB where none is.
 
-    ``workers`` engines judge at the same time, one part each; ``memory`` is what they may use
-    together, in MiB.
+    ``workers`` DuckDB engines judge at the same time, one part each; ``memory`` is what they may
+    use together, in MiB. An engine that is given judges one part at a time.
     """
 
-    def __init__(self, store: Store, *, workers: int = 1, memory: int = MEMORY) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        engine: Engine | None = None,
+        workers: int = 1,
+        memory: int = MEMORY,
+    ) -> None:
         self._store = store
-        self._workers = max(workers, 1)
+        self._given = engine
+        self._workers = max(workers, 1) if engine is None else 1
         self._memory = memory
         self._parts = _parts(store, self._workers)
         self._engines = threading.local()
@@ -113,7 +124,7 @@ class CohortStore:
         plain = [moment for moment in asked.moments if moment.patient not in asked.instead]
         engine = self._engine()
         buckets = self._parts[asked.part]
-        engine.files({n: [str(self._store.path(b, n)) for b in buckets] for n in _READ})
+        engine.files({n: [_address(self._store.path(b, n)) for b in buckets] for n in _READ})
         engine.moments(plain)
         found = [engine.run(statement, self._store.dictionary)]
         if asked.instead:
@@ -130,7 +141,7 @@ class CohortStore:
         for number in sorted(asked.instead):
             rows.add(number, asked.instead[number])
         tables = rows.tables()
-        engine = Engine()
+        engine = DuckDB()  # a few people, in memory: no cluster is asked for them
         engine.tables({**tables, "fact_concept": codings(tables["fact"])})
         engine.moments(moments)
         try:
@@ -139,12 +150,14 @@ class CohortStore:
             engine.close()
 
     def _engine(self) -> Engine:
-        """The engine of this thread."""
+        """The engine that was given, or the one of this thread."""
+        if self._given is not None:
+            return self._given
         found: Engine | None = getattr(self._engines, "one", None)
         if found is None:
             each = self._memory // self._workers
             threads = 1 if self._workers > 1 else 0
-            found = self._engines.one = Engine(memory_limit=f"{each}MiB", threads=threads)
+            found = self._engines.one = DuckDB(memory_limit=f"{each}MiB", threads=threads)
         return found
 
 
@@ -166,3 +179,8 @@ def _parts(store: Store, workers: int) -> tuple[tuple[int, ...], ...]:
         made[-1].append(bucket)
         held += number
     return tuple(tuple(part) for part in made)
+
+
+def _address(path: Path) -> str:
+    """As an engine reads it that may have another working folder."""
+    return str(path.absolute())

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import duckdb
 
 from fhir_adapter.errors import WarehouseFault
-from fhir_adapter.ports import Moment, Statement, Statements, Told
-from fhir_adapter.warehouse.arrow import Table, pa
+from fhir_adapter.ports import Moment, Statement, Statements
+from fhir_adapter.warehouse.arrow import Table
 from fhir_adapter.warehouse.dialects import render, steps
 from fhir_adapter.warehouse.dictionary import Dictionary
+from fhir_adapter.warehouse.engine import input_tables, moment_table
 
 
 class Engine:
@@ -50,19 +51,7 @@ class Engine:
 
     def moments(self, moments: Iterable[Moment]) -> None:
         """Which patients are judged, and as of when."""
-        rows = list(moments)
-        types = (pa.int32(), pa.int64(), pa.int32(), pa.int32())
-        names = ("patient", "as_of", "as_of_date", "stops")
-        columns = zip(*rows, strict=True) if rows else ((), (), (), ())
-        self._connection.register(
-            "moment",
-            pa.table(
-                {
-                    name: pa.array(list(column), kind)
-                    for name, column, kind in zip(names, columns, types, strict=True)
-                }
-            ),
-        )
+        self._connection.register("moment", moment_table(moments))
 
     def run(self, statement: Statement, dictionary: Dictionary) -> Table:
         """One row per patient, in the columns that evaluate/cohort/statement.py names.
@@ -70,13 +59,13 @@ class Engine:
         The statement's common tables are made one after the other: DuckDB takes eight times as
         long to plan hundreds of them as one query (docs/decisions/0003-one-statement.md).
         """
-        self._inputs(statement, dictionary)
+        self.tables(input_tables(statement, dictionary))
         tables, last = self._printed(statement)
         return self._run(tables, [last])[0]
 
     def run_all(self, statements: Statements, dictionary: Dictionary) -> list[Table]:
         """The same for every study of one pass, in their order."""
-        self._inputs(statements, dictionary)
+        self.tables(input_tables(statements, dictionary))
         parts = statements.parts
         tables, finals = parts.tables.items(), parts.finals
         return self._run(
@@ -108,27 +97,6 @@ class Engine:
                 last = Engine._last = statement, steps(statement.tree, "duckdb")
             return last[1]
 
-    def _inputs(self, statement: Told, dictionary: Dictionary) -> None:
-        concepts = enumerate(dictionary.codes, 1)
-        sets = list(statement.concept_sets(concepts))
-        self._connection.register("concept_set", _numbers(("concept", "set_no"), sets))
-        combinations = (
-            (number, frozenset(systems)) for number, systems in enumerate(dictionary.systems, 1)
-        )
-        masks = list(statement.system_masks(combinations))
-        names = ("systems", *(f"m{n}" for n in range(statement.masks)))
-        self._connection.register("system_mask", _numbers(names, masks))
-
     def close(self) -> None:
         """End the connection."""
         self._connection.close()
-
-
-def _numbers(names: Sequence[str], rows: Sequence[tuple[int, ...]]) -> Any:
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
-    return pa.table(
-        {
-            name: pa.array(list(column), pa.int64())
-            for name, column in zip(names, columns, strict=True)
-        }
-    )

@@ -387,6 +387,14 @@ def test_settings_never_show_a_password() -> None:
         assert "(hidden)@h.example" in said
 
 
+def test_settings_never_show_the_token_of_a_spark_server() -> None:
+    address = "sc://h.example:443/;use_ssl=true;token=hunter2"
+    for more in ((), ("--json",)):
+        said = run("settings", *more, FHIR_ADAPTER_SPARK_REMOTE=address).flat
+        assert "hunter2" not in said
+        assert "token=(hidden)" in said
+
+
 @pytest.mark.parametrize("command", ["screen", "worklist", "cohort report"])
 @pytest.mark.usefixtures("with_small_study")
 def test_damaged_files_are_said_aloud_whatever_the_command(command: str, tmp_path: Path) -> None:

@@ -131,9 +131,9 @@ NODES: dict[str, tree.Node] = {
 }  # fmt: skip
 
 
-def lanes_differ(study: Any, records: Any) -> list[str]:
+def lanes_differ(study: Any, records: Any, engine: Any = None) -> list[str]:
     given: dict[str, Any] = {"calculators": CALCULATORS, "own_studies": batches.OWN}
-    ours = lanes.by_sql(study, worlds.MAPPINGS, records, AS_OF, **given)
+    ours = lanes.by_sql(study, worlds.MAPPINGS, records, AS_OF, engine=engine, **given)
     theirs = lanes.by_closures(study, worlds.MAPPINGS, records, AS_OF, **given)
     return lanes.differences(ours, theirs)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 
 from fhir_adapter.evaluate.absence import systems_of
 from fhir_adapter.evaluate.membership import Membership
@@ -88,12 +89,16 @@ class Inputs:
 
     def concept_sets(self, concepts: Iterable[tuple[int, Code]]) -> Iterator[tuple[int, int]]:
         """(concept, set number) of every concept of a dictionary that some set holds."""
-        sets_of = Membership(self._shared)
         for concept, code in concepts:
             if code in self._exact:
                 yield concept, self._exact[code]
-            for name in sets_of(key_of(code)):
+            for name in self._membership(key_of(code)):
                 yield concept, self._sets[name]
+
+    @cached_property
+    def _membership(self) -> Membership:
+        """Which sets hold a code; asked for when all studies are compiled."""
+        return Membership({name: self._shared[name] for name in self._sets})
 
     def system_masks(
         self, combinations: Iterable[tuple[int, frozenset[str]]]
