@@ -106,6 +106,9 @@ class ExportState(msgspec.Struct, frozen=True, kw_only=True):
     deleted: frozenset[str] = frozenset()
     """``Type/id`` of what is gone from the server since the export before."""
     transaction_time: str = ""
+    """Of the server's export, as it said it: what changed later is not in it."""
+    origin: str = ""
+    """Hash of the server's address and of what was asked of it; increments must have the same."""
 
     def roots(self) -> dict[str, str]:
         """Every id that a link joins to another -> the first of all ids so joined.
@@ -130,8 +133,11 @@ class ExportState(msgspec.Struct, frozen=True, kw_only=True):
 class BulkSource(Protocol):
     """Where a whole export comes from: a folder, a ``$export`` that is being downloaded."""
 
-    size: int
-    """About how many bytes of resources there are."""
+    @property
+    def size(self) -> int:
+        """About how many bytes of resources there are; asked for after ``links``."""
+        ...
+
     steps: int
     """How many parts (files) there are, for a progress bar."""
     steps_done: int
@@ -192,6 +198,18 @@ class LoadStep:
     total: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportStep:
+    """How far a server's export is, for a progress bar; before there are files it is being made."""
+
+    said: str = ""
+    """What the server says of its progress, for a terminal only: it is nobody's word but its."""
+    files: int = 0
+    of: int = 0
+    bytes: int = 0
+    """Downloaded by this run."""
+
+
 class FactLoad(Protocol):
     """One load into a store; nothing of it is seen before ``switch``."""
 
@@ -222,6 +240,8 @@ class LoadCounts:
     buckets: int
     """How many were written."""
     issues: Mapping[str, int]
+    not_retrieved: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Resource type, or "*" for any, to why it is whole for nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
