@@ -17,6 +17,7 @@ from fhir_adapter.model.code import Code
 from fhir_adapter.model.decision import Outcome
 from fhir_adapter.model.fact import Fact, Kind, PatientRecord
 from fhir_adapter.model.feasibility import Counted
+from fhir_adapter.model.joins import roots_of
 from fhir_adapter.model.lane import LaneAnswer
 from fhir_adapter.model.mapping import CodeSet
 from fhir_adapter.model.study import Study
@@ -116,18 +117,7 @@ class ExportState(msgspec.Struct, frozen=True, kw_only=True):
         >>> ExportState(links={"b": (("b", "c"),), "c": (), "d": (("a", "c"),)}).roots()
         {'b': 'a', 'c': 'a', 'a': 'a'}
         """
-        parent: dict[str, str] = {}
-
-        def find(one: str) -> str:
-            while parent.setdefault(one, one) != one:
-                one = parent[one]
-            return one
-
-        for edges in self.links.values():
-            for old, new in edges:
-                first, last = sorted((find(old), find(new)))
-                parent[last] = first
-        return {one: find(one) for one in list(parent)}
+        return roots_of(self.links)
 
 
 class BulkSource(Protocol):
@@ -196,18 +186,6 @@ class LoadStep:
     """split, normalise or write."""
     done: int
     total: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportStep:
-    """How far a server's export is, for a progress bar; before there are files it is being made."""
-
-    said: str = ""
-    """What the server says of its progress, for a terminal only: it is nobody's word but its."""
-    files: int = 0
-    of: int = 0
-    bytes: int = 0
-    """Downloaded by this run."""
 
 
 class FactLoad(Protocol):

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from fhir_adapter.bootstrap.bulk import EXPORTED, Exported, FromServer, load_from_server
-from fhir_adapter.ports import ExportStep, LoadCounts
+from fhir_adapter.ports import LoadCounts
+from fhir_adapter.pull.server_export import ExportStep
 from fhir_adapter.settings import Settings
 
 from cohort_store import write_lines
@@ -163,7 +164,8 @@ class Handler(BaseHTTPRequestHandler):
     def say(self, status: int, headers: dict[str, str], body: Any) -> None:
         data = b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(data))}.items():
+        own = {"Content-Length": str(len(data)), "Connection": "close"}
+        for name, value in {**headers, **own}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
@@ -189,7 +191,7 @@ class Handler(BaseHTTPRequestHandler):
         length = {} if file.chunked else {"Content-Length": str(len(data))}
         if file.chunked:
             length = {"Transfer-Encoding": "chunked"}
-        for name, value in {**length, **file.headers}.items():
+        for name, value in {"Connection": "close", **length, **file.headers}.items():
             if value:
                 self.send_header(name, value)
         self.end_headers()

@@ -16,14 +16,16 @@ from fhir_adapter.facts import KINDS
 from fhir_adapter.model.hashing import digest
 from fhir_adapter.model.mapping import Mappings
 from fhir_adapter.population import load
-from fhir_adapter.ports import ExportStep, LoadCounts, LoadStep
+from fhir_adapter.ports import LoadCounts, LoadStep
 from fhir_adapter.pull.export_folder import ExportFolder
 from fhir_adapter.pull.references import COMPANION_TYPES
-from fhir_adapter.pull.server_export import ServerExport
+from fhir_adapter.pull.server_export import ExportStep, ServerExport
 from fhir_adapter.settings import Settings
 from fhir_adapter.warehouse.lock import locked
 from fhir_adapter.warehouse.manifest import Manifest, read_manifest
 from fhir_adapter.warehouse.work import make_folder, unwritable
+
+__all__ = ["EXPORTED", "ExportStep", "Exported", "FromServer", "is_kept", "load_from_server"]
 
 EXPORTED = tuple(sorted({*KINDS, "Composition", *COMPANION_TYPES}))
 """Whatever facts/ reads, and what it refers to: a store serves every study."""
@@ -87,6 +89,15 @@ def load_from_server(
     )
 
 
+def is_kept(store: Path, wanted: FromServer) -> bool:
+    """Whether a run that ended early left an export that the next one can go on with."""
+    return ExportFolder(_folder(store, wanted)).is_kept
+
+
+def _folder(store: Path, wanted: FromServer) -> Path:
+    return wanted.download or store / "download"
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     client: FhirClient
@@ -105,7 +116,7 @@ def _loading(
     update: bool,
     told: Callable[[ExportStep], None],
 ) -> Loading:
-    folder = wanted.download or store / "download"
+    folder = _folder(store, wanted)
     make_folder(store)
     make_folder(folder, mode=0o700)
     tables = fact_tables(settings, store, known.mappings, workers=workers, update=update)

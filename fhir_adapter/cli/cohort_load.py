@@ -16,10 +16,10 @@ from fhir_adapter.cli.everywhere import Everywhere
 from fhir_adapter.cli.running import print_json, stderr_console, stdout
 from fhir_adapter.cli.runs import refuse_two_sources, say_damage
 from fhir_adapter.errors import SettingInvalid
-from fhir_adapter.ports import ExportStep, LoadCounts, LoadStep
+from fhir_adapter.ports import LoadCounts, LoadStep
 
 if TYPE_CHECKING:
-    from fhir_adapter.bootstrap.bulk import Exported, FromServer
+    from fhir_adapter.bootstrap.bulk import Exported, ExportStep, FromServer
     from fhir_adapter.settings import Settings
 
 T = TypeVar("T")
@@ -101,7 +101,7 @@ def load_command(  # noqa: PLR0913 - one argument per option
     from fhir_adapter.bootstrap.bulk import FromServer  # noqa: PLC0415 - as said above
 
     wanted = FromServer(
-        group=group or "",
+        group=(group or "").removeprefix("Group/"),
         patients=patients,
         without=tuple(without or ()),
         download=download,
@@ -136,7 +136,18 @@ def _from_server(
         steps = bulk.load_from_server(
             in_force, store, wanted, workers=workers, update=update, told=told
         )
-        return _run(steps, bar)
+        try:
+            return _run(steps, bar)
+        except KeyboardInterrupt:
+            steps.close()
+            bar.stop()
+            said = _GOES_ON if bulk.is_kept(store, wanted) else _TAKEN_BACK
+            stderr_console().print(said, soft_wrap=True)
+            raise
+
+
+_GOES_ON = "Stopped. The same command goes on with this export; with --fresh it takes it back."
+_TAKEN_BACK = "Stopped. The server was told that the export is not needed any more."
 
 
 def watched(steps: Generator[LoadStep, None, T], *, quiet: bool) -> T:

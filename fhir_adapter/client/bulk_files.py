@@ -144,6 +144,12 @@ class BulkFiles:
             raise _Again(fault.message, wanted=answer.retry_after, fault=fault)
         if answer.status == HTTPStatus.OK:
             made = _note(answer.headers)
+            if "html" in answer.headers.get("Content-Type", "").lower():
+                raise NotFhir(
+                    "a web page came in the place of a file of the export",
+                    where=self._where,
+                    remedy="Look for a proxy or a login page before the files.",
+                )
             if made.encoding not in {"", "identity", "gzip"}:
                 raise NotFhir(
                     "a file of the export is compressed as nobody asked for",
@@ -238,7 +244,11 @@ def _note(headers: Mapping[str, str]) -> _Part:
 
 
 def _tag(headers: Mapping[str, str]) -> str:
-    return headers.get("ETag", "") or headers.get("Last-Modified", "")
+    """What names these bytes and no others; a weak ETag does not (RFC 9110, 8.8.1)."""
+    tag = headers.get("ETag", "")
+    if tag:
+        return "" if tag.startswith("W/") else tag
+    return headers.get("Last-Modified", "")
 
 
 def _continues(headers: Mapping[str, str], note: _Part, offset: int) -> bool:

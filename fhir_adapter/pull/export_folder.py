@@ -41,6 +41,11 @@ class ExportFolder:
         self._lock = Lock()
         self._kept: Kept | None = None
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is anything to go on with."""
+        return (self.path / _STATE).exists()
+
     def open(self) -> Kept | None:
         """What an earlier run left; SettingInvalid where other things lie in the folder."""
         if not all(_OURS.fullmatch(one.name) for one in self.path.iterdir()):

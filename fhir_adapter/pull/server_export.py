@@ -18,7 +18,7 @@ from fhir_adapter.client.bulk_files import checked
 from fhir_adapter.client.fetching import Fetching
 from fhir_adapter.errors import ExportLost
 from fhir_adapter.model.hashing import digest
-from fhir_adapter.ports import ExportState, ExportStep, Piece
+from fhir_adapter.ports import ExportState, Piece
 from fhir_adapter.pull.export import FilesRead, links_in, size_of
 from fhir_adapter.pull.export_errors import ErrorsRead
 from fhir_adapter.pull.export_folder import ExportFolder, Kept
@@ -27,6 +27,18 @@ from fhir_adapter.pull.files import RecordFile, raw_in
 _OUTCOMES = "OperationOutcome"
 _LINE, _FILE = 1000, 8 * 2**20
 """About how many bytes a resource has, and a file, as long as nobody can know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportStep:
+    """How far a server's export is, for a progress bar; before there are files it is being made."""
+
+    said: str = ""
+    """What the server says of its progress, for a terminal only: it is nobody's word but its."""
+    files: int = 0
+    of: int = 0
+    bytes: int = 0
+    """Downloaded by this run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

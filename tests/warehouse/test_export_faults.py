@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,32 @@ def server() -> Iterator[FaultServer]:
         made.add("Observation", [lab(one, f"o{one}") for one in TEN])
         made.add("Patient", [patient(one) for one in TEN])
         yield made
+
+
+class Naps(list[float]):
+    """How long the downloads would have slept between two tries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.then: Callable[[], object] = int
+
+    def event(self) -> threading.Event:
+        naps = self
+
+        class Impatient(threading.Event):
+            def wait(self, timeout: float | None = None) -> bool:
+                naps.append(timeout or 0.0)
+                naps.then()
+                return self.is_set()
+
+        return Impatient()
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> Naps:
+    made = Naps()
+    monkeypatch.setattr("fhir_adapter.client.bulk_files.Event", made.event)
+    return made
 
 
 def same(server: FaultServer, tmp_path: Path) -> None:
@@ -73,8 +99,27 @@ def test_bytes_of_another_version_are_not_appended(server, tmp_path):
     assert asked == [None, "bytes=700-", None]
 
 
-def test_a_file_that_is_cut_off_for_good_switches_nothing(server, tmp_path, monkeypatch):
-    monkeypatch.setattr("threading.Event.wait", lambda self, timeout=None: True)
+def test_a_weak_tag_proves_nothing_but_the_same_length_does(server, tmp_path):
+    server.files[0].cut = [700]
+    server.etags = ['W/"1"']
+    from_server(server.url, tmp_path / "s")
+    same(server, tmp_path)
+    assert len(server.of_file(0)) == 2
+    server.files[0].cut = [700]
+    server.files[0].chunked = True  # no length in the first answer: nothing to compare with
+    from_server(server.url, tmp_path / "s", fresh=True)
+    same(server, tmp_path)
+    assert [one.headers.get("Range") for one in server.of_file(0)[2:]] == [None, "bytes=700-", None]
+
+
+def test_a_web_page_is_no_file(server, tmp_path):
+    server.files[0].headers = {"Content-Type": "text/html; charset=utf-8"}
+    with pytest.raises(NotFhir, match="a web page"):
+        from_server(server.url, tmp_path / "s")
+    nothing(tmp_path / "s")
+
+
+def test_a_file_that_is_cut_off_for_good_switches_nothing(server, tmp_path, naps):
     server.ranges = False
     server.files[0].cut = [700] * 50
     with pytest.raises(ServerBroken, match="cut off") as caught:
@@ -102,9 +147,8 @@ def test_a_file_without_any_length_is_believed_only_with_a_count(server, tmp_pat
 
 @pytest.mark.parametrize("count", [9, 11])
 def test_another_number_of_resources_than_the_manifest_counts_is_an_error(
-    server, tmp_path, monkeypatch, count
+    server, tmp_path, naps, count
 ):
-    monkeypatch.setattr("threading.Event.wait", lambda self, timeout=None: True)
     server.files[0].count = count
     with pytest.raises(ServerBroken, match=f"holds 10 resources where the manifest counts {count}"):
         from_server(server.url, tmp_path / "s")
@@ -133,20 +177,12 @@ def test_a_compression_that_nobody_asked_for_is_an_error(server, tmp_path):
     nothing(tmp_path / "s")
 
 
-def test_a_busy_file_is_waited_for(server, tmp_path, monkeypatch):
-    naps: list[float] = []
-
-    def nap(self: threading.Event, seconds: float | None = None) -> bool:
-        if seconds is not None:
-            naps.append(seconds)
-            server.files[1].status = 200
-        return True
-
-    monkeypatch.setattr("fhir_adapter.client.bulk_files.Event.wait", nap)
+def test_a_busy_file_is_waited_for(server, tmp_path, naps):
     server.files[1].status = 503
     server.files[1].headers = {"Retry-After": "17"}
+    naps.then = lambda: setattr(server.files[1], "status", 200)
     from_server(server.url, tmp_path / "s")
-    assert 17.0 in naps
+    assert naps == [17.0]
     same(server, tmp_path)
 
 
@@ -314,9 +350,8 @@ def test_a_type_without_a_file_is_empty_and_whole(server, tmp_path):
     assert rows["condition"].complete
 
 
-def test_nothing_of_a_patient_stands_in_a_log_or_an_error(server, tmp_path, caplog, monkeypatch):
+def test_nothing_of_a_patient_stands_in_a_log_or_an_error(server, tmp_path, caplog, naps):
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr("threading.Event.wait", lambda self, timeout=None: True)
     text = "Patient/canary-4711 Zanzibarius"
     server.add("OperationOutcome", [outcome("error", "exception", text)], role="error")
     server.status = [(202, {"Retry-After": "0", "X-Progress": text}, None)]
@@ -366,6 +401,30 @@ def test_a_run_killed_in_the_middle_of_a_file_is_gone_on_with(server, tmp_path):
     assert len(server.of_file(1)) == 1
     assert server.of_file(0)[-1].headers["Range"] == f"bytes={half}-"
     same(server, tmp_path)
+
+
+def interrupted(server: FaultServer, store: Path, path: str) -> str:
+    """What a run says that gets Ctrl-C once something has been asked for."""
+    running = subprocess.Popen(
+        command(server, store), cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True
+    )
+    until(lambda: bool(server.paths("GET", path)))
+    os.kill(running.pid, signal.SIGINT)
+    _, said = running.communicate(timeout=30)
+    assert running.returncode != 0
+    return " ".join(said.decode().split())
+
+
+def test_ctrl_c_at_the_terminal_says_what_becomes_of_the_export(server, tmp_path):
+    server.status = [(202, {"Retry-After": "60"}, None)]
+    assert "not needed any more" in interrupted(server, tmp_path / "s", "status")
+    assert server.paths("DELETE", "status") == ["/fhir/status/1"]
+    gate = server.files[0].stall = threading.Event()
+    try:
+        assert "goes on with this export" in interrupted(server, tmp_path / "s", "/files/0")
+    finally:
+        gate.set()
+    assert len(server.paths("DELETE", "status")) == 1
 
 
 def test_reading_begins_before_everything_is_there(server, tmp_path):
