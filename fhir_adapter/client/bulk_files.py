@@ -89,6 +89,8 @@ class BulkFiles:
             try:
                 return self._whole(part, name, file)
             except _Again as again:
+                if self.stop.is_set():
+                    raise Stopped from None
                 had, most = most, max(most, _size(part))
                 tried, waited = (1, 0.0) if most > had else (tried + 1, waited)
                 pause = self._budget.pause(tried=tried, waited=waited, asked=again.wanted)

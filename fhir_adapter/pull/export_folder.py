@@ -61,7 +61,8 @@ class ExportFolder:
         return self._kept
 
     def begin(self, request: str, status_url: str) -> None:
-        """A new export has been started."""
+        """A new export has been started; nothing of an older one may be taken for a part of it."""
+        self.clear()
         self._write(Kept(request=request, status_url=status_url))
 
     def finished(self, manifest: ExportManifest) -> None:

@@ -25,6 +25,7 @@ from fhir_adapter.errors import (
     ServerThrottled,
     StoreMissing,
 )
+from fhir_adapter.pull.server_export import ServerExport
 
 from cohort_store import loaded, opened, stored
 from export_for_tests import FaultServer, fault_server, from_server, until
@@ -229,6 +230,59 @@ def test_another_question_or_a_fresh_start_takes_the_old_export_back(server, tmp
         with pytest.raises(ServerThrottled):
             from_server(server.url, tmp_path / "s", **more)
         assert len(server.paths("DELETE", "status")) == number
+
+
+def test_a_run_that_died_after_the_switch_is_done_with_and_the_next_asks_anew(
+    server, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ServerExport, "finish", ServerExport.close)
+    from_server(server.url, tmp_path / "s")
+    monkeypatch.undo()
+    assert (tmp_path / "s" / "download" / "export.json").exists()
+    server.manifest = {"transactionTime": "2026-11-23T06:00:00.000Z"}
+    _, exported, _ = from_server(server.url, tmp_path / "s")
+    assert not exported.resumed
+    assert exported.transaction_time.startswith("2026-11-23")
+    assert len(server.paths("GET", "$export")) == 2
+
+
+def test_a_finished_file_that_something_happened_to_is_fetched_again(server, tmp_path, naps):
+    server.files[0].cut = [0] * 50
+    with pytest.raises(ServerBroken):
+        from_server(server.url, tmp_path / "s")
+    kept = tmp_path / "s" / "download" / "0001.Patient.ndjson"
+    kept.write_bytes(kept.read_bytes()[:100])
+    server.files[0].cut = []
+    from_server(server.url, tmp_path / "s")
+    assert len(server.of_file(1)) == 2
+    same(server, tmp_path)
+
+
+def test_parts_without_a_state_are_of_nothing(server, tmp_path, naps):
+    server.files[0].cut = [700] * 50
+    server.ranges = False
+    with pytest.raises(ServerBroken):
+        from_server(server.url, tmp_path / "s")
+    folder = tmp_path / "s" / "download"
+    assert (folder / "0002.Observation.part").exists()
+    (folder / "export.json").write_bytes(b"{")
+    server.files[0].cut = []
+    server.ranges = True
+    asked = len(server.of_file(0))
+    from_server(server.url, tmp_path / "s")
+    assert [one.headers.get("Range") for one in server.of_file(0)[asked:]] == [None]
+    same(server, tmp_path)
+
+
+def test_what_is_downloaded_is_its_owners_alone(server, tmp_path, naps):
+    server.files[0].cut = [0] * 50
+    with pytest.raises(ServerBroken):
+        from_server(server.url, tmp_path / "s")
+    folder = tmp_path / "s" / "download"
+    assert (folder.stat().st_mode & 0o077, (folder / "export.json").stat().st_mode & 0o077) == (
+        0,
+        0,
+    )
 
 
 def test_ctrl_c_before_the_export_is_ready_takes_it_back(server, tmp_path, monkeypatch):
