@@ -137,7 +137,7 @@ def _from_server(
             in_force, store, wanted, workers=workers, update=update, told=told
         )
         try:
-            return _run(steps, bar)
+            return _run(steps, bar, waits=True)
         except KeyboardInterrupt:
             steps.close()
             bar.stop()
@@ -163,15 +163,16 @@ def _bars(*, quiet: bool) -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not shown)
 
 
-def _run(steps: Generator[LoadStep, None, T], bar: Progress) -> T:
-    task = bar.add_task("split", total=None)
+def _run(steps: Generator[LoadStep, None, T], bar: Progress, *, waits: bool = False) -> T:
+    """With ``waits`` the bar comes with the first step: another one shows what goes before."""
+    task = bar.add_task("split", total=None, visible=not waits)
     while True:
         try:
             step = next(steps)
         except StopIteration as end:
             found: T = end.value
             return found
-        bar.update(task, description=step.name, completed=step.done, total=step.total)
+        bar.update(task, description=step.name, completed=step.done, total=step.total, visible=True)
 
 
 def _say(counts: LoadCounts, exported: Exported | None, common: Everywhere) -> None:
