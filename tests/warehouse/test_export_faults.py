@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -463,6 +464,9 @@ def interrupted(server: FaultServer, store: Path, path: str) -> str:
         command(server, store), cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True
     )
     until(lambda: bool(server.paths("GET", path)))
+    if server.files[0].stall is not None:  # it is being read by now
+        until(lambda: "0001.Patient" in (store / "download" / "export.json").read_text())
+        time.sleep(0.5)
     os.kill(running.pid, signal.SIGINT)
     _, said = running.communicate(timeout=30)
     assert running.returncode != 0
