@@ -7,6 +7,7 @@ AdapterError
 │   ├── StudyInvalid, StudyNotFound, StudyUnsigned, TerminologyInvalid
 ├── ServerFault          a FHIR server did not do what was asked
 │   ├── ServerUnreachable, ServerRefused, ServerThrottled, ServerBroken, NotFhir, PatientNotFound
+│   ├── ExportLost
 ├── StoreFault           a store of fact tables is not there, not ours, in use, or cannot be written
 │   ├── StoreMissing, StoreOutdated, StoreBusy, StoreUnwritable
 ├── WarehouseFault, LanesDisagree, CountsDisagree   an answer about everybody cannot be trusted
@@ -164,6 +165,12 @@ class PatientNotFound(ServerFault):
 
     code = "patient-not-found"
     http_status = 404
+
+
+class ExportLost(ServerFault):
+    """A Bulk Data export has expired, or the server gave it up: only a new one helps."""
+
+    code = "export-lost"
 
 
 class StoreFault(AdapterError):

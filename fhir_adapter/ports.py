@@ -17,6 +17,7 @@ from fhir_adapter.model.code import Code
 from fhir_adapter.model.decision import Outcome
 from fhir_adapter.model.fact import Fact, Kind, PatientRecord
 from fhir_adapter.model.feasibility import Counted
+from fhir_adapter.model.joins import roots_of
 from fhir_adapter.model.lane import LaneAnswer
 from fhir_adapter.model.mapping import CodeSet
 from fhir_adapter.model.study import Study
@@ -106,6 +107,9 @@ class ExportState(msgspec.Struct, frozen=True, kw_only=True):
     deleted: frozenset[str] = frozenset()
     """``Type/id`` of what is gone from the server since the export before."""
     transaction_time: str = ""
+    """Of the server's export, as it said it: what changed later is not in it."""
+    origin: str = ""
+    """Hash of the server's address and of what was asked of it; increments must have the same."""
 
     def roots(self) -> dict[str, str]:
         """Every id that a link joins to another -> the first of all ids so joined.
@@ -113,25 +117,17 @@ class ExportState(msgspec.Struct, frozen=True, kw_only=True):
         >>> ExportState(links={"b": (("b", "c"),), "c": (), "d": (("a", "c"),)}).roots()
         {'b': 'a', 'c': 'a', 'a': 'a'}
         """
-        parent: dict[str, str] = {}
-
-        def find(one: str) -> str:
-            while parent.setdefault(one, one) != one:
-                one = parent[one]
-            return one
-
-        for edges in self.links.values():
-            for old, new in edges:
-                first, last = sorted((find(old), find(new)))
-                parent[last] = first
-        return {one: find(one) for one in list(parent)}
+        return roots_of(self.links)
 
 
 class BulkSource(Protocol):
     """Where a whole export comes from: a folder, a ``$export`` that is being downloaded."""
 
-    size: int
-    """About how many bytes of resources there are."""
+    @property
+    def size(self) -> int:
+        """About how many bytes of resources there are; asked for after ``links``."""
+        ...
+
     steps: int
     """How many parts (files) there are, for a progress bar."""
     steps_done: int
@@ -222,6 +218,8 @@ class LoadCounts:
     buckets: int
     """How many were written."""
     issues: Mapping[str, int]
+    not_retrieved: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Resource type, or "*" for any, to why it is whole for nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

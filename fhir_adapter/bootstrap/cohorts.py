@@ -92,8 +92,22 @@ def load_cohort(
             where="--store",
             remedy="Name a folder outside the export.",
         )
-    mappings = load_mappings(mappings_dir(), settings.site)
-    tables = FactTables(
+    mappings = reading_rules(settings)
+    tables = fact_tables(settings, store, mappings, workers=workers, update=update)
+    source = FolderExport(folder, complete_types=whole_types(mappings))
+    return load(source, tables.loading())
+
+
+def reading_rules(settings: Settings) -> Mappings:
+    """The site's rules for reading records; no study's value sets are among them."""
+    return load_mappings(mappings_dir(), settings.site)
+
+
+def fact_tables(
+    settings: Settings, store: Path, mappings: Mappings, *, workers: int, update: bool
+) -> FactTables:
+    """Where a load of this site goes, and how."""
+    return FactTables(
         folder=store,
         site=mappings.site.name,
         facts_basis=facts_basis(mappings),
@@ -101,8 +115,6 @@ def load_cohort(
         workers=workers,
         update=update,
     )
-    source = FolderExport(folder, complete_types=whole_types(mappings))
-    return load(source, tables.loading())
 
 
 def open_store(store: Path, mappings: Mappings) -> Store:

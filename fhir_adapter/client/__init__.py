@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from fhir_adapter.client.auth import Auth, BasicAuth, BearerAuth
+from fhir_adapter.client.bulk import (
+    BulkClient,
+    ExportAsked,
+    ExportFile,
+    ExportManifest,
+    types_named,
+)
+from fhir_adapter.client.bulk_files import BulkFiles, Fetched
 from fhir_adapter.client.capability import Capability, TypeCapability
 from fhir_adapter.client.fhir_client import FhirClient, Saved
 from fhir_adapter.client.outcomes import Issue, status_of, why_not_of
@@ -15,7 +23,13 @@ __all__ = [
     "Auth",
     "BasicAuth",
     "BearerAuth",
+    "BulkClient",
+    "BulkFiles",
     "Capability",
+    "ExportAsked",
+    "ExportFile",
+    "ExportManifest",
+    "Fetched",
     "FhirClient",
     "Found",
     "Issue",
@@ -27,5 +41,6 @@ __all__ = [
     "TypeCapability",
     "escaped",
     "status_of",
+    "types_named",
     "why_not_of",
 ]

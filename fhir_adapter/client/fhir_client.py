@@ -9,6 +9,7 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from fhir_adapter.client.auth import Auth
+from fhir_adapter.client.bulk import BulkClient
 from fhir_adapter.client.capability import Capability, capability_of
 from fhir_adapter.client.outcomes import fault_of, issues_of
 from fhir_adapter.client.paging import Found, Page, Walk, found_of
@@ -67,6 +68,7 @@ class FhirClient:
         self.base_url: str = base_of(base_url)
         self._prefer_post = prefer_post
         self._max_pages = max_pages
+        self._sleep = sleep
         self._transport = Transport(
             self.base_url,
             auth=auth,
@@ -157,6 +159,10 @@ class FhirClient:
             return False
         _raise_unless_good(answer, asked)
         return True
+
+    def bulk(self, *, patience: float = 86_400.0) -> BulkClient:
+        """The same server's Bulk Data export; one may take so many seconds."""
+        return BulkClient(self._transport, patience=patience, sleep=self._sleep)
 
     def capability(self) -> Capability:
         """What /metadata says; NotFhir for another FHIR version."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
@@ -11,10 +12,11 @@ from urllib.parse import urljoin
 
 import requests
 from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError
 
 from fhir_adapter.client.auth import Auth
 from fhir_adapter.client.retry import RetryBudget, retry_after
-from fhir_adapter.client.urls import same_origin
+from fhir_adapter.client.urls import is_followed, same_origin
 from fhir_adapter.errors import AdapterError, NotFhir, ServerBroken, ServerUnreachable
 
 _LEAKY_LOGGERS = ("urllib3.connectionpool", "urllib3.connection", "requests")
@@ -26,6 +28,8 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEPING_METHOD = frozenset({307, 308})
 _RETRIED = frozenset({429, 502, 503, 504})
 _NOT_DONE = frozenset({429, 503})
+_UNAUTHORIZED = HTTPStatus.UNAUTHORIZED
+_CHUNK = 2**17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,35 @@ class Answer:
         return retry_after(self.headers.get("Retry-After", ""), self.headers.get("Date", ""))
 
 
+class CutOff(Exception):  # noqa: N818 - a state of a body, mended by asking for the rest
+    """A body that was being read broke off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An answer whose body is still coming; its repr shows the status only."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    _response: requests.Response = field(repr=False)
+
+    @property
+    def retry_after(self) -> float | None:
+        """As of ``Answer``."""
+        return retry_after(self.headers.get("Retry-After", ""), self.headers.get("Date", ""))
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body as it was sent, not unpacked; CutOff where it breaks off."""
+        try:
+            yield from self._response.raw.stream(_CHUNK, decode_content=False)
+        except (HTTPError, OSError):
+            raise CutOff from None
+
+    def close(self) -> None:
+        """Read no more of it."""
+        self._response.close()
+
+
 class Lost(Enum):
     """Why there is no answer."""
 
@@ -104,7 +137,7 @@ _REMEDIES = {
 
 
 class Transport:
-    """Sends requests to one base URL over one session; nothing goes to another origin."""
+    """Sends requests to one base URL over one session; nothing but ``opened`` goes elsewhere."""
 
     def __init__(
         self,
@@ -127,12 +160,15 @@ class Transport:
         self._session = requests.Session()
         self._session.headers.update(headers)
         self._session.cert = client_cert
+        self._elsewhere = requests.Session()
+        self._elsewhere.headers["User-Agent"] = headers.get("User-Agent", "")
         if ca_file is not None:
-            self._session.verify = ca_file
+            self._session.verify = self._elsewhere.verify = ca_file
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+        self._elsewhere.close()
 
     def ask(self, asked: Asked) -> Answer:
         """The answer after the retries that the budget allows; raises where there is none."""
@@ -189,6 +225,55 @@ class Transport:
         except (OSError, ValueError) as error:
             return _lost(error)
         return Answer(status=response.status_code, headers=response.headers, body=response.content)
+
+    @contextmanager
+    def opened(self, asked: Asked, *, with_credentials: bool) -> Generator[Opened]:
+        """One try at a file, which may lie on another origin; raises where there is no answer.
+
+        Credentials, the headers of the settings and the client's certificate stay at home.
+        """
+        header = self._auth.header() if self._auth is not None and with_credentials else ""
+        found = self._follow_file(asked, header)
+        if self._auth and header and isinstance(found, Opened) and found.status == _UNAUTHORIZED:
+            other = self._auth.renewed(header)
+            if other != header:
+                found.close()
+                found = self._follow_file(asked, other)
+        if isinstance(found, Lost):
+            raise _no_answer(found, asked.where)
+        try:
+            yield found
+        finally:
+            found.close()
+
+    def _follow_file(self, asked: Asked, authorization: str) -> Opened | Lost:
+        url = asked.url
+        for _ in range(_MAX_REDIRECTS):
+            if not is_followed(url, self.base):
+                return Lost.FOREIGN_REDIRECT
+            found = self._open(asked, url, authorization)
+            if isinstance(found, Lost) or found.status not in _REDIRECTS:
+                return found
+            found.close()
+            url = urljoin(url, found.headers.get("Location", ""))
+        return Lost.REDIRECTED
+
+    def _open(self, asked: Asked, url: str, authorization: str) -> Opened | Lost:
+        at_home = same_origin(url, self.base)
+        self.sent += 1
+        try:
+            response = (self._session if at_home else self._elsewhere).request(
+                asked.method,
+                url,
+                headers=dict(asked.headers),
+                auth=_Authorization(authorization if at_home else ""),
+                timeout=self._timeouts,
+                allow_redirects=False,
+                stream=True,
+            )
+        except (OSError, ValueError) as error:
+            return _lost(error)
+        return Opened(response.status_code, response.headers, response)
 
 
 class _Authorization(AuthBase):

@@ -59,6 +59,16 @@ def same_origin(url: str, base: str) -> bool:
     return found is not None and found == origin_of(base)
 
 
+def is_followed(url: str, base: str) -> bool:
+    """Whether a file may be fetched there: any origin, but nothing in clear that was encrypted.
+
+    >>> is_followed("http://files.example/1", "https://ehr.example/fhir")
+    False
+    """
+    found, home = origin_of(url), origin_of(base)
+    return found is not None and home is not None and (found[0] == "https" or home[0] == "http")
+
+
 def pairs(params: Params) -> list[tuple[str, str]]:
     """Name and value of each parameter in the order given."""
     return [(name, text) for name, value in params.items() for text in _each(value)]

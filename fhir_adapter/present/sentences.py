@@ -13,6 +13,11 @@ _LOSES = frozenset(("unreadable-file", "unreadable-line", "no-type", "entry-with
 _NOBODYS = (
     " Resources that name no patient are in nobody's record: whom they are about cannot be known."
 )
+_EXPORT = "export-"
+_HARMLESS = "export-informational"
+_WITHHELD = (
+    " What the server says it could not export is open for everybody, and patients may be missing."
+)
 _PLACES_SHOWN = 3
 
 
@@ -30,7 +35,12 @@ def damage_sentence(issues: Mapping[str, int], places: Sequence[str]) -> str:
     order = " Numbers count the files in sorted order." if any(map(_is_number, places)) else ""
     lost = lost if _LOSES & set(issues) else ""
     nobody = _NOBODYS if "no-patient" in issues else ""
-    return f"The files are not whole: {counts}{where}.{order}{lost}{nobody}"
+    withheld = _WITHHELD if any(map(_is_withheld, issues)) else ""
+    return f"The files are not whole: {counts}{where}.{order}{lost}{withheld}{nobody}"
+
+
+def _is_withheld(code: str) -> bool:
+    return code.startswith(_EXPORT) and code != _HARMLESS
 
 
 def _is_number(place: str) -> bool:

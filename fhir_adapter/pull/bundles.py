@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_adapter.fhir.reading import text
+from fhir_adapter.fhir.reading import reference, text
 from fhir_adapter.fhir.wire import as_array, as_object
 from fhir_adapter.ports import Resource
 from fhir_adapter.pull.references import dicts, key_of, rewritten
 
+_KEY = re.compile(r"[A-Za-z]+/[A-Za-z0-9.-]+")
 _WHOLE_BUNDLES = frozenset({"collection", "transaction", "batch"})
 
 
@@ -42,6 +44,9 @@ def read_bundle(bundle: Resource) -> BundleRead:
     found = [(e, as_object(e.get("resource"))) for e in entries if not _is_deletion(e)]
     named = [(e, _named(e, r)) for e, r in found if is_typed(r)]
     issues = Counter[str]()
+    deleted = [_deleted(entry) for entry in gone]
+    if not all(deleted):
+        issues["deletion-unreadable"] += deleted.count("")
     if len(named) < len(found):
         issues["entry-without-resource"] += len(found) - len(named)
     is_cut_short = any(link.get("relation") == "next" for link in dicts(bundle.get("link")))
@@ -50,7 +55,7 @@ def read_bundle(bundle: Resource) -> BundleRead:
     names = {str(e["fullUrl"]): key_of(r) for e, r in named if _is_urn(e)}
     return BundleRead(
         resources=tuple(rewritten(r, names) if names else r for _, r in named),
-        deleted=tuple(text(as_object(entry["request"]).get("url")) for entry in gone),
+        deleted=tuple(one for one in deleted if one),
         is_whole=kind in _WHOLE_BUNDLES,
         is_document=kind == "document",
         is_cut_short=is_cut_short,
@@ -65,6 +70,12 @@ def is_typed(resource: Resource) -> bool:
 
 def _is_deletion(entry: dict[str, Any]) -> bool:
     return "resource" not in entry and as_object(entry.get("request")).get("method") == "DELETE"
+
+
+def _deleted(entry: dict[str, Any]) -> str:
+    """``Type/id`` of a DELETE; empty where its address names no one resource."""
+    found = reference({"reference": as_object(entry["request"]).get("url")})
+    return found if _KEY.fullmatch(found) else ""
 
 
 def _is_urn(entry: dict[str, Any]) -> bool:

@@ -51,13 +51,10 @@ _HEAD = msgspec.json.Decoder(_Head)
 _BY_HAND = frozenset(("Patient", "Bundle"))
 
 
-class FolderExport:
-    """BulkSource over a folder or one file: NDJSON, Bundles, single resources; plain or gz."""
+class FilesRead:
+    """The half of a BulkSource that reads files, wherever they come from."""
 
-    def __init__(self, path: Path, *, complete_types: Collection[str] = ()) -> None:
-        self.files: tuple[RecordFile, ...] = record_files(path)
-        self.steps: int = len(self.files)
-        self.size: int = sum(_size(file.path) for file in self.files)
+    def __init__(self, complete_types: Collection[str]) -> None:
         self._complete_types = frozenset(complete_types)
         self._begin()
 
@@ -69,25 +66,10 @@ class FolderExport:
         self._links: dict[str, dict[tuple[str, str], None]] = {}
         self._deleted: dict[str, None] = {}
 
-    def links(self) -> dict[str, tuple[tuple[str, str], ...]]:
-        """Links in files that may hold Patients by their name; no line without one is decoded."""
-        found: dict[str, tuple[tuple[str, str], ...]] = {}
-        for file in self.files:
-            if file.is_lines and file.named_types and "Patient" not in file.named_types:
-                continue
-            for raw in raw_in(file):
-                if isinstance(raw, bytes) and _LINKED in raw:
-                    found |= _links(raw)
-        return found
-
-    def hashes(self) -> dict[str, str]:
-        """Label of each file to the sha256 of its bytes; empty for one that does not open."""
-        return {file.label: _hash(file.path) for file in self.files}
-
-    def pieces(self, *, strict: bool = False) -> Iterator[Piece]:
-        """Every resource, file by file in sorted order; a second call begins anew."""
+    def _read(self, files: Iterable[RecordFile], *, strict: bool) -> Iterator[Piece]:
+        """Every resource, file by file; a second call begins anew."""
         self._begin()
-        for file in self.files:
+        for file in files:
             yield from self._file(file, strict=strict)
             self.steps_done += 1
 
@@ -180,6 +162,42 @@ class FolderExport:
             self._broken.setdefault(name, why_not)
 
 
+class FolderExport(FilesRead):
+    """BulkSource over a folder or one file: NDJSON, Bundles, single resources; plain or gz."""
+
+    def __init__(self, path: Path, *, complete_types: Collection[str] = ()) -> None:
+        self.files: tuple[RecordFile, ...] = record_files(path)
+        self.steps: int = len(self.files)
+        self.size: int = sum(size_of(file.path) for file in self.files)
+        super().__init__(complete_types)
+
+    def links(self) -> dict[str, tuple[tuple[str, str], ...]]:
+        """Links in files that may hold Patients by their name; no line without one is decoded."""
+        return links_in(
+            file
+            for file in self.files
+            if not (file.is_lines and file.named_types and "Patient" not in file.named_types)
+        )
+
+    def hashes(self) -> dict[str, str]:
+        """Label of each file to the sha256 of its bytes; empty for one that does not open."""
+        return {file.label: _hash(file.path) for file in self.files}
+
+    def pieces(self, *, strict: bool = False) -> Iterator[Piece]:
+        """Every resource, file by file in sorted order; a second call begins anew."""
+        return self._read(self.files, strict=strict)
+
+
+def links_in(files: Iterable[RecordFile]) -> dict[str, tuple[tuple[str, str], ...]]:
+    """What the Patients of some files say about merges, by their id."""
+    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    for file in files:
+        for raw in raw_in(file):
+            if isinstance(raw, bytes) and _LINKED in raw:
+                found |= _links(raw)
+    return found
+
+
 def _hash(path: Path) -> str:
     try:
         with path.open("rb") as stream:
@@ -188,7 +206,8 @@ def _hash(path: Path) -> str:
         return ""
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """About how many bytes of resources a file holds."""
     return path.stat().st_size * (_PACKED if path.name.endswith(".gz") else 1)
 
 

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from fhir_adapter.fhir.wire import encode
 from fhir_adapter.ports import Resource
+from fhir_adapter.sandbox.export_routes import export_routes
 from fhir_adapter.sandbox.interactions import Answer, Interactions
 from fhir_adapter.sandbox.refusal import Refusal
 
@@ -34,6 +35,7 @@ def create_app(server: Interactions) -> FastAPI:
     """The FHIR endpoint of one server."""
     app = FastAPI(title="fhir-adapter sandbox", docs_url=None, redoc_url=None, openapi_url=None)
     _say_errors(app)
+    export_routes(app, server)
     _read_routes(app, server)
     _write_routes(app, server)
     return app

@@ -19,8 +19,23 @@ def capability(habits: Habits, date: str) -> Resource:
         "implementation": {"description": "A small R4 server over a folder, for trying things"},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json"],
-        "rest": [{"mode": "server", "resource": [_type(name, habits) for name in types]}],
+        "instantiates": [f"{_BULK}/CapabilityStatement/bulk-data"],
+        "rest": [
+            {
+                "mode": "server",
+                "resource": [_type(name, habits) for name in types],
+                "operation": [_operation("export")],
+            }
+        ],
     }
+
+
+_BULK = "http://hl7.org/fhir/uv/bulkdata"
+_EXPORTS = {"Patient": "patient-export", "Group": "group-export"}
+
+
+def _operation(name: str) -> Resource:
+    return {"name": "export", "definition": f"{_BULK}/OperationDefinition/{name}"}
 
 
 def _type(name: str, habits: Habits) -> Resource:
@@ -37,6 +52,8 @@ def _type(name: str, habits: Habits) -> Resource:
         "conditionalUpdate": True,
         "searchParam": [_param(key, value) for key, value in _params(name, habits).items()],
     }
+    if name in _EXPORTS:
+        found["operation"] = [_operation(_EXPORTS[name])]
     includes = [f"{name}:{key}" for key in INCLUDES.get(name, {})]
     return found | ({"searchInclude": includes} if includes else {})
 

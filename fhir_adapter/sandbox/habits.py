@@ -36,6 +36,10 @@ class Habits:
     forbids_types: frozenset[str] = frozenset()
     """Types that the caller may not see (403)."""
     max_page: int = 1000
+    export_polls: int = 1
+    """How often an export says that it is not ready yet."""
+    export_lines: int = 10_000
+    """Most resources in one file of an export."""
 
 
 TIDY = Habits()

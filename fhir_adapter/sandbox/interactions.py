@@ -11,6 +11,7 @@ from fhir_adapter.fhir.reading import is_array, is_object
 from fhir_adapter.fhir.wire import decode
 from fhir_adapter.ports import Resource
 from fhir_adapter.sandbox.capability import capability
+from fhir_adapter.sandbox.exports import Exports
 from fhir_adapter.sandbox.habits import TIDY, Habits
 from fhir_adapter.sandbox.queries import Asked, Pages, Searching
 from fhir_adapter.sandbox.refusal import Refusal, not_found
@@ -39,9 +40,11 @@ class Interactions:
     base: str = ""
     store: Store = field(init=False)
     pages: Pages = field(default_factory=Pages)
+    exports: Exports = field(init=False)
 
     def __post_init__(self) -> None:
         self.store = Store(self.habits, self.now)
+        self.exports = Exports(self.store, self.habits, self.now)
 
     def metadata(self) -> Answer:
         """CapabilityStatement."""

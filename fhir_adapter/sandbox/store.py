@@ -33,6 +33,7 @@ class Store:
         self._habits = habits
         self._now = now
         self._versions: dict[str, dict[str, list[Version]]] = {}
+        self._gone: dict[tuple[str, str], str] = {}
         self._next = 0
         self.lock: AbstractContextManager[bool] = RLock()
 
@@ -90,6 +91,7 @@ class Store:
         with self.lock:
             of_type = self._versions.setdefault(str(resource["resourceType"]), {})
             of_type[resource_id] = [Version(number, kept)]
+            self._gone.pop((str(resource["resourceType"]), resource_id), None)
 
     def delete(self, resource_type: str, resource_id: str) -> None:
         """Mark as deleted; deleting twice is no mistake."""
@@ -97,11 +99,20 @@ class Store:
             versions = self._versions.get(resource_type, {}).get(resource_id)
             if versions and versions[-1].resource is not None:
                 versions.append(Version(versions[-1].number + 1, None))
+                self._gone[resource_type, resource_id] = self._now()
+
+    def deleted(self) -> Iterator[tuple[Resource, str]]:
+        """What is no longer there, as it was last, and the moment it was deleted."""
+        for (resource_type, resource_id), moment in list(self._gone.items()):
+            versions = self._versions[resource_type][resource_id]
+            last = next(v.resource for v in reversed(versions) if v.resource is not None)
+            yield last, moment
 
     def _put(self, resource: Resource, resource_id: str) -> Version:
         versions = self._versions.setdefault(str(resource["resourceType"]), {}).setdefault(
             resource_id, []
         )
+        self._gone.pop((str(resource["resourceType"]), resource_id), None)
         number = versions[-1].number + 1 if versions else 1
         meta = dict(resource.get("meta") or {}) if is_object(resource.get("meta")) else {}
         if versions and self._habits.keeps_old_tags and versions[-1].resource is not None:

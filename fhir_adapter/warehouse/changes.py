@@ -33,6 +33,7 @@ def merged(old: ExportState, new: ExportState) -> ExportState:
         issues=dict(Counter(old.issues) + Counter(new.issues)),
         links=links,
         transaction_time=new.transaction_time or old.transaction_time,
+        origin=new.origin or old.origin,
     )
 
 

@@ -105,10 +105,11 @@ class Load:
         """Sort the export into buckets; once more where merges turn up that a glance missed."""
         self._source = source
         known = ExportState() if self._known is None else self._known.state
+        links = source.links()
         if self._known is None:
             wanted = -(-source.size // self._into.bucket_bytes)
             self._buckets = min(max(wanted, 1), _MOST_BUCKETS)
-        roots = ExportState(links={**known.links, **source.links()}).roots()
+        roots = ExportState(links={**known.links, **links}).roots()
         while True:
             self._roots = roots
             yield from self._split(source)
@@ -226,6 +227,7 @@ class Load:
             load=self._number,
             buckets=tuple(self._bucket(number) for number in range(self._buckets)),
             transaction_time=self._state.transaction_time,
+            origin=self._state.origin,
             files=dict(self._source.hashes()),
             issues=self._issues(),
         )
@@ -236,6 +238,7 @@ class Load:
             facts=manifest.facts,
             buckets=len(self._done),
             issues=manifest.issues,
+            not_retrieved=dict(sorted(self._state.broken.items())),
         )
 
     def _bucket(self, number: int) -> Bucket:

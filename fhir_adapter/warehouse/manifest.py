@@ -41,6 +41,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     buckets: tuple[Bucket, ...]
     transaction_time: str = ""
     """Of the export, where it says one; the next increment asks for what came since."""
+    origin: str = ""
+    """Of the export, where a server made it: an increment must be of the same."""
     files: dict[str, str] = {}
     """Label of each file of the last load to its sha256."""
     issues: dict[str, int] = {}

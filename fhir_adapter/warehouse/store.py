@@ -6,6 +6,7 @@
     STORE/shared/load=0003/concept.parquet, coding_systems.parquet, state.json, companions
     STORE/bucket=0007/load=0003/fact.parquet, fact_concept.parquet, patient.parquet, alias.parquet,
                             retrieved.parquet; pieces and keys, for the next load
+    STORE/download/                           files of a server's export that is not loaded yet
 
 A reader holds the manifest that it opened; a load writes new folders beside and switches the
 manifest, and folders of the load before stay until the next one.

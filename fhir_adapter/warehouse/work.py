@@ -150,10 +150,10 @@ def _failed(fault: Exception) -> InternalFault:
     )
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, *, mode: int = 0o777) -> None:
     """The folder and those above it; StoreUnwritable where that cannot be, whatever the reason."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode, parents=True, exist_ok=True)
     except OSError as fault:
         raise _no_place(_NO_PLACE.get(fault.errno or 0, "the folder cannot be made")) from None
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cli.cli_for_tests import run
+from cli.cli_for_tests import run, sandbox
 from story.cohort_for_tests import COHORT
 
 FOLDER = str(COHORT)
@@ -19,7 +19,7 @@ def load(store, *more, folder=FOLDER):
 
 def test_a_load_says_how_much_there_is_now(tmp_path):
     found = load(tmp_path / "s", "--json").json
-    assert set(found) == {"patients", "resources", "facts", "buckets", "issues"}
+    assert set(found) == {"patients", "resources", "facts", "buckets", "issues", "not_retrieved"}
     assert found["patients"] > 40
     assert (
         f"{found['patients']} patients, {found['resources']} resources" in load(tmp_path / "s").flat
@@ -62,3 +62,47 @@ def test_the_engines_are_loaded_by_nobody_else(command):
     code = f"import sys, {command}; print([m for m in ('pyarrow', 'duckdb') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def ask(store, *more, **env):
+    return run("cohort", "load", "--store", str(store), "--workers", "1", *more, **env)
+
+
+def test_a_server_exports_where_no_folder_is_named(tmp_path):
+    with sandbox(export_polls=0) as server:
+        found = ask(tmp_path / "s", "--json", FHIR_ADAPTER_RECORD_SERVER=server.base_url).json
+        folder = load(tmp_path / "f", "--json").json
+        assert found["patients"] == folder["patients"]
+        assert found["facts"] == folder["facts"]
+        assert found["export"]["files"] > 10
+        assert not found["export"]["resumed"]
+        again = ask(tmp_path / "s", "--update", "--server", server.base_url)
+        assert again.status == 0
+        assert "0 buckets written" in again.flat
+        assert "Export as of" in again.flat
+
+
+def test_types_that_may_not_be_seen_are_named(tmp_path):
+    with sandbox(forbids_types=frozenset({"Consent"}), export_polls=0) as server:
+        ran = ask(tmp_path / "s", "--server", server.base_url)
+    assert ran.status == 0
+    assert "Not retrieved, open for everybody: Consent (forbidden)" in ran.flat
+    assert "export-forbidden 1" in ran.flat
+    assert "patients may be missing" in ran.flat
+
+
+def test_no_server_at_all_is_a_usage_error(tmp_path):
+    ran = ask(tmp_path / "s")
+    assert (ran.status, "record server" in ran.flat) == (2, True)
+
+
+def test_a_server_that_is_not_there_is_a_server_fault(tmp_path):
+    ran = ask(tmp_path / "s", "--server", "http://127.0.0.1:9/fhir")
+    assert (ran.status, "server-unreachable" in ran.flat) == (3, True)
+
+
+@pytest.mark.parametrize(
+    "more", [("--server", "http://127.0.0.1:9"), ("--group", "g"), ("--fresh",)], ids=str
+)
+def test_a_folder_and_a_server_are_not_mixed(tmp_path, more):
+    assert load(tmp_path / "s", *more).status == 2

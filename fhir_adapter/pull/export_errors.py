@@ -1,0 +1,59 @@
+"""The error files of an export: what the server could not export, counted and believed.
+
+Each line is an OperationOutcome. Its words are not passed on; of them only the names of resource
+types are used, which say whose completeness can no longer be claimed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from fhir_adapter.client import Issue, types_named
+from fhir_adapter.client.outcomes import issues_of
+from fhir_adapter.fhir.wire import as_array, as_object, decode
+from fhir_adapter.ports import Resource
+from fhir_adapter.pull.files import Unreadable
+from fhir_adapter.pull.index import EVERY_TYPE
+
+_WHY = {
+    "forbidden": "forbidden",
+    "security": "forbidden",
+    "suppressed": "forbidden",
+    "login": "forbidden",
+    "not-supported": "not-supported",
+}
+_ELSE = "export-error"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorsRead:
+    """What some error files say."""
+
+    issues: Counter[str] = field(default_factory=Counter[str])
+    """``export-`` and the issue's code, to how often; never a text."""
+    broken: dict[str, str] = field(default_factory=dict[str, str])
+    """Resource type, or EVERY_TYPE where none is named, to why it may not be whole."""
+
+    def add(self, lines: Iterable[bytes | Unreadable], types: tuple[str, ...]) -> None:
+        """Take the lines of a file; ``types`` are those that were asked for."""
+        for line in lines:
+            outcome = None if isinstance(line, Unreadable) else decode(line)
+            issues = issues_of(outcome)
+            if outcome is None or not issues:
+                self.issues["export-unreadable"] += 1
+                self._break((), _ELSE)
+            else:
+                self._outcome(outcome, issues, types)
+
+    def _outcome(self, outcome: Resource, issues: Iterable[Issue], types: tuple[str, ...]) -> None:
+        for issue, item in zip(issues, as_array(outcome.get("issue")), strict=True):
+            self.issues[f"export-{issue.code}"] += 1
+            named = types_named(as_object(item), types)
+            if issue.withholds or (named and issue.severity == "warning"):
+                self._break(named, _WHY.get(issue.code, _ELSE))
+
+    def _break(self, types: tuple[str, ...], why: str) -> None:
+        for name in types or (EVERY_TYPE,):
+            self.broken.setdefault(name, why)
