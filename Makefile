@@ -31,14 +31,15 @@ test-deep: $(STAMP) ## properties at length, fuzz, crash runs
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n auto -m "deep or property" --timeout=900
 
 ENGINES := sail spark
-servers: $(ENGINES:%=.servers/%/.installed) ## build the environments of other engines (Sail; Spark, for which Java 17 is needed)
+servers: $(ENGINES:%=.servers/%/.installed) servers-cql ## build the environments of other engines (Sail; Spark: needs Java 17; CQL: needs Node 20)
 
 .servers/%/.installed: requirements/%.txt
 	test -x .servers/$*/bin/python || $(PYTHON) -m venv .servers/$*
 	.servers/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	touch $@
 
-test-servers: servers ## the cohort lane on Sail and on Spark, against the record lane and DuckDB
+test-servers: servers $(STAMP) ## both lanes against engines of others: Sail, Spark, cql-execution
+	$(BIN)/python -m pytest -m servers tests/servers/test_cql_oracle.py
 	.servers/sail/bin/python -m pytest -n auto -m servers tests/servers/test_spark.py
 	.servers/spark/bin/python -m pytest -m servers tests/servers/test_spark.py
 
