@@ -6,6 +6,7 @@ errors quote values of patients; they are wrapped, and only the kind of failure 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
 from typing import ClassVar
@@ -18,6 +19,8 @@ from fhir_adapter.warehouse.arrow import Table
 from fhir_adapter.warehouse.dialects import render, steps
 from fhir_adapter.warehouse.dictionary import Dictionary
 from fhir_adapter.warehouse.engine import input_tables, moment_table
+
+_QUOTED = re.compile(r'"([a-z_]+\d*)"')
 
 
 class Engine:
@@ -74,11 +77,14 @@ class Engine:
         )
 
     def _run(self, tables: Sequence[tuple[str, str]], finals: Sequence[str]) -> list[Table]:
-        made: list[str] = []
+        made: dict[str, None] = {}
         try:
-            for name, query in tables:
+            for (name, query), done in zip(tables, _last_readers(tables, finals), strict=True):
                 self._connection.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {query}')
-                made.append(name)
+                made[name] = None
+                for other in done:  # memory is bounded by what is still to be read
+                    self._connection.execute(f'DROP TABLE "{other}"')
+                    del made[other]
             return [self._connection.sql(last).to_arrow_table() for last in finals]
         except duckdb.Error as error:
             raise WarehouseFault(
@@ -100,3 +106,17 @@ class Engine:
     def close(self) -> None:
         """End the connection."""
         self._connection.close()
+
+
+def _last_readers(
+    tables: Sequence[tuple[str, str]], finals: Sequence[str]
+) -> list[tuple[str, ...]]:
+    """For each table, those before it that nothing after it reads."""
+    names = {name for name, _ in tables}
+    waiting = {name for final in finals for name in _QUOTED.findall(final)}
+    found: list[tuple[str, ...]] = []
+    for name, query in reversed(tables):
+        read = (names & set(_QUOTED.findall(query))) - {name}
+        found.append(tuple(sorted(read - waiting)))
+        waiting |= read
+    return found[::-1]

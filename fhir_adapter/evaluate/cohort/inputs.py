@@ -32,6 +32,8 @@ class Inputs:
         self._exact: dict[Code, int] = {}
         self._systems: dict[frozenset[str], int] = {}
         self._heard: list[set[int]] = []
+        self.words: dict[str, dict[str, int]] = {}
+        """Column of a fact -> the words that something compares with it, numbered from 1."""
 
     def begin(self, sets: dict[str, CodeSet]) -> None:
         """From now on these are the study's code sets; equal ones are shared with those before."""
@@ -52,6 +54,11 @@ class Inputs:
     def exact(self, code: Code) -> int:
         """The number of the set that holds one code and nothing else."""
         return self._said(self._exact.setdefault(code, self._next()))
+
+    def word(self, column: str, word: str) -> int:
+        """The number of a word that stands in a column; zero is any other word."""
+        known = self.words.setdefault(column, {})
+        return known.setdefault(word, len(known) + 1)
 
     def every_code(self) -> int:
         """The number that stands for any code."""

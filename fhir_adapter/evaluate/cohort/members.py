@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from fhir_adapter.evaluate.case import TYPED_IN
 from fhir_adapter.evaluate.cohort.answer import newest_of, packed
 from fhir_adapter.evaluate.cohort.inputs import Inputs
-from fhir_adapter.evaluate.cohort.person import FACT_COLUMNS, ROW, Person
-from fhir_adapter.evaluate.cohort.script import Script, least, text
+from fhir_adapter.evaluate.cohort.person import ROW, Person
+from fhir_adapter.evaluate.cohort.script import Script, least
 from fhir_adapter.evaluate.cohort.values import value_test
 from fhir_adapter.evaluate.cohort.windows import UNKNOWN, Windows, WindowTable
 from fhir_adapter.evaluate.values import analyte_of
@@ -48,7 +48,7 @@ class Workshop:
 
     def test(self, test: ValueTest, events: Events, fact: str, coded: str) -> str:
         """A value test with its bounds read in the analyte of the events."""
-        return value_test(test, fact, self.analyte(events), coded)
+        return value_test(test, fact, self.analyte(events), coded, self.inputs.word)
 
 
 class Rows:
@@ -79,13 +79,12 @@ class Rows:
 
     def _of_kinds(self, kinds: tuple[Kind, ...]) -> str:
         """Every code: facts by kind, in the columns of ``rel``."""
-        listed = ", ".join(str(KIND_NUMBER[kind]) for kind in kinds) or "0"
-        return (
-            f"SELECT {self._shop.inputs.every_code()} AS set_no, {FACT_COLUMNS} FROM fact f "
-            "JOIN moment m ON m.patient = f.patient "
-            f"WHERE f.kind IN ({listed}) AND {self._shop.person.alive}"
-            f"{self._shop.person.others(kinds, 'f')}"
-        )
+        self._shop.inputs.every_code()
+        numbers = [KIND_NUMBER[kind] for kind in kinds]
+        self._shop.person.any_code(numbers)
+        listed = ", ".join(map(str, numbers)) or "0"
+        others = self._shop.person.others(kinds, "whichever")
+        return f"SELECT * FROM whichever WHERE kind IN ({listed}){others}"
 
     def placed(self, events: Events) -> str:
         """Table ``r``: every fact with its place."""
@@ -218,12 +217,14 @@ class Rows:
         tests: list[str] = []
         if events.clinical_status:
             wanted = ("" if status == "not-stated" else status for status in events.clinical_status)
-            listed = ", ".join(text(status) for status in wanted)
+            word = self._shop.inputs.word
+            listed = ", ".join(str(word("clinical_status", status)) for status in wanted)
             tests.append(f"CASE WHEN f.clinical_status IN ({listed}) THEN 2 ELSE 0 END")
         for name in ("severity", "criticality", "stage"):
             wanted_value = getattr(events, name)
             if wanted_value is not None:
-                tests.append(f"CASE WHEN f.{name} = {text(wanted_value)} THEN 2 ELSE 0 END")
+                number = self._shop.inputs.word(name, wanted_value)
+                tests.append(f"CASE WHEN f.{name} = {number} THEN 2 ELSE 0 END")
         if events.coded_as is not None:
             joins.append(self.coded("k", events.coded_as, CONCEPT_ROLE))
             tests.append("CASE WHEN k.seq IS NOT NULL THEN 2 ELSE 0 END")
@@ -253,7 +254,7 @@ class Rows:
             "o",
             "SELECT patient, MAX(start_date_lo) AS newest FROM rel "
             f"WHERE set_no = {number} AND kind = {KIND_NUMBER[Kind.SERVICE_REQUEST]} "
-            "AND status = 'active' GROUP BY patient",
+            f"AND status = {self._shop.inputs.word('status', 'active')} GROUP BY patient",
         )
 
     def aside(self, events: Events) -> str | None:

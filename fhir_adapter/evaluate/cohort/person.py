@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fhir_adapter.evaluate.absence import KNOWN_DAYS
-from fhir_adapter.evaluate.cohort.inputs import BITS, Inputs
+from fhir_adapter.evaluate.cohort.inputs import BITS, EVERY_CODE, Inputs
 from fhir_adapter.evaluate.cohort.script import every, greatest, least, text
 from fhir_adapter.model.code import Code
 from fhir_adapter.model.dates import DATE_LATEST
@@ -42,13 +42,11 @@ ROW = (
 )  # fmt: skip
 """Columns of a fact that criteria read."""
 
-FACT_COLUMNS = ", ".join(
-    (
-        *("CAST(f.seq AS BIGINT) AS seq" if name == "seq" else f"f.{name}" for name in ROW),
-        "CASE WHEN ARRAY_SIZE(f.value_concepts) > 0 THEN 1 ELSE 0 END AS coded",
-    )
-)
-"""The same of a fact ``f``, and whether it has a coded value at all."""
+WORDS = frozenset(
+    ("reported_unit", "unit", "status", "clinical_status", "severity", "stage", "criticality",
+     "study")
+)  # fmt: skip
+"""Of these, columns of words: from the first table on they are numbers."""
 
 IGNORED = STANDING_NUMBER[Standing.IGNORED]
 COUNTS = STANDING_NUMBER[Standing.COUNTS]
@@ -78,6 +76,7 @@ class Person:
         self._studies: list[frozenset[str]] = []
         self._pulled: dict[int, None] = {}
         self._summed: dict[int, None] = {}
+        self._whichever = set[int]()
         self._denied: dict[int, None] = {}
         self._codes: dict[str, Code] = {}
         self._here: dict[str, list[int]] = {}
@@ -100,7 +99,12 @@ class Person:
         """Condition: a fact speaks of no participation in this study (AND ..., or nothing)."""
         if not self._own or Kind.STUDY_PARTICIPATION not in kinds:
             return ""
-        return f" AND {_not_of(self._own, fact)}"
+        own = (str(self._inputs.word("study", one)) for one in sorted(self._own))
+        return f" AND {fact}.study NOT IN ({', '.join(own)})"
+
+    def any_code(self, kinds: Iterable[int]) -> None:
+        """Facts of these kinds are read whatever their codes, from the table ``whichever``."""
+        self._whichever.update(kinds)
 
     def pulled(self, kind: Kind) -> str:
         """Column: NULL where the kind was pulled whole, else the date up to which it was not."""
@@ -171,15 +175,28 @@ class Person:
         """Condition on ``f`` and ``m``: the fact existed at as_of and may decide something."""
         return f"{BORN} AND NOT {ASIDE}"
 
+    def _columns(self) -> str:
+        """What criteria read of a fact ``f``, and whether it has a coded value at all."""
+        plain = {name: f"f.{name}" for name in ROW} | {"seq": "CAST(f.seq AS BIGINT)"}
+        for name in WORDS:
+            known = self._inputs.words.get(name, {})
+            cases = " ".join(f"WHEN {text(word)} THEN {n}" for word, n in known.items())
+            plain[name] = f"CASE f.{name} {cases} ELSE 0 END" if cases else "0"
+        plain["coded"] = "CASE WHEN ARRAY_SIZE(f.value_concepts) > 0 THEN 1 ELSE 0 END"
+        return ", ".join(f"{expression} AS {name}" for name, expression in plain.items())
+
     def tables(self) -> dict[str, str]:
         """Every base table of the statement, ``p`` last."""
         made = {
             "hit": "SELECT DISTINCT s.set_no, c.role, c.patient, c.seq FROM fact_concept c "
             "JOIN concept_set s ON s.concept = c.concept "
             "JOIN moment m ON m.patient = c.patient",
-            "rel": f"SELECT h.set_no, {FACT_COLUMNS} FROM hit h JOIN fact f "
+            "rel": f"SELECT h.set_no, {self._columns()} FROM hit h JOIN fact f "
             "ON f.patient = h.patient AND f.seq = h.seq JOIN moment m ON m.patient = f.patient "
             f"WHERE h.role = {CONCEPT_ROLE} AND {self.alive}",
+            "whichever": f"SELECT {EVERY_CODE} AS set_no, {self._columns()} FROM fact f "
+            "JOIN moment m ON m.patient = f.patient WHERE f.kind IN "
+            f"({', '.join(map(str, sorted(self._whichever))) or 0}) AND {self.alive}",
             "spoke": "SELECT DISTINCT set_no, patient FROM hit",
             "aside": "SELECT h.set_no, f.patient, CAST(f.seq AS BIGINT) AS seq, f.kind, "
             "f.start_lo, f.last_start FROM hit h JOIN fact f "

@@ -21,7 +21,7 @@ from fhir_adapter.evaluate.cohort.answer import (
     pinned,
 )
 from fhir_adapter.evaluate.cohort.members import UNUSABLE, Rows, Workshop
-from fhir_adapter.evaluate.cohort.script import Block, greatest, least, text
+from fhir_adapter.evaluate.cohort.script import Block, greatest, least
 from fhir_adapter.evaluate.cohort.silence import Silence
 from fhir_adapter.evaluate.cohort.values import IS_NUMERIC, bounds_of, number
 from fhir_adapter.evaluate.cohort.windows import shifted
@@ -116,8 +116,13 @@ class Scoring:
         for column in ("reported_unit", "unit"):
             for unit in units:
                 tables = [table for table in item.tables if table.unit == unit]
-                ends = [end for table in tables for end in _ends(table, unit)]
-                lines.append((f"{numeric} AND f.{column} = {text(unit)}", ends))
+                ends = [
+                    end
+                    for table in tables
+                    for end in _ends(table, self.shop.inputs.word("reported_unit", unit))
+                ]
+                number = self.shop.inputs.word(column, unit)
+                lines.append((f"{numeric} AND f.{column} = {number}", ends))
         return lines
 
     # ------------------------------------------------------------------ the interval
@@ -275,11 +280,10 @@ class Scoring:
         )
 
 
-def _ends(table: StepTable, unit: str) -> list[str]:
+def _ends(table: StepTable, unit: int) -> list[str]:
     """Points at the lower and upper end of a fact's value, as reported where that is the unit."""
     reported = (
-        f"f.reported_unit = {text(unit)} AND "
-        "(f.reported_lo IS NOT NULL OR f.reported_hi IS NOT NULL)"
+        f"f.reported_unit = {unit} AND (f.reported_lo IS NOT NULL OR f.reported_hi IS NOT NULL)"
     )
     ends: list[str] = []
     for side, unbounded in (("lo", table.steps[0].points), ("hi", table.steps[-1].points)):

@@ -6,9 +6,10 @@ compares; canonical and reported values were worked out once, when the facts wer
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
-from fhir_adapter.evaluate.cohort.script import least, text
+from fhir_adapter.evaluate.cohort.script import least
 from fhir_adapter.evaluate.values import to_canonical
 from fhir_adapter.model.criterion import ValueTest
 from fhir_adapter.model.mapping import Analyte
@@ -63,14 +64,20 @@ def bounds_of(test: ValueTest) -> list[tuple[str, tuple[str, ...]]]:
     return [(operator, printed) for operator, printed in table if printed]
 
 
-def value_test(test: ValueTest, fact: str, analyte: Analyte | None, coded: str) -> str:
+Word = Callable[[str, str], int]
+"""Column and word -> the number by which the word stands in that column."""
+
+
+def value_test(test: ValueTest, fact: str, analyte: Analyte | None, coded: str, word: Word) -> str:
     """The truth of a value test on a fact (an alias); ``coded``: 1 where the code is a member.
 
     Its reason, where it is unknown, always is *recorded-unusable*.
     """
     parts: list[str] = []
     numeric = IS_NUMERIC.format(f=fact)
-    bounds = [_bound(operator, printed, fact, analyte) for operator, printed in bounds_of(test)]
+    bounds = [
+        _bound(operator, printed, fact, analyte, word) for operator, printed in bounds_of(test)
+    ]
     if bounds:
         parts.append(f"CASE WHEN NOT {numeric} THEN 1 ELSE {least(bounds)} END")
     if test.coded_in is not None:
@@ -89,13 +96,15 @@ def value_test(test: ValueTest, fact: str, analyte: Analyte | None, coded: str) 
     return least(parts) if parts else "2"
 
 
-def _bound(operator: str, printed: tuple[str, ...], fact: str, analyte: Analyte | None) -> str:
+def _bound(
+    operator: str, printed: tuple[str, ...], fact: str, analyte: Analyte | None, word: Word
+) -> str:
     """The reported unit chooses among the printed bounds; any other is held against the first."""
     quantities = [Quantity.parse(item) for item in printed]
     usual = compare(operator, fact, "value", number(to_canonical(quantities[0], analyte)))
     reported = f"({fact}.reported_lo IS NOT NULL OR {fact}.reported_hi IS NOT NULL)"
     cases = [
-        f"WHEN {fact}.reported_unit = {text(quantity.unit)} AND {reported} "
+        f"WHEN {fact}.reported_unit = {word('reported_unit', quantity.unit)} AND {reported} "
         f"THEN {compare(operator, fact, 'reported', number(quantity.value))}"
         for quantity in reversed(quantities)
     ]
