@@ -167,10 +167,11 @@ def _next(waiting: deque[tuple[Asked, Future[PartAnswers]]]) -> tuple[Asked, Par
 
 
 def _parts(store: Store, workers: int) -> tuple[tuple[int, ...], ...]:
-    """Neighbouring buckets with about equally many facts together."""
+    """Neighbouring buckets with about equally many facts together; as many for every worker."""
     facts = {bucket: store.manifest.buckets[bucket].facts for bucket in store.buckets}
     total = sum(facts.values())
-    wanted = max(-(-total // PART_FACTS), workers if total >= WORTH_SHARING else 1)
+    shared = workers if total >= WORTH_SHARING else 1
+    wanted = -(-total // (PART_FACTS * shared)) * shared or 1
     made: list[list[int]] = []
     held = 0
     for bucket, number in facts.items():
