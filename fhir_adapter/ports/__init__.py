@@ -1,0 +1,78 @@
+"""What the stories need from the outside, as protocols of one or two methods.
+
+Resources travel as plain JSON mappings: real hospital data is not always valid FHIR.
+"""
+
+from __future__ import annotations
+
+from fhir_adapter.ports.bulk import (
+    COMPANION,
+    DOCUMENT,
+    WHOLE,
+    BucketRead,
+    BucketReader,
+    BulkSource,
+    ExportState,
+    FactLoad,
+    LoadCounts,
+    LoadStep,
+    Piece,
+)
+from fhir_adapter.ports.cohort import (
+    Asked,
+    CohortAnswers,
+    CohortTables,
+    Moment,
+    Statement,
+    StatementParts,
+    Statements,
+    Told,
+)
+from fhir_adapter.ports.records import (
+    Answers,
+    Clock,
+    DecisionSink,
+    Need,
+    Proposal,
+    Pulled,
+    PulledType,
+    RecordSource,
+    Resource,
+    StudyPackage,
+    StudySource,
+    Written,
+)
+
+__all__ = [
+    "COMPANION",
+    "DOCUMENT",
+    "WHOLE",
+    "Answers",
+    "Asked",
+    "BucketRead",
+    "BucketReader",
+    "BulkSource",
+    "Clock",
+    "CohortAnswers",
+    "CohortTables",
+    "DecisionSink",
+    "ExportState",
+    "FactLoad",
+    "LoadCounts",
+    "LoadStep",
+    "Moment",
+    "Need",
+    "Piece",
+    "Proposal",
+    "Pulled",
+    "PulledType",
+    "RecordSource",
+    "Resource",
+    "Statement",
+    "StatementParts",
+    "Statements",
+    "StudyPackage",
+    "StudySource",
+    "Told",
+    "Written",
+]
