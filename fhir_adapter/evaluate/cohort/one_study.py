@@ -65,18 +65,18 @@ class Shared:
     """What the statements of one site's studies have in common."""
 
     def __init__(self, mappings: Mappings) -> None:
-        self.inputs = Inputs()
+        self.inputs: Inputs = Inputs()
         refuses = mappings.site.no_consent_means == "refusal"
-        self.person = Person(self.inputs, silence_refuses=refuses)
-        self.script = Script()
+        self.person: Person = Person(self.inputs, silence_refuses=refuses)
+        self.script: Script = Script()
 
 
 class Maker:
     """Makes the tables of one study, among those of all studies of a pass."""
 
     def __init__(self, shared: Shared, asked: ForStudy, sets: dict[str, CodeSet]) -> None:
-        self.shared = shared
-        self.inputs = shared.inputs
+        self.shared: Shared = shared
+        self.inputs: Inputs = shared.inputs
         self._study = asked.study
         self._sets = sets
         self._own = asked.own_studies

@@ -55,13 +55,13 @@ class Person:
     """Which columns of ``p`` are asked for, and by what names."""
 
     def __init__(self, inputs: Inputs, *, silence_refuses: bool) -> None:
-        self.inputs = inputs
-        self.silence_refuses = silence_refuses
+        self.inputs: Inputs = inputs
+        self.silence_refuses: bool = silence_refuses
         self._own: frozenset[str] = frozenset()
         self.studies: list[frozenset[str]] = []
         self.pulled_kinds: dict[int, None] = {}
         self.summed: dict[int, None] = {}
-        self.whichever = set[int]()
+        self.whichever: set[int] = set()
         self.denied_kinds: dict[int, None] = {}
         self.codes: dict[str, Code] = {}
         self.here: dict[str, list[int]] = {}
