@@ -117,7 +117,7 @@ def _loading(
     told: Callable[[ExportStep], None],
 ) -> Loading:
     folder = _folder(store, wanted)
-    make_folder(store)
+    make_folder(store, mode=0o700)
     make_folder(folder, mode=0o700)
     tables = fact_tables(settings, store, known.mappings, workers=workers, update=update)
     try:

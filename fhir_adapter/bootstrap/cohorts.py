@@ -184,6 +184,8 @@ def screen_cohort(
     tables = CohortStore(found, engine=engine, workers=cores())
     return CohortScreening(
         issues=found.manifest.issues,
+        incomplete=found.manifest.incomplete,
+        everyone=found.manifest.patients,
         parts=screen(tables, statement_of(bench), bench.screener, as_of, spoken),
         total=len(tables.parts),
     )
@@ -197,6 +199,9 @@ class CohortScreening:
     total: int
     issues: Mapping[str, int]
     """What was wrong with the files of the export, with counts."""
+    incomplete: Mapping[str, int]
+    """Kind of fact to patients for whom it was not retrieved whole."""
+    everyone: int
 
 
 def statement_text(bench: Bench, dialect: Dialect) -> str:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from fhir_adapter.cli import options
 from fhir_adapter.cli.everywhere import Everywhere
 from fhir_adapter.cli.running import print_json, stderr_console, stdout
-from fhir_adapter.cli.runs import refuse_two_sources, say_damage
+from fhir_adapter.cli.runs import refuse_two_sources, say_damage, say_incomplete
 from fhir_adapter.errors import SettingInvalid
 from fhir_adapter.ports import LoadCounts, LoadStep
 
@@ -177,10 +177,15 @@ def _run(steps: Generator[LoadStep, None, T], bar: Progress, *, waits: bool = Fa
 
 def _say(counts: LoadCounts, exported: Exported | None, common: Everywhere) -> None:
     say_damage(counts.issues)
+    say_incomplete(counts.incomplete, counts.patients)
     if common.as_json:
         print_json(_json(counts, exported))
         return
     console = stdout()
+    if counts.patients < counts.before / 2:
+        console.print(
+            f"[yellow]The tables before held {counts.before} patients, more than twice as many.[/]"
+        )
     if counts.not_retrieved:
         whys = ", ".join(f"{name} ({why})" for name, why in counts.not_retrieved.items())
         console.print(f"Not retrieved, open for everybody: {escape(whys)}", soft_wrap=True)
@@ -194,7 +199,8 @@ def _say(counts: LoadCounts, exported: Exported | None, common: Everywhere) -> N
 
 def _exported_sentence(exported: Exported) -> str:
     went_on = ", begun by an earlier run" if exported.resumed else ""
-    as_of = escape(exported.transaction_time) or "a time that the server does not say"
+    unsaid = "a time that the server does not say (--update cannot go on from it)"
+    as_of = escape(exported.transaction_time) or unsaid
     megabytes = exported.bytes / 1e6
     return f"Export as of {as_of}{went_on}: {exported.files} files, {megabytes:.1f} MB downloaded"
 

@@ -22,14 +22,20 @@ from fhir_adapter.cli.running import (
     progress,
     stdout,
 )
-from fhir_adapter.cli.runs import refuse_two_forms, say_damage, say_next, show_written
+from fhir_adapter.cli.runs import (
+    refuse_two_forms,
+    say_damage,
+    say_incomplete,
+    say_next,
+    show_written,
+)
 from fhir_adapter.errors import ServerFault, SettingInvalid
 from fhir_adapter.model.decision import Decision, Outcome
 from fhir_adapter.ports import Written
 from fhir_adapter.present.json_form import run_json
 from fhir_adapter.present.tables import worklist_csv
 from fhir_adapter.present.words import DISCLAIMER, OUTCOMES
-from fhir_adapter.present.worklist import Worklist
+from fhir_adapter.present.worklist import Worklist, unlisted_sentence
 from fhir_adapter.present.worklist import worklist as worklist_of
 from fhir_adapter.screening import Screened
 from fhir_adapter.settings import Settings
@@ -92,6 +98,15 @@ class _Found:
     counts: Counter[Outcome]
     shown: list[Screened]
     issues: Mapping[str, int]
+    lacks: Mapping[str, int]
+    """Kind of fact to patients for whom it was not retrieved whole."""
+
+    @property
+    def unshown(self) -> int:
+        """Candidates and needs data at whom nobody has pointed: counted, and judged by SQL."""
+        wanted = (Outcome.CANDIDATE, Outcome.NEEDS_DATA)
+        shown = sum(1 for one in self.decisions if one.outcome in wanted)
+        return sum(self.counts[outcome] for outcome in wanted) - shown
 
     @property
     def decisions(self) -> list[Decision]:
@@ -113,7 +128,10 @@ def _judged(in_force: Settings, store: Path, out: Path | None, common: Everywher
         spoken = known.spoken(bench.package.study.id)
         asked = cohorts.screen_cohort(bench, store, bench.moment(common.as_of), spoken, engine)
         say_damage(asked.issues)
-        found = _Found(bench=bench, counts=Counter(), shown=[], issues=asked.issues)
+        say_incomplete(asked.incomplete, asked.everyone)
+        found = _Found(
+            bench=bench, counts=Counter(), shown=[], issues=asked.issues, lacks=asked.incomplete
+        )
         keep = writer(out)
         for part in progress(asked.parts, text="screening", total=asked.total, quiet=common.quiet):
             found.counts.update(part.answers.outcomes)
@@ -126,7 +144,13 @@ def _as_json(found: _Found, written: Sequence[Written]) -> dict[str, Any]:
     study, zone = found.bench.package.study, found.bench.zone
     made = run_json(found.decisions, (), study, zone, written, issues=found.issues)
     everyone = {outcome.value: found.counts[outcome] for outcome in Outcome}
-    return {**made, "patients": found.counts.total(), "counts": everyone}
+    return {
+        **made,
+        "patients": found.counts.total(),
+        "counts": everyone,
+        "not_retrieved": dict(found.lacks),
+        "unlisted": len(found.listed.unlisted) + found.unshown,
+    }
 
 
 def _print(
@@ -135,7 +159,10 @@ def _print(
     console, listed = stdout(), found.listed
     tables.print_table(console, _counts_table(found.counts))
     tables.print_table(console, tables.worklist_table(listed))
-    say_next(listed, total=found.counts.total(), quiet=quiet)
+    unlisted = unlisted_sentence(listed, more=found.unshown, shows="--out FOLDER has")
+    if unlisted:
+        console.print(unlisted, markup=False, soft_wrap=True)
+    say_next(listed, total=found.counts.total(), quiet=quiet, in_tables=True)
     if out is not None:
         console.print(f"Everybody's outcome and effects: {out}", markup=False)
     show_written(written, write=write)

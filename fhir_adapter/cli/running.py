@@ -60,6 +60,7 @@ def plainly(*, as_json: bool) -> Generator[None]:
     """Errors of ours become one sentence with a remedy and their exit status; no traceback."""
     try:
         yield
+        sys.stdout.flush()  # at the end of the process nobody could hear of a closed pipe
     except AdapterError as error:
         fail(error, as_json=as_json)
     except BrokenPipeError:

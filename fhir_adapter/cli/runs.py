@@ -17,7 +17,7 @@ from fhir_adapter.errors import AdapterError, RecordFault, SettingInvalid
 from fhir_adapter.model.dates import instant
 from fhir_adapter.model.decision import Decision
 from fhir_adapter.ports import Written
-from fhir_adapter.present.sentences import damage_sentence
+from fhir_adapter.present.sentences import damage_sentence, incomplete_sentence
 from fhir_adapter.present.words import DISCLAIMER
 from fhir_adapter.present.worklist import Worklist, outcome_counts, unlisted_sentence
 from fhir_adapter.present.worklist import worklist as worklist_of
@@ -91,6 +91,13 @@ def say_damage(issues: Mapping[str, int], places: Sequence[str] = ()) -> None:
         stderr_console().print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
 
 
+def say_incomplete(incomplete: Mapping[str, int], patients: int) -> None:
+    """What no question to these tables can know: said with every one of them."""
+    said = incomplete_sentence(incomplete, patients)
+    if said:
+        stderr_console().print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
+
+
 def _say_future(made: Run) -> None:
     """One mistyped year moves the newest fact, and with it the question, to a day to come."""
     now = instant(made.bench.clock.now())
@@ -153,7 +160,7 @@ def refuse_two_forms(common: Everywhere, *, as_csv: bool, identifiers: bool) -> 
         )
 
 
-def say_next(listed: Worklist, *, total: int, quiet: bool) -> None:
+def say_next(listed: Worklist, *, total: int, quiet: bool, in_tables: bool = False) -> None:
     """An empty list is an answer, and not the end of the road."""
     if listed.listed or quiet:
         return
@@ -164,11 +171,15 @@ def say_next(listed: Worklist, *, total: int, quiet: bool) -> None:
         )
     else:
         said = (
-            f"Nobody to look at among {total} patients. `fhir-adapter screen ... --all` "
-            "lists everybody with the outcome, `fhir-adapter explain PATIENT ...` says why, and "
+            f"Nobody to look at among {total} patients. {_everybody(in_tables=in_tables)} "
+            "everybody with the outcome, `fhir-adapter explain PATIENT ...` says why, and "
             "`fhir-adapter cohort report FOLDER` counts what is missing per criterion."
         )
     stdout().print(said, markup=False, soft_wrap=True)
+
+
+def _everybody(*, in_tables: bool) -> str:
+    return "`--out FOLDER` writes" if in_tables else "`fhir-adapter screen ... --all` lists"
 
 
 def show(found: Run, *, everyone: bool = False, quiet: bool = False) -> None:

@@ -133,7 +133,7 @@ class BulkFiles:
         with self._transport.opened(asked, with_credentials=send) as answer:
             note = self._begun(answer, part, note, offset, sent=send)
             mode = "ab" if answer.status == HTTPStatus.PARTIAL_CONTENT else "wb"
-            with part.open(mode) as stream:
+            with open(part, mode, opener=for_its_owner) as stream:  # noqa: PTH123 - needs a mode
                 self._pour(answer, stream)
         return note
 
@@ -275,6 +275,11 @@ def _lengthened(note: _Part, headers: Mapping[str, str]) -> _Part:
     if found is None or found[2] == "*":
         return note
     return msgspec.structs.replace(note, length=int(found[2]), proves=True)
+
+
+def for_its_owner(path: str, flags: int) -> int:
+    """An opener: what is new can be read by its owner only."""
+    return os.open(path, flags, 0o600)
 
 
 def _beside(part: Path) -> Path:

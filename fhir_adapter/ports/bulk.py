@@ -158,5 +158,9 @@ class LoadCounts:
     buckets: int
     """How many were written."""
     issues: Mapping[str, int]
+    before: int = 0
+    """Patients whom the store held before this load."""
+    incomplete: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Kind of fact to patients for whom it was not retrieved whole."""
     not_retrieved: Mapping[str, str] = field(default_factory=dict[str, str])
     """Resource type, or "*" for any, to why it is whole for nobody."""

@@ -15,6 +15,8 @@ _NOBODYS = (
 )
 _EXPORT = "export-"
 _HARMLESS = "export-informational"
+_NOTED = frozenset((_HARMLESS, "duplicate"))
+"""Nothing is lost by these."""
 _WITHHELD = (
     " What the server says it could not export is open for everybody, and patients may be missing."
 )
@@ -36,7 +38,22 @@ def damage_sentence(issues: Mapping[str, int], places: Sequence[str]) -> str:
     lost = lost if _LOSES & set(issues) else ""
     nobody = _NOBODYS if "no-patient" in issues else ""
     withheld = _WITHHELD if any(map(_is_withheld, issues)) else ""
-    return f"The files are not whole: {counts}{where}.{order}{lost}{withheld}{nobody}"
+    told = "Noted in the files" if set(issues) <= _NOTED else "The files are not whole"
+    return f"{told}: {counts}{where}.{order}{lost}{withheld}{nobody}"
+
+
+def incomplete_sentence(incomplete: Mapping[str, int], patients: int) -> str:
+    """Which kinds of facts were not retrieved whole, and for how many; empty where all were."""
+    if not incomplete or not patients:
+        return ""
+    said = ", ".join(
+        f"{kind} for {'everybody' if count == patients else f'{count} of {patients}'}"
+        for kind, count in incomplete.items()
+    )
+    return (
+        f"Not retrieved whole: {said}. What a criterion needs of these is open, not absent "
+        "(`cohort report` counts it); an export with a file of every type has it whole."
+    )
 
 
 def _is_withheld(code: str) -> bool:

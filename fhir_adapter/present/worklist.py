@@ -86,18 +86,21 @@ def is_listed(decision: Decision) -> bool:
     return decision.outcome in _WANTED and not decision.labs_only and not decision.withheld
 
 
-def unlisted_sentence(found: Worklist) -> str:
-    """How many are counted and not listed, and why; empty where all are listed."""
-    unlisted = found.unlisted
-    if not unlisted:
+def unlisted_sentence(found: Worklist, *, more: int = 0, shows: str = "--all shows") -> str:
+    """How many are counted and not listed, and why; empty where all are listed.
+
+    ``more``: counted and not even among the entries, since nobody has pointed at them.
+    """
+    withheld = sum(1 for entry in found.unlisted if entry.withheld)
+    labs_only = len(found.unlisted) - withheld + more
+    if not withheld + labs_only:
         return ""
-    withheld = sum(1 for entry in unlisted if entry.withheld)
     reasons = {
         "not to be asked, as somebody said": withheld,
-        "by laboratory values alone, nobody has pointed at them": len(unlisted) - withheld,
+        "by laboratory values alone, nobody has pointed at them": labs_only,
     }
     said = "; ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
-    return f"Candidates or needs data, but not in the list: {said} (--all shows them)."
+    return f"Candidates or needs data, but not in the list: {said} ({shows} them)."
 
 
 def _stopped_at_work(decision: Decision, people: frozenset[str]) -> bool:

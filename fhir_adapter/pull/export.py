@@ -17,7 +17,14 @@ import msgspec
 from fhir_adapter.fhir.wire import decode, encode
 from fhir_adapter.ports import COMPANION, DOCUMENT, WHOLE, ExportState, Piece, Resource
 from fhir_adapter.pull.bundles import read_bundle
-from fhir_adapter.pull.files import RecordFile, Unreadable, raw_in, record_files
+from fhir_adapter.pull.files import (
+    MISLABELLED,
+    RecordFile,
+    Unreadable,
+    is_mislabelled,
+    raw_in,
+    record_files,
+)
 from fhir_adapter.pull.index import EVERY_TYPE, LONE_TYPES
 from fhir_adapter.pull.merges import edges_of
 from fhir_adapter.pull.references import COMPANION_TYPES, key_of, patients_of, target_of
@@ -85,8 +92,9 @@ class FilesRead:
         )
 
     def _file(self, file: RecordFile, *, strict: bool) -> Iterator[Piece]:
-        types = set(file.named_types) if file.is_lines else set[str]()
-        self._types |= types
+        named = set(file.named_types) if file.is_lines else set[str]()
+        self._types |= named
+        types = set[str]()
         bad = 0
         for raw in raw_in(file):
             if isinstance(raw, Unreadable):
@@ -102,6 +110,10 @@ class FilesRead:
                 bad += 1
             else:
                 yield from self._whole(resource, raw, types)
+        if is_mislabelled(file, types):
+            self._issues[MISLABELLED] += 1
+            self._break(named, MISLABELLED)
+        types |= named
         if bad:
             self._issues[_CUT if file.is_lines else "unreadable-file"] += bad
             self._break(types, _CUT)

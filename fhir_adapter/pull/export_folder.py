@@ -14,6 +14,7 @@ from threading import Lock
 import msgspec
 
 from fhir_adapter.client import ExportManifest, Fetched
+from fhir_adapter.client.bulk_files import for_its_owner
 from fhir_adapter.errors import SettingInvalid
 
 _STATE = "export.json"
@@ -93,12 +94,8 @@ class ExportFolder:
     def _write(self, kept: Kept) -> None:
         self._kept = kept
         beside = self.path / f"{_STATE}.new"
-        with open(beside, "wb", opener=_for_its_owner) as stream:  # noqa: PTH123 - needs a mode
+        with open(beside, "wb", opener=for_its_owner) as stream:  # noqa: PTH123 - needs a mode
             stream.write(msgspec.json.encode(kept))
             stream.flush()
             os.fsync(stream.fileno())
         beside.replace(self.path / _STATE)
-
-
-def _for_its_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -107,6 +107,16 @@ class Unreadable:
 
     line: int = 0
     """Where it stands, from 1; 0 where the file is read whole."""
+
+
+MISLABELLED = "mislabelled-file"
+"""Issue, and why a type is whole for nobody: a file that is named after it holds none of it."""
+
+
+def is_mislabelled(file: RecordFile, seen: Collection[str]) -> bool:
+    """Whether a file holds resources, and not one of a type that it is named after."""
+    named = set(file.named_types)
+    return file.is_lines and bool(named) and bool(seen) and named.isdisjoint(seen)
 
 
 def record_files(path: Path) -> tuple[RecordFile, ...]:

@@ -13,7 +13,14 @@ from functools import cached_property
 from pathlib import Path
 
 from fhir_adapter.ports import Need, Pulled, Resource
-from fhir_adapter.pull.files import RecordFile, Unreadable, record_files, resources_in
+from fhir_adapter.pull.files import (
+    MISLABELLED,
+    RecordFile,
+    Unreadable,
+    is_mislabelled,
+    record_files,
+    resources_in,
+)
 from fhir_adapter.pull.index import Index
 
 
@@ -74,12 +81,17 @@ def _read(index: Index, file: RecordFile) -> None:
     for name in types:
         index.has_type(name)
     bad = 0
+    seen = set[str]()
     for found in resources_in(file):
         if isinstance(found, Unreadable):
             bad += 1
             index.damaged.append(f"{file.label} line {found.line}" if found.line else file.label)
         else:
-            types |= index.add(found)
+            seen |= index.add(found)
+    types |= seen
+    if is_mislabelled(file, seen):
+        index.issues[MISLABELLED] += 1
+        index.break_types(file.named_types, MISLABELLED)
     if bad:
         index.issues["unreadable-line" if file.is_lines else "unreadable-file"] += bad
         index.break_types(types, "unreadable-line")

@@ -19,6 +19,7 @@ from fhir_adapter.model.study import SETTLED_ORDER
 from fhir_adapter.model.truth import Reason, Truth
 from fhir_adapter.warehouse.arrow import Table, pa, pc, pq
 from fhir_adapter.warehouse.rows import newest_first
+from fhir_adapter.warehouse.work import unwritable
 
 OUTCOMES = tuple(Outcome)
 EFFECTS = tuple(Effect)
@@ -95,7 +96,11 @@ class PartAnswers:
             words[name] = _worded(self.table[f"f{number}"], [one.value for one in EFFECTS])
             words[f"{name} reason"] = _worded(pc.fill_null(self.table[f"r{number}"], 0), reasons)
             words[f"{name} assumed"] = pc.equal(self.table[f"a{number}"], 1)
-        pq.write_table(pa.table(words), path, compression="zstd")
+        try:
+            pq.write_table(pa.table(words), path, compression="zstd")
+        except OSError as fault:
+            path.unlink(missing_ok=True)
+            raise unwritable(fault) from None
 
 
 def _numbers_of_marks() -> Any:

@@ -19,6 +19,7 @@ from fhir_adapter.warehouse.arrow import Table
 from fhir_adapter.warehouse.dialects import render, steps
 from fhir_adapter.warehouse.dictionary import Dictionary
 from fhir_adapter.warehouse.engine import input_tables, moment_table
+from fhir_adapter.warehouse.manifest import broken_file
 
 _QUOTED = re.compile(r'"([a-z_]+\d*)"')
 
@@ -48,9 +49,12 @@ class Engine:
         """Fact tables that are Parquet files."""
         for name, found in paths.items():
             listed = ", ".join("'" + path.replace("'", "''") + "'" for path in found)
-            self._connection.execute(
-                f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM read_parquet([{listed}])"  # noqa: S608 - paths of our own store
-            )
+            try:
+                self._connection.execute(
+                    f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM read_parquet([{listed}])"  # noqa: S608 - paths of our own store
+                )
+            except duckdb.Error:
+                raise broken_file() from None
 
     def moments(self, moments: Iterable[Moment]) -> None:
         """Which patients are judged, and as of when."""

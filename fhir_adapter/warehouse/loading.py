@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from fhir_adapter.errors import SettingInvalid, StoreFault
+from fhir_adapter.errors import RecordFault, SettingInvalid, StoreFault
 from fhir_adapter.ports import (
     COMPANION,
     BucketReader,
@@ -75,7 +75,7 @@ class FactTables:
     @contextmanager
     def loading(self) -> Generator[Load]:
         """The one load that may write now: StoreBusy, StoreOutdated or StoreUnwritable else."""
-        make_folder(self.folder)
+        make_folder(self.folder, mode=0o700)  # patients' records: their owner's alone
         try:
             with locked(self.folder), ExitStack() as held:
                 load = Load(self, held)
@@ -94,6 +94,7 @@ class Load:
         self._held = held
         before = _before(into)
         self._number = 1 if before is None else before.load + 1
+        self._patients_before = 0 if before is None else before.patients
         _sweep(into.folder, before)
         self._known = _known(into) if into.update else None
         self._buckets = 1 if self._known is None else len(self._known.store.manifest.buckets)
@@ -231,6 +232,12 @@ class Load:
             files=dict(self._source.hashes()),
             issues=self._issues(),
         )
+        if self._known is None and self._patients_before and not manifest.patients:
+            raise RecordFault(
+                "the export holds nobody, and the tables there hold patients",
+                where="cohort load",
+                remedy="Look at what is exported, with which rights. The tables stay as they were.",
+            )
         write_manifest(self._into.folder, manifest)
         return LoadCounts(
             patients=manifest.patients,
@@ -239,6 +246,8 @@ class Load:
             buckets=len(self._done),
             issues=manifest.issues,
             not_retrieved=dict(sorted(self._state.broken.items())),
+            incomplete=manifest.incomplete,
+            before=self._patients_before,
         )
 
     def _bucket(self, number: int) -> Bucket:
@@ -252,6 +261,7 @@ class Load:
                 facts=done.facts,
                 last_number=done.last_number,
                 issues=dict(done.issues),
+                incomplete=dict(done.incomplete),
             )
         return Bucket(load=0) if self._known is None else self._known.buckets[number]
 

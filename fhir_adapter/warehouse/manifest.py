@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,8 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
     """How many patient numbers were ever given in it: none is given twice."""
     issues: dict[str, int] = {}
     """Data-quality code to count, of its own resources."""
+    incomplete: dict[str, int] = {}
+    """Kind of fact to patients for whom it was not retrieved whole."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +55,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def patients(self) -> int:
         """Everybody in the store."""
         return sum(bucket.patients for bucket in self.buckets)
+
+    @property
+    def incomplete(self) -> dict[str, int]:
+        """Kind of fact to patients of the store for whom it was not retrieved whole."""
+        found: Counter[str] = Counter()
+        for bucket in self.buckets:
+            found.update(bucket.incomplete)
+        return dict(sorted(found.items()))
 
     @property
     def resources(self) -> int:
@@ -96,9 +107,22 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def hold_basis(manifest: Manifest, site: str, facts_basis: str) -> None:
     """StoreOutdated unless the tables were made for this site with these mappings."""
     if manifest.site != site:
-        raise _outdated(f"the tables are of site {manifest.site!r}, the question is for {site!r}")
+        raise StoreOutdated(
+            f"the tables are of site {manifest.site!r}, the question is for {site!r}",
+            where="store",
+            remedy=f"Ask for that site: --site {manifest.site}.",
+        )
     if manifest.facts_basis != facts_basis:
         raise _outdated("the tables were written with another unit table or other site rules")
+
+
+def broken_file() -> StoreMissing:
+    """The manifest names a file that is not there, or that cannot be read."""
+    return StoreMissing(
+        "a file of the fact tables is gone or broken",
+        where="store",
+        remedy="Load the whole export again, into a new folder.",
+    )
 
 
 def _hold(what: str, stored: int, ours: int) -> None:

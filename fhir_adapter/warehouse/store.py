@@ -18,11 +18,10 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from fhir_adapter.errors import StoreMissing
 from fhir_adapter.model.fact import PatientRecord
 from fhir_adapter.warehouse.arrow import Table, pa, pq
 from fhir_adapter.warehouse.dictionary import Dictionary
-from fhir_adapter.warehouse.manifest import Manifest, hold_basis, read_manifest
+from fhir_adapter.warehouse.manifest import Manifest, broken_file, hold_basis, read_manifest
 from fhir_adapter.warehouse.rows import Tables, dictionary_of, records_of
 
 OF_DICTIONARY = ("concept", "coding_systems")
@@ -110,8 +109,4 @@ def _read(path: Path, patients: list[int] | None = None, columns: list[str] | No
     try:
         return pq.read_table(path, columns=columns, filters=filters, partitioning=None)
     except (OSError, pa.ArrowException):
-        raise StoreMissing(
-            "a file of the fact tables is gone or broken",
-            where="store",
-            remedy="Load the whole export again, into a new folder.",
-        ) from None
+        raise broken_file() from None

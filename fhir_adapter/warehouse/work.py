@@ -19,6 +19,7 @@ import numpy as np
 
 from fhir_adapter.errors import AdapterError, InternalFault, StoreUnwritable
 from fhir_adapter.model.code import Code
+from fhir_adapter.model.tables import KINDS
 from fhir_adapter.ports import BucketReader, ExportState, Piece
 from fhir_adapter.warehouse.arrow import Table, pa, pc
 from fhir_adapter.warehouse.dictionary import Dictionary
@@ -89,6 +90,8 @@ class Normalised:
     facts: int
     last_number: int
     issues: Mapping[str, int]
+    incomplete: Mapping[str, int]
+    """Kind of fact to patients for whom it was not retrieved whole."""
     unreadable: int
     codes: tuple[Code, ...]
     systems: tuple[tuple[str, ...], ...]
@@ -219,10 +222,18 @@ def _normalise(job: Job) -> Normalised:
         facts=tables["fact"].num_rows,
         last_number=last,
         issues={code: count for code, count in read.issues.items() if count},
+        incomplete=_incomplete(tables["retrieved"]),
         unreadable=read.unreadable,
         codes=tuple(dictionary.codes),
         systems=tuple(dictionary.systems),
     )
+
+
+def _incomplete(retrieved: Table) -> dict[str, int]:
+    lacking = retrieved.filter(pc.invert(retrieved["complete"]))
+    rows = lacking.group_by(["kind", "patient"]).aggregate([]).group_by("kind")
+    counted = rows.aggregate([("patient", "count")]).to_pylist()
+    return {KINDS[row["kind"] - 1].value: row["patient_count"] for row in counted}
 
 
 def _merged(job: Job, shared: Shared) -> Iterator[Piece]:

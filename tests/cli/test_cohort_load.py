@@ -19,7 +19,16 @@ def load(store, *more, folder=FOLDER):
 
 def test_a_load_says_how_much_there_is_now(tmp_path):
     found = load(tmp_path / "s", "--json").json
-    assert set(found) == {"patients", "resources", "facts", "buckets", "issues", "not_retrieved"}
+    assert set(found) == {
+        "patients",
+        "resources",
+        "facts",
+        "buckets",
+        "issues",
+        "before",
+        "incomplete",
+        "not_retrieved",
+    }
     assert found["patients"] > 40
     assert (
         f"{found['patients']} patients, {found['resources']} resources" in load(tmp_path / "s").flat
@@ -38,6 +47,45 @@ def test_issues_are_counted(tmp_path):
     asked = run("cohort", "screen", str(tmp_path / "s"), "--as-of", "2026-11-22", "--json")
     assert "patients may be missing" in " ".join(asked.err.split())
     assert asked.json["issues"] == {"unreadable-line": 1}
+
+
+def test_an_export_of_nobody_does_not_replace_a_store_of_somebody(tmp_path):
+    before = load(tmp_path / "s", "--json").json["patients"]
+    empty = tmp_path / "in"
+    empty.mkdir()
+    (empty / "Patient.ndjson").write_text("")
+    ran = load(tmp_path / "s", folder=empty)
+    assert (ran.status, "holds nobody" in ran.flat) == (3, True)
+    (empty / "Patient.ndjson").write_text('{"resourceType": "Patient", "id": "1"}\n')
+    ran = load(tmp_path / "s", folder=empty)
+    assert f"The tables before held {before} patients" in ran.flat
+
+
+def test_a_file_of_other_resources_than_its_name_says_makes_that_type_open(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "Patient.ndjson").write_text('{"resourceType": "Patient", "id": "1"}\n')
+    (folder / "Procedure.ndjson").write_text(
+        '{"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/1"}}\n'
+    )
+    ran = load(tmp_path / "s", "--json", folder=folder)
+    assert ran.json["issues"] == {"mislabelled-file": 1}
+    assert ran.json["not_retrieved"] == {"Procedure": "mislabelled-file"}
+    assert ran.json["incomplete"]["procedure"] == 1
+
+
+def test_what_loses_nothing_is_noted_and_no_damage(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "Patient.ndjson").write_text('{"resourceType": "Patient", "id": "1"}\n' * 2)
+    said = " ".join(load(tmp_path / "s", folder=folder).err.split())
+    assert "Noted in the files: duplicate 1" in said
+    assert "not whole: duplicate" not in said
+
+
+def test_the_store_is_its_owner_s_alone(tmp_path):
+    load(tmp_path / "s")
+    assert (tmp_path / "s").stat().st_mode & 0o077 == 0
 
 
 def test_an_update_needs_a_store(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,9 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.untraced
 def test_everyone_is_counted_and_who_is_listed_is_answered_as_by_screen(
-    in_buckets: Path,
+    in_buckets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("fhir_adapter.warehouse.cohort.PART_FACTS", 100)  # two parts
     cohort = run("cohort", "screen", str(in_buckets), "--as-of", AS_OF, "--json").json
     one_by_one = run("screen", str(COHORT), "--as-of", AS_OF, "--json").json
     assert cohort["counts"] == one_by_one["counts"]
@@ -68,6 +70,48 @@ def test_everyone_is_counted_and_who_is_listed_is_answered_as_by_screen(
     assert cohort["decisions"]
     for decision in cohort["decisions"]:
         assert decision == listed[decision["patient"]]
+    said = re.search(
+        r"not in the list: (.*?) \(", run("screen", str(COHORT), "--as-of", AS_OF).flat
+    )
+    assert said is not None
+    assert cohort["unlisted"] == sum(map(int, re.findall(r"\d+", said[1]))) > 0
+    assert cohort["not_retrieved"] == {}
+
+
+@pytest.mark.usefixtures("with_small_study")
+def test_who_is_counted_and_not_listed_is_said(store: Path) -> None:
+    ran = run("cohort", "screen", str(store), "--as-of", AS_OF)
+    assert "Candidates or needs data, but not in the list:" in ran.flat
+    assert "(--out FOLDER has them)" in ran.flat
+
+
+@pytest.mark.usefixtures("with_small_study")
+def test_what_was_not_retrieved_whole_is_said_at_every_question(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "Patient.ndjson").write_text('{"resourceType": "Patient", "id": "1"}\n')
+    loading = run("cohort", "load", str(folder), "--store", "s", "--workers", "1")
+    asked = run("cohort", "screen", "s", "--as-of", AS_OF)
+    for ran in (loading, asked):
+        said = " ".join(ran.err.split())
+        assert "Not retrieved whole:" in said
+        assert "condition for everybody" in said
+        assert "patient for" not in said
+    found = run("cohort", "screen", "s", "--as-of", AS_OF, "--json").json
+    assert found["not_retrieved"]["condition"] == 1
+
+
+@pytest.mark.usefixtures("with_small_study")
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_broken_file_of_the_store_is_no_mistake_of_ours(tmp_path: Path, damage: str) -> None:
+    loaded(COHORT, tmp_path / "s")
+    fact = next((tmp_path / "s").glob("bucket=*/load=*/fact.parquet"))
+    if damage == "cut":
+        fact.write_bytes(fact.read_bytes()[:5000])
+    else:
+        fact.unlink()
+    ran = run("cohort", "screen", "s", "--as-of", AS_OF)
+    assert (ran.status, "store-missing" in ran.err) == (2, True)
 
 
 @pytest.mark.usefixtures("with_small_study")

@@ -157,8 +157,9 @@ def assert_as_one_by_one(found: Tally, study: Any, decisions: Sequence[Decision]
 
 @pytest.mark.deep
 def test_every_number_is_what_counting_one_by_one_gives_of_a_store(
-    generated: Path, tmp_path: Path
+    generated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("fhir_adapter.warehouse.cohort.PART_FACTS", 1500)
     loaded(generated, tmp_path / "store", bucket_bytes=100_000)
     bench = bootstrap.bench(Settings())
     asked = StoreCount(bench, tmp_path / "store", moment_of(bench), Spoken())

@@ -159,7 +159,9 @@ def test_what_was_acknowledged_survives_a_kill(path: Path, clock: StandingClock)
     assert writer.stdout is not None
     acknowledged = [int(writer.stdout.readline()) for _ in range(20)][-1] + 1
     writer.kill()
-    rest = writer.communicate(timeout=60)[0]
+    rest = writer.stdout.read()  # communicate() would lose what is buffered already
+    writer.stdout.close()
+    writer.wait(timeout=60)
     ledger = open_ledger(path, clock)
     kept = ledger.status().audit
     ledger.add_answer(

@@ -61,20 +61,20 @@ def test_a_folder_without_tables_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "why"),
+    ("field", "value", "why", "remedy"),
     [
-        ("facts_schema", 0, "fact columns have schema 0"),
-        ("tables_schema", 99, "tables have schema 99"),
-        ("site", "elsewhere", "of site 'elsewhere'"),
-        ("facts_basis", "other", "another unit table"),
+        ("facts_schema", 0, "fact columns have schema 0", "Load the whole export again"),
+        ("tables_schema", 99, "tables have schema 99", "Load the whole export again"),
+        ("site", "elsewhere", "of site 'elsewhere'", "--site elsewhere"),
+        ("facts_basis", "other", "another unit table", "Load the whole export again"),
     ],
 )
-def test_tables_written_otherwise_are_refused_with_a_remedy(folder, field, value, why):
+def test_tables_written_otherwise_are_refused_with_a_remedy(folder, field, value, why, remedy):
     path = folder / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
     with pytest.raises(StoreOutdated, match=why) as caught:
         Store.open(folder, site="s", facts_basis="h")
-    assert "Load the whole export again" in caught.value.remedy
+    assert remedy in caught.value.remedy
 
 
 def test_a_manifest_of_a_later_version_is_refused_by_its_number_not_by_its_fields(folder):
