@@ -25,7 +25,6 @@ from fhir_adapter.model.dates import local_date
 from fhir_adapter.ports import Moment
 from fhir_adapter.sandbox import generator
 from fhir_adapter.settings import Settings
-from fhir_adapter.warehouse.cohort import CohortStore
 from fhir_adapter.warehouse.duckdb import Engine as DuckDB
 from fhir_adapter.warehouse.spark import SparkEngine
 
@@ -78,8 +77,8 @@ def run(name: str, folder: Path) -> str:
     store = cohorts.open_store(folder, bench.mappings)
     moment = bootstrap.parse_as_of(AS_OF, bench.zone, bench.clock)
     assert isinstance(moment, int)
-    day, tables = local_date(moment, bench.zone), CohortStore(store)
-    numbers = [number for bucket in tables.buckets for number in tables.patients(bucket)]
+    day = local_date(moment, bench.zone)
+    numbers = [number for bucket in store.buckets for number in store.numbers(bucket)]
     statement, seconds = cohorts.statement_of(bench), list[float]()
     digest = ""
     with _engine(name) as engine:

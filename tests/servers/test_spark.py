@@ -15,7 +15,7 @@ from fhir_adapter.bootstrap.cohorts import cohort_engine, open_store, screen_coh
 from fhir_adapter.errors import ServerUnreachable, SettingInvalid, WarehouseFault
 from fhir_adapter.model.dates import local_date
 from fhir_adapter.population import Spoken
-from fhir_adapter.ports import Moment
+from fhir_adapter.ports import Asked, Moment
 from fhir_adapter.settings import Settings
 from fhir_adapter.warehouse.cohort import CohortStore
 from fhir_adapter.warehouse.spark import SparkEngine, connect
@@ -108,27 +108,31 @@ def test_the_seed_study_is_answered_as_by_duckdb(in_one_bucket: Path, engine: Sp
 
 
 @on_sail
-def test_buckets_are_answered_as_by_duckdb(
-    store: Path, small_study: str, engine: SparkEngine
+def test_parts_are_answered_as_by_duckdb(
+    store: Path, small_study: str, engine: SparkEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("fhir_adapter.warehouse.cohort.PART_FACTS", 100)
     assert_as_duckdb(store, small_study, engine)
 
 
 def assert_as_duckdb(store: Path, study: str, engine: SparkEngine) -> None:
-    """Truth, reason, effect, policy, place and evidence of everybody, bucket by bucket."""
+    """Truth, reason, effect, policy, place and evidence of everybody, part by part."""
     bench = bootstrap.bench(Settings(study=study))
     found = open_store(store, bench.mappings)
     spark, duckdb = CohortStore(found, engine=engine), CohortStore(found)
     moment = bootstrap.parse_as_of(AS_OF, bench.zone, bench.clock)
     assert isinstance(moment, int)
     statement, everyone = statement_of(bench), 0
-    for bucket in found.buckets:
-        day = local_date(moment, bench.zone)
-        asked = [Moment(number, moment, day) for number in spark.patients(bucket)]
-        ours = spark.judge(bucket, statement, asked, {}).table.to_pylist()
-        theirs = duckdb.judge(bucket, statement, asked, {}).table.to_pylist()
-        assert ours == theirs
-        everyone += len(ours)
+    day = local_date(moment, bench.zone)
+    asked = [
+        Asked(part, [Moment(number, moment, day) for number in spark.patients(part)], {})
+        for part in spark.parts
+    ]
+    assert spark.parts == duckdb.parts
+    pairs = zip(spark.judge(statement, asked), duckdb.judge(statement, asked), strict=True)
+    for (_, ours), (_, theirs) in pairs:
+        assert ours.table.to_pylist() == theirs.table.to_pylist()
+        everyone += ours.table.num_rows
     assert everyone == found.manifest.patients == 43
 
 
@@ -140,14 +144,14 @@ def test_several_buckets_may_be_asked_at_once(
     found = open_store(store, bench.mappings)
     moment = bootstrap.parse_as_of(AS_OF, bench.zone, bench.clock)
     assert isinstance(moment, int)
-    numbers = [n for bucket in found.buckets for n in CohortStore(found).patients(bucket)]
+    numbers = [n for bucket in found.buckets for n in found.numbers(bucket)]
     assert len(set(numbers)) == len(numbers) == 43
     day = local_date(moment, bench.zone)
     names = ("fact", "fact_concept", "retrieved")
     engine.files({name: [str(path) for path in found.paths(name)] for name in names})
     engine.moments(Moment(number, moment, day) for number in numbers)
     at_once = engine.run(statement_of(bench), found.dictionary)
-    alone = list(screen_cohort(bench, store, moment, Spoken()).buckets)
+    alone = list(screen_cohort(bench, store, moment, Spoken()).parts)
     ours = {row["patient"]: row for row in at_once.to_pylist()}
     assert ours == {row["patient"]: row for one in alone for row in one.answers.table.to_pylist()}
 
@@ -172,14 +176,13 @@ def test_what_people_have_said_since_is_judged_beside(
     found = open_store(store, bench.mappings)
     moment = bootstrap.parse_as_of(AS_OF, bench.zone, bench.clock)
     assert isinstance(moment, int)
-    bucket = found.buckets[0]
     spark, duckdb = CohortStore(found, engine=engine), CohortStore(found)
     day = local_date(moment, bench.zone)
-    asked = [Moment(number, moment, day) for number in spark.patients(bucket)]
-    one = asked[0].patient
-    instead = {one: next(found.records(bucket, [one]))}
-    ours = spark.judge(bucket, statement_of(bench), asked, instead)
-    theirs = duckdb.judge(bucket, statement_of(bench), asked, instead)
+    moments = [Moment(number, moment, day) for number in spark.patients(0)]
+    one = moments[0].patient
+    asked = [Asked(0, moments, dict(spark.records(0, [one])))]
+    ((_, ours),) = spark.judge(statement_of(bench), asked)
+    ((_, theirs),) = duckdb.judge(statement_of(bench), asked)
     assert ours.table.to_pylist() == theirs.table.to_pylist()
 
 
