@@ -117,12 +117,16 @@ def _refuse_no_folder(html: Path | None) -> None:
 def _write_page(html: Path, report: Feasibility, said: Mapping[str, str]) -> None:
     from fhir_adapter.cli.feasibility_page import page  # noqa: PLC0415 - jinja2 is for pages only
 
-    beside = html.with_name(f"{html.name}.new")
+    # an older page stays whole until this one is; what is no file is written to as it is
+    whole = html.is_file() or not html.exists()
+    beside = html.with_name(f"{html.name}.new") if whole else html
     try:
         beside.write_text(page(report, **said), encoding="utf-8")
-        beside.replace(html)  # an older page stays whole until this one is
+        if whole:
+            beside.replace(html)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        if whole:
+            beside.unlink(missing_ok=True)
         raise SettingInvalid(
             f"the page cannot be written ({type(error).__name__})",
             where="--html",

@@ -227,7 +227,7 @@ def _run(outcomes: Sequence[str]) -> Json:
         **dict.fromkeys(("created", "updated", "deleted", "unchanged", "notes"), _TEXTS),
         **dict.fromkeys(("left-to-person", "dry-run"), _FLAG),
     }
-    return _object(
+    run = _object(
         {
             "format": {"const": RESULT_FORMAT},
             "study": _TEXT,
@@ -240,3 +240,8 @@ def _run(outcomes: Sequence[str]) -> Json:
             "issues": {"type": "object", "additionalProperties": _COUNT},
         }
     )
+    run["properties"] |= {  # of fact tables only
+        "not_retrieved": {"type": "object", "additionalProperties": _COUNT},
+        "unlisted": _COUNT,
+    }
+    return run
