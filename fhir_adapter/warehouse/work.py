@@ -19,6 +19,7 @@ import numpy as np
 
 from fhir_adapter.errors import AdapterError, InternalFault, StoreUnwritable
 from fhir_adapter.model.code import Code
+from fhir_adapter.model.fact import Kind
 from fhir_adapter.model.tables import KINDS
 from fhir_adapter.ports import BucketReader, ExportState, Piece
 from fhir_adapter.warehouse.arrow import Table, pa, pc
@@ -232,8 +233,9 @@ def _normalise(job: Job) -> Normalised:
 def _incomplete(retrieved: Table) -> dict[str, int]:
     lacking = retrieved.filter(pc.invert(retrieved["complete"]))
     rows = lacking.group_by(["kind", "patient"]).aggregate([]).group_by("kind")
-    counted = rows.aggregate([("patient", "count")]).to_pylist()
-    return {KINDS[row["kind"] - 1].value: row["patient_count"] for row in counted}
+    counted: list[dict[str, int]] = rows.aggregate([("patient", "count")]).to_pylist()
+    kinds: list[Kind] = [KINDS[row["kind"] - 1] for row in counted]
+    return {k.value: row["patient_count"] for k, row in zip(kinds, counted, strict=True)}
 
 
 def _merged(job: Job, shared: Shared) -> Iterator[Piece]:
