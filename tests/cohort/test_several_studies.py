@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from fhir_adapter.evaluate.cohort import ForStudy, compile_cohort, compile_cohorts
+from fhir_adapter.model import criterion as tree
+from fhir_adapter.model.criterion import Events, Window
+from fhir_adapter.model.fact import Kind
 from fhir_adapter.model.mapping import CodeSet
 
 import batches
 import lanes
 import worlds
 from facts_for_tests import AS_OF
-
-pytestmark = pytest.mark.untraced
 
 OTHER = frozenset(("ResearchStudy/another",))
 
@@ -65,3 +67,42 @@ def test_a_value_set_that_two_studies_know_differently_stays_two() -> None:
     assert inputs.number(name) != first
     inputs.begin({name: known})
     assert inputs.number(name) == first
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        tree.Unsupported(text="?", why="?"),
+        tree.Any(of=Events(kind=(Kind.STUDY_PARTICIPATION,))),
+        tree.Any(
+            of=Events(
+                kind=(Kind.OBSERVATION,),
+                codes="marker",
+                window=Window(from_="as-of - 7 days"),
+                also=Events(
+                    kind=(Kind.OBSERVATION,),
+                    codes="marker",
+                    window=Window(from_="as-of - 90 days", to="as-of - 30 days"),
+                ),
+            )
+        ),
+    ],
+)
+def test_one_node_alone_is_answered_as_by_the_record_lane(test: tree.Node) -> None:
+    one = ForStudy(
+        study=worlds.study_of(test, policy="assume-absent-if-known-here"),
+        mappings=worlds.MAPPINGS,
+        own_studies=batches.OWN,
+    )
+    records = batches.records(9, 60)
+    (found,) = lanes.by_one_pass([one], records, AS_OF)
+    assert lanes.differences(found, alone(one, records)) == []
+
+
+def test_a_study_that_asks_nothing_of_the_record_is_answered_too() -> None:
+    plain = worlds.study_of(tree.Unsupported(text="?", why="?"))
+    study = msgspec.structs.replace(plain, anchors=())
+    one = ForStudy(study=study, mappings=worlds.MAPPINGS)
+    records = batches.records(9, 20)
+    (found,) = lanes.by_one_pass([one], records, AS_OF)
+    assert lanes.differences(found, alone(one, records)) == []
