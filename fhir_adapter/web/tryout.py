@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from fhir_adapter.bootstrap.service import Service
 from fhir_adapter.fhir.wire import encode
+from fhir_adapter.pull.prefetch import PATIENT_KEY, key_of
 from fhir_adapter.web.access import same_site
 from fhir_adapter.web.hooks import Hook
 from fhir_adapter.web.limits import Form
@@ -31,8 +32,9 @@ def router(pages: Pages, hook: Hook, service: Service) -> APIRouter:
     def opened(request: Request, body: Form) -> Response:
         same_site(request)
         patient = _given(body, "patient")
+        call = encode(_call(service, patient))
         begun = time.perf_counter()
-        cards = hook.patient_view(encode(_call(service, patient)), None)["cards"]
+        cards = hook.patient_view(call, None)["cards"]
         spent = round((time.perf_counter() - begun) * 1000)
         for card in cards:
             card["plain"] = html.unescape(card["detail"].replace("**", ""))
@@ -62,7 +64,31 @@ def _call(service: Service, patient: str) -> dict[str, Any]:
         "hook": "patient-view",
         "hookInstance": service.new_id(),
         "context": {"userId": _USER, "patientId": patient, "encounterId": service.new_id()},
+        "prefetch": _prefetched(service, patient),
     }
+
+
+def _prefetched(service: Service, patient: str) -> dict[str, Any]:
+    """Every type that studies read, as far as it was found whole: nothing waits for a deadline."""
+    pulled = service.records().pull(patient, service.hook.needs)
+    found: dict[str, Any] = {
+        PATIENT_KEY: next(one for one in pulled.resources if _is(one, patient))
+    }
+    for one in pulled.types:
+        if one.complete and one.resource_type != "Patient":
+            own = [r for r in pulled.resources if r["resourceType"] == one.resource_type]
+            entries = [{"resource": resource} for resource in own]
+            found[key_of(one.resource_type)] = {
+                "resourceType": "Bundle",
+                "type": "searchset",
+                "total": len(own),
+                "entry": entries,
+            }
+    return found
+
+
+def _is(resource: dict[str, Any], patient: str) -> bool:
+    return resource["resourceType"] == "Patient" and resource["id"] == patient
 
 
 def _page(pages: Pages, service: Service, **more: Any) -> Response:

@@ -422,3 +422,12 @@ def test_what_a_client_sent_stands_beside_what_is_fetched(
     later = {"lastUpdated": "2000-01-01T00:00:00Z"}
     old = {"patient": {**sent["patient"], "meta": later}}
     assert len(web.post(HOOK, json=call(CANDIDATE, prefetch=old)).json()["cards"]) == 1
+
+
+def test_the_mock_chart_hands_everything_over(
+    web: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its card does not hang on how fast the record server is."""
+    monkeypatch.setattr(hooking, "HOOK_DEADLINE", 0.0)
+    shown = web.post("/try-out", data={"patient": CANDIDATE}).text
+    assert f"May fit trial {STUDY}" in shown
