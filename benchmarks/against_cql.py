@@ -122,7 +122,7 @@ class CohortLane:
         return self._run(self._on_disk)
 
     def _run(self, engine: Engine) -> list[Verdicts]:
-        found = engine.run(self._statement, self._dictionary).sort_by("patient")
+        found = engine.run(self._statement, self._dictionary)[0].sort_by("patient")
         said = (False, None, True)
         columns = [found[f"t{n}"].to_pylist() for n in range(len(by_hand.NAMES))]
         return [

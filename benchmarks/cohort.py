@@ -27,7 +27,7 @@ from fhir_adapter import bootstrap, load_study
 from fhir_adapter.artifacts import mappings_dir
 from fhir_adapter.bootstrap.cohorts import cores, open_store
 from fhir_adapter.evaluate.cohort import (
-    CohortStatement,
+    CohortStatements,
     ForStudy,
     compile_cohort,
     compile_cohorts,
@@ -155,7 +155,7 @@ def _timed(bench: bootstrap.Bench, store: Store, study: Study) -> dict[str, floa
         "patients": patients,
         "answers": answers,
         "criteria": len(study.criteria),
-        "tables": len(statement.tree.ctes),
+        "tables": len(statement.parts.tables),
         "ready": ready,
         "wall": wall,
         "cpu": cpu,
@@ -164,7 +164,7 @@ def _timed(bench: bootstrap.Bench, store: Store, study: Study) -> dict[str, floa
 
 
 def _judged(
-    bench: bootstrap.Bench, store: Store, statement: CohortStatement, *, first: int = 0
+    bench: bootstrap.Bench, store: Store, statement: CohortStatements, *, first: int = 0
 ) -> int:
     """How many were answered; of the first so many patients only, or everybody."""
     tables = CohortStore(store, workers=cores())
@@ -173,7 +173,7 @@ def _judged(
         Asked(part, [Moment(n, as_of, day) for n in _some(tables.patients(part), first)], {})
         for part in tables.parts
     )
-    return sum(answers.outcomes.total() for _, answers in tables.judge(statement, asked))
+    return sum(answers.outcomes.total() for _, (answers,) in tables.judge(statement, asked))
 
 
 def _some(numbers: Iterable[int], first: int) -> list[int]:
@@ -211,10 +211,10 @@ def _of_studies(bench: bootstrap.Bench, store: Store, number: int) -> dict[str, 
     numbers = [n for bucket in store.buckets for n in store.numbers(bucket)]
     engine.moments(Moment(n, as_of, day) for n in numbers)
     begun = time.process_time()
-    found = engine.run_all(together, store.dictionary)
+    found = engine.run(together, store.dictionary)
     cpu = time.process_time() - begun
     begun = time.process_time()
-    alone = [engine.run(one, store.dictionary) for one in each]
+    alone = [engine.run(one, store.dictionary)[0] for one in each]
     taken = time.process_time() - begun
     for one, other in zip(found, alone, strict=True):
         assert _outcomes(one) == _outcomes(other)

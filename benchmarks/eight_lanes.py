@@ -32,7 +32,6 @@ from fhir_adapter.bootstrap.cohorts import cores, statement_of
 from fhir_adapter.model.dates import local_date
 from fhir_adapter.ports import Moment
 from fhir_adapter.warehouse.arrow import pa, pc, pq
-from fhir_adapter.warehouse.dialects import steps
 from fhir_adapter.warehouse.duckdb import Engine
 
 _READ = ("fact", "fact_concept", "retrieved")
@@ -112,7 +111,7 @@ class Ours:
         """The truths of one bucket."""
         self._engine.files({name: [self._tables.path(bucket, name)] for name in _READ})
         self._engine.moments(Moment(n, *self._moment) for n in self._tables.numbers(bucket))
-        found = self._engine.run(self._statement, self._dictionary)
+        (found,) = self._engine.run(self._statement, self._dictionary)
         truths = {name: found[f"t{n}"] for n, name in enumerate(by_hand.NAMES)}
         return pa.table({"patient": found["patient"], **truths})
 
@@ -159,7 +158,7 @@ def child(lane: str, folder: str, patients: str, size: str, scratch: str = "") -
     assert isinstance(as_of, int)
     begun = time.perf_counter()
     statement = statement_of(bench)
-    made = {"ready": time.perf_counter() - begun, "tables": len(steps(statement.tree, "duckdb")[0])}
+    made = {"ready": time.perf_counter() - begun, "tables": len(statement.parts.tables)}
     engines = [LANES[lane](tables, bench, as_of) for _ in range(min(cores(), len(tables.buckets)))]
     found, wall, cpu = _all(engines, tables.buckets)  # a first run reads the files from disk
     found, wall, cpu = _all(engines, tables.buckets)

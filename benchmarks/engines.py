@@ -86,7 +86,7 @@ def run(name: str, folder: Path) -> str:
         engine.moments(Moment(number, moment, day) for number in numbers)
         for _ in range(2):
             begun = time.perf_counter()
-            answers = engine.run(statement, store.dictionary)
+            (answers,) = engine.run(statement, store.dictionary)
             seconds.append(time.perf_counter() - begun)
             digest = _digest(answers)
     said = {"seconds": seconds, "answers": digest, "facts": store.manifest.facts}

@@ -7,9 +7,9 @@ not end leaves the tables that were there before.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fhir_adapter.decide.outcome import outcome_by
 from fhir_adapter.errors import LanesDisagree
@@ -26,10 +26,11 @@ from fhir_adapter.ports import (
     CohortAnswers,
     CohortTables,
     FactLoad,
+    Instead,
     LoadCounts,
     LoadStep,
     Moment,
-    Statement,
+    Statements,
 )
 from fhir_adapter.screening import (
     AsOf,
@@ -63,51 +64,71 @@ class Spoken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartScreened:
-    """One part: everybody by outcome, and in full who is listed, exported or written."""
+class Question:
+    """One study that everybody is judged for."""
 
-    done: int
-    total: int
+    screener: Screener
+    spoken: Spoken = field(default_factory=Spoken)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyScreened:
+    """One part for one study: everybody by outcome; in full who is listed, exported or written."""
+
     answers: CohortAnswers
     shown: tuple[Screened, ...]
 
 
-def screen(
-    tables: CohortTables,
-    statement: Statement,
-    screener: Screener,
-    as_of: AsOf,
-    spoken: Spoken | None = None,
-) -> Iterator[PartScreened]:
-    """Everybody by one statement, part by part; the record lane judges again who is shown.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartScreened:
+    """One part, for every study that was asked about."""
 
-    A difference between the lanes raises LanesDisagree: it is a fault of ours, and no answer of the
-    run may be used.
+    done: int
+    total: int
+    studies: tuple[StudyScreened, ...]
+
+
+def screen(
+    tables: CohortTables, statements: Statements, questions: Sequence[Question], as_of: AsOf
+) -> Iterator[PartScreened]:
+    """Everybody for all studies in one pass; the record lane judges again who is shown.
+
+    ``questions`` are the studies of ``statements``, in their order. A difference between the lanes
+    raises LanesDisagree: it is a fault of ours, and no answer of the run may be used.
     """
-    said = spoken or Spoken()
-    questions = (_asked(tables, part, screener, as_of, said) for part in tables.parts)
-    for done, (asked, answers) in enumerate(tables.judge(statement, questions), 1):
-        wanted = {*answers.listed(), *tables.named(asked.part, said.proposed)}
-        records = dict(tables.records(asked.part, wanted)) if wanted else {}
-        records |= {n: record for n, record in asked.instead.items() if n in wanted}
-        shown = {n: screen_facts(screener, records[n], as_of) for n in sorted(wanted)}
-        _compare(shown, answers.answers(records))
-        yield PartScreened(
-            done=done, total=len(tables.parts), answers=answers, shown=tuple(shown.values())
+    asked = (_asked(tables, part, questions, as_of) for part in tables.parts)
+    for done, (part, answers) in enumerate(tables.judge(statements, asked), 1):
+        studies = tuple(
+            _shown(tables, part, number, question, answers[number], as_of)
+            for number, question in enumerate(questions)
         )
+        yield PartScreened(done=done, total=len(tables.parts), studies=studies)
+
+
+def _shown(  # noqa: PLR0913, PLR0917 - what a part, a study and their answers are told by
+    tables: CohortTables,
+    asked: Asked,
+    number: int,
+    question: Question,
+    answers: CohortAnswers,
+    as_of: AsOf,
+) -> StudyScreened:
+    instead = asked.instead.get(number)
+    wanted = {*answers.listed(), *tables.named(asked.part, question.spoken.proposed)}
+    records = dict(tables.records(asked.part, wanted)) if wanted else {}
+    if instead is not None:
+        records |= {n: record for n, record in instead.records.items() if n in wanted}
+    shown = {n: screen_facts(question.screener, records[n], as_of) for n in sorted(wanted)}
+    _compare(shown, answers.answers(records))
+    return StudyScreened(answers=answers, shown=tuple(shown.values()))
 
 
 def count(
-    tables: CohortTables,
-    statement: Statement,
-    screener: Screener,
-    as_of: AsOf,
-    spoken: Spoken | None = None,
+    tables: CohortTables, statements: Statements, question: Question, as_of: AsOf
 ) -> Iterator[Counted]:
-    """Everybody by one statement that was made for counting, part by part; nobody is named."""
-    said = spoken or Spoken()
-    questions = (_asked(tables, part, screener, as_of, said) for part in tables.parts)
-    for _, answers in tables.judge(statement, questions):
+    """Everybody for one study, by a statement made for counting, part by part; nobody is named."""
+    asked = (_asked(tables, part, [question], as_of) for part in tables.parts)
+    for _, (answers,) in tables.judge(statements, asked):
         yield answers.counted()
 
 
@@ -136,30 +157,34 @@ def _mark(criterion: Criterion, result: CriterionResult) -> int:
     return MARK_NUMBERS[mark]
 
 
-def _asked(tables: CohortTables, part: int, screener: Screener, as_of: AsOf, said: Spoken) -> Asked:
-    answered = tables.named(part, said.answered)
-    records = tables.records(part, answered) if answered else ()
-    instead = {number: with_answers(screener, record) for number, record in records}
-    return Asked(part, _moments(tables, part, screener, as_of, instead), instead)
+def _asked(tables: CohortTables, part: int, questions: Sequence[Question], as_of: AsOf) -> Asked:
+    instead: dict[int, Instead] = {}
+    for number, question in enumerate(questions):
+        answered = tables.named(part, question.spoken.answered)
+        if answered:
+            screener = question.screener
+            stored = tables.records(part, answered)
+            records = {n: with_answers(screener, record) for n, record in stored}
+            moments = [_moment(screener, n, record, as_of) for n, record in records.items()]
+            instead[number] = Instead(moments, records)
+    return Asked(part, _moments(tables, part, questions[0].screener, as_of), instead)
 
 
-def _moments(
-    tables: CohortTables,
-    part: int,
-    screener: Screener,
-    as_of: AsOf,
-    instead: Mapping[int, PatientRecord],
-) -> list[Moment]:
-    zone = screener.compiled.mappings.site.zone
-    stops = 0 if screener.basis else 1 << STOP_ORDER.index(Stop.NO_BASIS)
+def _moments(tables: CohortTables, part: int, screener: Screener, as_of: AsOf) -> list[Moment]:
     if isinstance(as_of, int):
-        day = local_date(as_of, zone)
+        day, stops = local_date(as_of, screener.compiled.mappings.site.zone), _stops(screener)
         return [Moment(number, as_of, day, stops) for number in tables.patients(part)]
-    found: list[Moment] = []
-    for number, record in tables.records(part, None):
-        moment = moment_of(screener, instead.get(number, record), as_of)
-        found.append(Moment(number, moment, local_date(moment, zone), stops))
-    return found
+    return [_moment(screener, n, record, as_of) for n, record in tables.records(part, None)]
+
+
+def _moment(screener: Screener, number: int, record: PatientRecord, as_of: AsOf) -> Moment:
+    moment = moment_of(screener, record, as_of)
+    day = local_date(moment, screener.compiled.mappings.site.zone)
+    return Moment(number, moment, day, _stops(screener))
+
+
+def _stops(screener: Screener) -> int:
+    return 0 if screener.basis else 1 << STOP_ORDER.index(Stop.NO_BASIS)
 
 
 def _compare(shown: Mapping[int, Screened], answers: Mapping[int, LaneAnswer]) -> None:

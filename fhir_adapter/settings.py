@@ -11,7 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from fhir_adapter.errors import SettingInvalid, SettingUnknown
@@ -30,7 +30,10 @@ class Settings:
     """What is in force for one run."""
 
     site: str = _setting("demo", "Site file in mappings/sites, by name, or a path to one.")
-    study: str = _setting("NCT05985863", "Study folder in mappings/studies, by name, or a path.")
+    study: str = _setting(
+        "NCT05985863",
+        "Study folder in mappings/studies, by name, or a path; serve and cohort screen: A,B,...",
+    )
     record_server: str = _setting("", "Base URL of the FHIR server that patient records come from.")
     study_server: str = _setting("", "Base URL of the FHIR server that studies come from.")
     write_server: str = _setting("", "Base URL of the FHIR server that proposals are written to.")
@@ -49,6 +52,11 @@ class Settings:
         "", "Spark session of the cohort lane: sc://HOST:PORT, or local[*] in this process."
     )
     device: str = _setting("fhir-adapter", "Identifier of this installation (Device.identifier).")
+
+    def each_study(self) -> tuple[Settings, ...]:
+        """These settings for each study that is named, with commas between them."""
+        names = dict.fromkeys(name.strip() for name in self.study.split(",") if name.strip())
+        return tuple(replace(self, study=name) for name in names) or (self,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

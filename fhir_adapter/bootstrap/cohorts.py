@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,15 +12,15 @@ from pathlib import Path
 from fhir_adapter.artifacts import mappings_dir
 from fhir_adapter.bootstrap.judging import Bench, whole_types
 from fhir_adapter.errors import SettingInvalid
-from fhir_adapter.evaluate.cohort import CohortStatement, compile_cohort
+from fhir_adapter.evaluate.cohort import CohortStatements, ForStudy, compile_cohorts
 from fhir_adapter.facts import KINDS, Normaliser
 from fhir_adapter.model.fact import PatientRecord
 from fhir_adapter.model.mapping import Mappings
-from fhir_adapter.population import PartScreened, Spoken, load, screen
+from fhir_adapter.population import PartScreened, Question, Spoken, load, screen
 from fhir_adapter.ports import ExportState, LoadCounts, LoadStep, Need, Piece
 from fhir_adapter.pull.export import FolderExport
 from fhir_adapter.pull.groups import PiecesRead
-from fhir_adapter.screening import AsOf
+from fhir_adapter.screening import LAST_FACT, AsOf
 from fhir_adapter.settings import Settings
 from fhir_adapter.terminology import facts_basis, load_mappings
 from fhir_adapter.warehouse.cohort import CohortStore
@@ -122,25 +122,33 @@ def open_store(store: Path, mappings: Mappings) -> Store:
     return Store.open(store, site=mappings.site.name, facts_basis=facts_basis(mappings))
 
 
-_STATEMENTS: dict[tuple[str, frozenset[str], bool], CohortStatement] = {}
+_STATEMENTS: dict[tuple[object, ...], CohortStatements] = {}
 _KEPT = 4
 
 
-def statement_of(bench: Bench, *, counting: bool = False) -> CohortStatement:
-    """The study's statement; a process that asks again compiles it once."""
-    package, screener = bench.package, bench.screener
-    key = (screener.basis_hash, screener.own_studies, counting)
+def statement_of(bench: Bench, *, counting: bool = False) -> CohortStatements:
+    """One study's statement; a process that asks again compiles it once."""
+    return statements_of([bench], counting=counting)
+
+
+def statements_of(benches: Sequence[Bench], *, counting: bool = False) -> CohortStatements:
+    """Several studies of a site in one pass; what two of them read alike is worked out once."""
+    keys = ((one.screener.basis_hash, one.screener.own_studies) for one in benches)
+    key = (*keys, counting)
     if key not in _STATEMENTS:
         while len(_STATEMENTS) >= _KEPT:
             del _STATEMENTS[next(iter(_STATEMENTS))]
-        _STATEMENTS[key] = compile_cohort(
-            screener.compiled.study,
-            bench.mappings,
-            calculators={item.name: item for item in package.calculators},
-            own_studies=screener.own_studies,
-            counting=counting,
-        )
+        _STATEMENTS[key] = compile_cohorts([_for(one) for one in benches], counting=counting)
     return _STATEMENTS[key]
+
+
+def _for(bench: Bench) -> ForStudy:
+    return ForStudy(
+        study=bench.screener.compiled.study,
+        mappings=bench.mappings,
+        calculators={item.name: item for item in bench.package.calculators},
+        own_studies=bench.screener.own_studies,
+    )
 
 
 @contextmanager
@@ -174,28 +182,64 @@ def _remote(settings: Settings) -> str:
 
 
 def screen_cohort(
-    bench: Bench, store: Path, as_of: AsOf, spoken: Spoken, engine: Engine | None = None
+    benches: Sequence[Bench],
+    store: Path,
+    as_of: AsOf,
+    spoken: Callable[[str], Spoken],
+    engine: Engine | None = None,
 ) -> CohortScreening:
-    """Everybody of a store, ready to be asked part by part; by DuckDB where no engine is given.
+    """Everybody of a store for some studies, ready to be asked part by part.
 
-    The engine is used while the parts are read, and not closed.
+    By DuckDB where no engine is given; the engine is used while the parts are read, and not closed.
     """
-    found = open_store(store, bench.mappings)
+    if len(benches) > 1 and not isinstance(as_of, int) and as_of != LAST_FACT:
+        raise SettingInvalid(
+            "each study has a moment of its own by the newest fact of a value set",
+            where="--as-of",
+            remedy=f"Screen one study at a time, or name a day, or {LAST_FACT}.",
+        )
+    if len({one.package.study.id for one in benches}) < len(benches):
+        raise SettingInvalid(
+            "a study is named twice", where="--study", remedy="Name each study once."
+        )
+    found = open_store(store, benches[0].mappings)
     tables = CohortStore(found, engine=engine, workers=cores())
+    passes = _passes(benches)
     return CohortScreening(
         issues=found.manifest.issues,
         incomplete=found.manifest.incomplete,
         everyone=found.manifest.patients,
-        parts=screen(tables, statement_of(bench), bench.screener, as_of, spoken),
-        total=len(tables.parts),
+        parts=_screened(tables, passes, as_of, spoken),
+        total=len(tables.parts) * len(passes),
     )
+
+
+def _passes(benches: Sequence[Bench]) -> list[list[Bench]]:
+    """Studies that are judged together: with a basis, and without one, which stops everybody."""
+    held = [[one for one in benches if one.screener.basis is there] for there in (True, False)]
+    return [group for group in held if group]
+
+
+def _screened(
+    tables: CohortStore,
+    passes: Sequence[Sequence[Bench]],
+    as_of: AsOf,
+    spoken: Callable[[str], Spoken],
+) -> Iterator[tuple[Sequence[Bench], PartScreened]]:
+    for benches in passes:
+        questions = [
+            Question(screener=one.screener, spoken=spoken(one.package.study.id)) for one in benches
+        ]
+        for part in screen(tables, statements_of(benches), questions, as_of):
+            yield benches, part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CohortScreening:
     """A screening of everybody that has not begun."""
 
-    parts: Iterator[PartScreened]
+    parts: Iterator[tuple[Sequence[Bench], PartScreened]]
+    """The studies of a pass, and what is said of one part for each of them."""
     total: int
     issues: Mapping[str, int]
     """What was wrong with the files of the export, with counts."""

@@ -13,7 +13,7 @@ from fhir_adapter.evaluate.feasibility import tally
 from fhir_adapter.model.decision import Decision
 from fhir_adapter.model.feasibility import Counted, Tally
 from fhir_adapter.model.study import Study
-from fhir_adapter.population import Spoken, count, count_decisions
+from fhir_adapter.population import Question, Spoken, count, count_decisions
 from fhir_adapter.screening import AsOf
 from fhir_adapter.warehouse.cohort import CohortStore
 from fhir_adapter.warehouse.engine import Engine
@@ -46,7 +46,8 @@ class StoreCount:
         self.total: int = len(tables.parts)
         self.everyone: int = tables.everyone
         self.issues: Mapping[str, int] = tables.issues
-        self.parts: Iterator[Counted] = count(tables, statement, bench.screener, as_of, spoken)
+        question = Question(screener=bench.screener, spoken=spoken)
+        self.parts: Iterator[Counted] = count(tables, statement, question, as_of)
 
     def tally(self, counted: Sequence[Counted], order: str) -> Tally:
         """The counts, held against the number of people that the store says it has."""

@@ -233,10 +233,8 @@ def open_service(
     ledger = open_ledger(path, clock)
     try:
         client = record_client(settings)
-        names = [name.strip() for name in settings.study.split(",") if name.strip()]
         benches = tuple(
-            bench(replace(settings, study=name), answers=ledger, refusals=_refusals(ledger))
-            for name in names
+            bench(one, answers=ledger, refusals=_refusals(ledger)) for one in settings.each_study()
         )
         if as_of is not None:
             benches[0].moment(as_of)

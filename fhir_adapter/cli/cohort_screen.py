@@ -32,8 +32,8 @@ from fhir_adapter.cli.runs import (
 from fhir_adapter.errors import ServerFault, SettingInvalid
 from fhir_adapter.model.decision import Decision, Outcome
 from fhir_adapter.ports import Written
-from fhir_adapter.present.json_form import run_json
-from fhir_adapter.present.tables import worklist_csv
+from fhir_adapter.present.json_form import run_json, runs_json
+from fhir_adapter.present.tables import worklists_csv
 from fhir_adapter.present.words import DISCLAIMER, OUTCOMES
 from fhir_adapter.present.worklist import Worklist, unlisted_sentence
 from fhir_adapter.present.worklist import worklist as worklist_of
@@ -46,7 +46,7 @@ Store = Annotated[Path, typer.Argument(help="Folder of the fact tables (`cohort 
 def screen_command(  # noqa: PLR0913 - one argument per option
     store: Store,
     *,
-    study: options.Study = None,
+    study: options.Studies = None,
     study_server: options.StudyServer = None,
     write_server: options.WriteServer = None,
     engine: options.Engine = None,
@@ -63,7 +63,8 @@ def screen_command(  # noqa: PLR0913 - one argument per option
 ) -> None:
     """Judge everyone in a store: one SQL statement, the same answers as `screen`.
 
-    Who is listed is judged again by the record lane; a difference stops the run. With
+    Several studies (--study A,B) are judged in one pass; each has its counts and its list. Who is
+    listed is judged again by the record lane; a difference stops the run. With
     --write-server the run says what it would write for those listed or proposed before; --write
     writes it.
     """
@@ -78,21 +79,25 @@ def screen_command(  # noqa: PLR0913 - one argument per option
     log_to_stderr(as_json=log_json, run=bootstrap.run_id())
     _refuse_nowhere(in_force.write_server, write=write)
     found = _judged(in_force, store, out, common)
-    log("cohort-screened", patients=found.counts.total(), shown=len(found.shown))
-    written = _written(in_force, found.bench, found.shown, write=write, quiet=common.quiet)
+    log("cohort-screened", studies=len(found), shown=sum(len(one.shown) for one in found))
+    written = [
+        _written(in_force, one.bench, one.shown, write=write, quiet=common.quiet) for one in found
+    ]
     if as_csv:
-        typer.echo(worklist_csv(found.listed, identifiers=identifiers), nl=False)
+        listed = [(one.bench.package.study.id, one.listed) for one in found]
+        typer.echo(worklists_csv(listed, identifiers=identifiers), nl=False)
     elif common.as_json:
-        print_json(_as_json(found, written))
+        forms = [_as_json(one, sent) for one, sent in zip(found, written, strict=True)]
+        print_json(runs_json(forms))
     else:
-        _print(found, written, out, write=write, quiet=common.quiet)
-    if any(one.error for one in written):
+        _print_all(found, written, out, write=write, quiet=common.quiet)
+    if any(one.error for sent in written for one in sent):
         raise typer.Exit(ServerFault.exit_status)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """Everyone counted; those to show, export or write judged by both lanes."""
+    """One study: everyone counted; those to show, export or write judged by both lanes."""
 
     bench: bootstrap.Bench
     counts: Counter[Outcome]
@@ -118,26 +123,35 @@ class _Found:
         return worklist_of(self.decisions, worked_on=worked_on)
 
 
-def _judged(in_force: Settings, store: Path, out: Path | None, common: Everywhere) -> _Found:
+def _judged(in_force: Settings, store: Path, out: Path | None, common: Everywhere) -> list[_Found]:
     # the table libraries are loaded by the command that needs them
     from fhir_adapter.bootstrap import cohorts  # noqa: PLC0415 - as said above
     from fhir_adapter.bootstrap.exports import writer  # noqa: PLC0415 - as said above
 
     with people(in_force) as known, cohorts.cohort_engine(in_force) as engine:
-        bench = bootstrap.bench(in_force, answers=known.answers, refusals=known.refusals)
-        spoken = known.spoken(bench.package.study.id)
-        asked = cohorts.screen_cohort(bench, store, bench.moment(common.as_of), spoken, engine)
+        benches = [
+            bootstrap.bench(one, answers=known.answers, refusals=known.refusals)
+            for one in in_force.each_study()
+        ]
+        as_of = benches[0].moment(common.as_of)
+        asked = cohorts.screen_cohort(benches, store, as_of, known.spoken, engine)
         say_damage(asked.issues)
         say_incomplete(asked.incomplete, asked.everyone)
-        found = _Found(
-            bench=bench, counts=Counter(), shown=[], issues=asked.issues, lacks=asked.incomplete
-        )
-        keep = writer(out)
-        for part in progress(asked.parts, text="screening", total=asked.total, quiet=common.quiet):
-            found.counts.update(part.answers.outcomes)
-            found.shown.extend(part.shown)
-            keep(part)
-    return found
+        found = {
+            one.package.study.id: _Found(
+                bench=one, counts=Counter(), shown=[], issues=asked.issues, lacks=asked.incomplete
+            )
+            for one in benches
+        }
+        keep = writer(out, list(found))
+        parts = progress(asked.parts, text="screening", total=asked.total, quiet=common.quiet)
+        for together, part in parts:
+            for bench, one in zip(together, part.studies, strict=True):
+                study = bench.package.study.id
+                found[study].counts.update(one.answers.outcomes)
+                found[study].shown.extend(one.shown)
+                keep(study, part.done, one.answers)
+    return list(found.values())
 
 
 def _as_json(found: _Found, written: Sequence[Written]) -> dict[str, Any]:
@@ -153,20 +167,37 @@ def _as_json(found: _Found, written: Sequence[Written]) -> dict[str, Any]:
     }
 
 
-def _print(
-    found: _Found, written: Sequence[Written], out: Path | None, *, write: bool, quiet: bool
+def _print_all(
+    found: Sequence[_Found],
+    written: Sequence[Sequence[Written]],
+    out: Path | None,
+    *,
+    write: bool,
+    quiet: bool,
 ) -> None:
+    console = stdout()
+    if len(found) > 1:
+        tables.print_table(console, _studies_table(found))
+    for one, sent in zip(found, written, strict=True):
+        if len(found) > 1:
+            asked = one.bench.package.study
+            console.print(f"\n{asked.id}  {asked.identity.title}", markup=False, style="bold")
+        else:
+            tables.print_table(console, _counts_table(one.counts))
+        _print(one, quiet=quiet)
+        show_written(sent, write=write)
+    if out is not None:
+        console.print(f"Everybody's outcome and effects: {out}", markup=False)
+    console.print(f"[dim]{DISCLAIMER}[/]")
+
+
+def _print(found: _Found, *, quiet: bool) -> None:
     console, listed = stdout(), found.listed
-    tables.print_table(console, _counts_table(found.counts))
     tables.print_table(console, tables.worklist_table(listed))
     unlisted = unlisted_sentence(listed, more=found.unshown, shows="--out FOLDER has")
     if unlisted:
         console.print(unlisted, markup=False, soft_wrap=True)
     say_next(listed, total=found.counts.total(), quiet=quiet, in_tables=True)
-    if out is not None:
-        console.print(f"Everybody's outcome and effects: {out}", markup=False)
-    show_written(written, write=write)
-    console.print(f"[dim]{DISCLAIMER}[/]")
 
 
 def _refuse_nowhere(write_server: str, *, write: bool) -> None:
@@ -195,6 +226,18 @@ def _counts_table(counts: Counter[Outcome]) -> Table:
     table.add_column("patients", justify="right", footer=str(counts.total()))
     for outcome in reversed(Outcome):
         table.add_row(OUTCOMES[outcome], str(counts[outcome]))
+    return table
+
+
+def _studies_table(found: Sequence[_Found]) -> Table:
+    table = Table(title=f"{found[0].counts.total()} patients by study and outcome")
+    table.add_column("study")
+    outcomes = list(reversed(Outcome))
+    for outcome in outcomes:
+        table.add_column(OUTCOMES[outcome], justify="right")
+    for one in found:
+        counts = [str(one.counts[outcome]) for outcome in outcomes]
+        table.add_row(one.bench.package.study.id, *counts)
     return table
 
 

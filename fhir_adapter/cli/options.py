@@ -10,6 +10,12 @@ import typer
 Study = Annotated[
     str | None, typer.Option(help="Study: a name in mappings/studies, a folder, or an identifier.")
 ]
+Studies = Annotated[
+    str | None,
+    typer.Option(
+        "--study", help="As in `screen`; several, with commas between them, are judged in one pass."
+    ),
+]
 Server = Annotated[
     str | None, typer.Option("--server", help="Base URL of the FHIR server to read records from.")
 ]

@@ -24,13 +24,21 @@ class Moment(NamedTuple):
     """Stops that the record does not tell, as a mask by their place in STOP_ORDER."""
 
 
+class Instead(NamedTuple):
+    """Records that take the place of stored ones, for one study: its people have spoken since."""
+
+    moments: Sequence[Moment]
+    records: Mapping[int, PatientRecord]
+    """By patient number."""
+
+
 class Asked(NamedTuple):
     """One part of a cohort, and as of when each of its patients is judged."""
 
     part: int
     moments: Sequence[Moment]
-    instead: Mapping[int, PatientRecord]
-    """Records that take the place of the stored ones, by patient number."""
+    instead: Mapping[int, Instead]
+    """By number of the study in the pass."""
 
 
 class Told(Protocol):
@@ -52,22 +60,8 @@ class Told(Protocol):
         ...
 
 
-class Statement(Told, Protocol):
-    """A study as one SQL statement over the fact tables (model/tables.py), as a sqlglot tree."""
-
-    @property
-    def tree(self) -> object:
-        """The whole statement; a warehouse prints it in its own dialect."""
-        ...
-
-    @property
-    def criteria(self) -> tuple[str, ...]:
-        """Ids of the criteria, in the order of the columns."""
-        ...
-
-
 class StatementParts(Protocol):
-    """Statements as trees that a warehouse prints: the tables they share, then who reads them."""
+    """sqlglot trees that a warehouse prints: the tables they share, then who reads them."""
 
     @property
     def tables(self) -> Mapping[str, object]:
@@ -81,7 +75,7 @@ class StatementParts(Protocol):
 
 
 class Statements(Told, Protocol):
-    """Several studies in one pass."""
+    """One study, or several in one pass, as SQL over the fact tables (model/tables.py)."""
 
     @property
     def parts(self) -> StatementParts:
@@ -91,6 +85,10 @@ class Statements(Told, Protocol):
     @property
     def criteria(self) -> tuple[tuple[str, ...], ...]:
         """Of each study the ids of its criteria, in the order of the columns."""
+        ...
+
+    def only(self, number: int) -> Statements:
+        """One study of the pass."""
         ...
 
 
@@ -138,9 +136,9 @@ class CohortTables(Protocol):
         ...
 
     def judge(
-        self, statement: Statement, asked: Iterable[Asked]
-    ) -> Iterator[tuple[Asked, CohortAnswers]]:
-        """The statement over each part that is asked about, in their order.
+        self, statements: Statements, asked: Iterable[Asked]
+    ) -> Iterator[tuple[Asked, Sequence[CohortAnswers]]]:
+        """The answers for each part that is asked about, in their order; one for each study.
 
         It may take questions ahead of the answers it gives, and work on several at once.
         """

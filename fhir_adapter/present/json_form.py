@@ -82,6 +82,11 @@ def run_json(
     }
 
 
+def runs_json(runs: Sequence[Json]) -> Json:
+    """One study's run as it is; several studies of one pass as a list of such."""
+    return runs[0] if len(runs) == 1 else {"format": RESULT_FORMAT, "studies": list(runs)}
+
+
 def _written(one: Written) -> Json:
     """What one proposal came to on the server."""
     return {
@@ -149,7 +154,7 @@ def _list(item: Json) -> Json:
 
 
 def result_schema() -> Json:
-    """JSON Schema 2020-12 of what --json prints: one decision (explain), or a run (screen)."""
+    """JSON Schema 2020-12 of what --json prints: one decision, a run, or runs of studies."""
     reasons = _enum("", *(reason.code for reason in Reason))
     settled = _enum("", *SETTLED_ORDER)
     evidence = {_key(field.name): _TEXT for field in fields(EvidenceRow)} | {"entered": _FLAG}
@@ -176,13 +181,16 @@ def result_schema() -> Json:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"{BASE}/result.schema.json",
         "title": "What fhir-adapter concluded: for one patient and one study, or a whole run",
-        "oneOf": [{"$ref": "#/$defs/decision"}, {"$ref": "#/$defs/run"}],
+        "oneOf": [{"$ref": f"#/$defs/{name}"} for name in ("decision", "run", "runs")],
         "$defs": {
             "decision": _decision(outcomes),
             "evidence": _object(evidence),
             "criterion": _object(row),
             "check": _object(check),
             "run": _run(outcomes),
+            "runs": _object(
+                {"format": {"const": RESULT_FORMAT}, "studies": _list({"$ref": "#/$defs/run"})}
+            ),
         },
     }
 

@@ -49,6 +49,19 @@ def worklist_csv(found: Worklist, *, identifiers: bool = False) -> str:
     return to_csv(columns, (_cells(entry, identifiers=identifiers) for entry in found.listed))
 
 
+def worklists_csv(found: Sequence[tuple[str, Worklist]], *, identifiers: bool = False) -> str:
+    """The default lists of some studies; of several, with the study in the first column."""
+    if len(found) == 1:
+        return worklist_csv(found[0][1], identifiers=identifiers)
+    columns = ("study", *WORKLIST_COLUMNS, *(("patient",) if identifiers else ()))
+    rows = (
+        (study, *_cells(entry, identifiers=identifiers))
+        for study, listed in found
+        for entry in listed.listed
+    )
+    return to_csv(columns, rows)
+
+
 def _cells(entry: WorklistEntry, *, identifiers: bool) -> tuple[object, ...]:
     cells = (
         entry.place,

@@ -1,4 +1,4 @@
-"""Questions to a store: one statement over everybody, some buckets at a time.
+"""Questions to a store: all studies of a pass over everybody, some buckets at a time.
 
 Buckets are small, so that an increment touches little; planning a statement costs seconds whatever
 it is put to. So buckets are judged together, in parts of a few million facts, each by an engine of
@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from fhir_adapter.model.fact import PatientRecord
-from fhir_adapter.ports import Asked, Moment, Statement
+from fhir_adapter.ports import Asked, Instead, Statements
 from fhir_adapter.warehouse.answers import PartAnswers
 from fhir_adapter.warehouse.arrow import Table, pa, pc
 from fhir_adapter.warehouse.dictionary import Dictionary
@@ -105,14 +105,14 @@ class CohortStore:
                 yield from self._store.numbered(bucket, only)
 
     def judge(
-        self, statement: Statement, asked: Iterable[Asked]
-    ) -> Iterator[tuple[Asked, PartAnswers]]:
-        """The statement over each part that is asked about, in their order."""
+        self, statements: Statements, asked: Iterable[Asked]
+    ) -> Iterator[tuple[Asked, tuple[PartAnswers, ...]]]:
+        """The answers for each part that is asked about, in their order; one for each study."""
         with ThreadPoolExecutor(self._workers) as pool:
-            waiting: deque[tuple[Asked, Future[PartAnswers]]] = deque()
+            waiting: deque[tuple[Asked, Future[tuple[PartAnswers, ...]]]] = deque()
             try:
                 for one in asked:
-                    waiting.append((one, pool.submit(self._judged, statement, one)))
+                    waiting.append((one, pool.submit(self._judged, statements, one)))
                     if len(waiting) > self._workers:
                         yield _next(waiting)
                 while waiting:
@@ -120,32 +120,33 @@ class CohortStore:
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _judged(self, statement: Statement, asked: Asked) -> PartAnswers:
-        plain = [moment for moment in asked.moments if moment.patient not in asked.instead]
-        engine = self._engine()
-        buckets = self._parts[asked.part]
+    def _judged(self, statements: Statements, asked: Asked) -> tuple[PartAnswers, ...]:
+        engine, buckets = self._engine(), self._parts[asked.part]
         engine.files({n: [_address(self._store.path(b, n)) for b in buckets] for n in _READ})
-        engine.moments(plain)
-        found = [engine.run(statement, self._store.dictionary)]
-        if asked.instead:
-            found.append(self._spoken(statement, asked))
-        table = pa.concat_tables(found, promote_options="permissive").sort_by("patient")
-        return PartAnswers(table, self.patients(asked.part), statement.criteria)
+        engine.moments(asked.moments)
+        found = engine.run(statements, self._store.dictionary)
+        for study, instead in asked.instead.items():
+            spoken = self._spoken(statements.only(study), instead)
+            found[study] = _replaced(found[study], spoken, instead.records)
+        ids = self.patients(asked.part)
+        return tuple(
+            PartAnswers(table.sort_by("patient"), ids, criteria)
+            for table, criteria in zip(found, statements.criteria, strict=True)
+        )
 
-    def _spoken(self, statement: Statement, asked: Asked) -> Table:
-        """Records in which people have since spoken take the place of the stored ones."""
-        moments: Sequence[Moment] = [m for m in asked.moments if m.patient in asked.instead]
+    def _spoken(self, statements: Statements, instead: Instead) -> Table:
+        """What is said of people whose records have changed by what they answered."""
         known = self._store.dictionary
         dictionary = Dictionary(known.codes, known.systems)
         rows = Rows(dictionary)
-        for number in sorted(asked.instead):
-            rows.add(number, asked.instead[number])
+        for number in sorted(instead.records):
+            rows.add(number, instead.records[number])
         tables = rows.tables()
         engine = DuckDB()  # a few people, in memory: no cluster is asked for them
         engine.tables({**tables, "fact_concept": codings(tables["fact"])})
-        engine.moments(moments)
+        engine.moments(instead.moments)
         try:
-            return engine.run(statement, dictionary)
+            return engine.run(statements, dictionary)[0]
         finally:
             engine.close()
 
@@ -161,7 +162,16 @@ class CohortStore:
         return found
 
 
-def _next(waiting: deque[tuple[Asked, Future[PartAnswers]]]) -> tuple[Asked, PartAnswers]:
+def _replaced(table: Table, spoken: Table, people: Iterable[int]) -> Table:
+    """The answers of these people in place of those from stored facts."""
+    numbers = pa.array(sorted(people), table["patient"].type)
+    kept = table.filter(pc.invert(pc.is_in(table["patient"], numbers)))
+    return pa.concat_tables([kept, spoken], promote_options="permissive")
+
+
+def _next(
+    waiting: deque[tuple[Asked, Future[tuple[PartAnswers, ...]]]],
+) -> tuple[Asked, tuple[PartAnswers, ...]]:
     asked, answers = waiting.popleft()
     return asked, answers.result()
 

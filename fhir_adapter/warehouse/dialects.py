@@ -73,17 +73,6 @@ def _in_words_of(tree: exp.Query, dialect: Dialect) -> Generator[None]:
             words.replace(function)
 
 
-def steps(tree: object, dialect: Dialect) -> tuple[list[tuple[str, str]], str]:
-    """The statement's common tables as (name, query), in order, and the query that reads them."""
-    assert isinstance(tree, exp.Query)
-    tables = [(table.alias, render(table.this, dialect)) for table in tree.ctes]
-    common = tree.args.pop("with_", None)  # set aside: copying it is most of the work
-    try:
-        return tables, render(tree, dialect)
-    finally:
-        tree.set("with_", common)
-
-
 def _is_own(node: exp.Expr) -> bool:
     return str(node.this).upper() in (
         "SHIFT_MONTHS",

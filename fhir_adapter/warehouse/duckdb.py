@@ -8,28 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from threading import Lock
-from typing import ClassVar
 
 import duckdb
 
 from fhir_adapter.errors import WarehouseFault
-from fhir_adapter.ports import Moment, Statement, Statements
+from fhir_adapter.ports import Moment, Statements
 from fhir_adapter.warehouse.arrow import Table
-from fhir_adapter.warehouse.dialects import render, steps
 from fhir_adapter.warehouse.dictionary import Dictionary
-from fhir_adapter.warehouse.engine import input_tables, moment_table
+from fhir_adapter.warehouse.engine import Printer, input_tables, moment_table
 from fhir_adapter.warehouse.manifest import broken_file
 
+_PRINTER = Printer("duckdb")
 _QUOTED = re.compile(r'"([a-z_]+\d*)"')
 
 
 class Engine:
     """One DuckDB connection with the tables of one run."""
-
-    _last: ClassVar[tuple[Statement, tuple[list[tuple[str, str]], str]] | None] = None
-    """The statement that was printed last, and its text: parts and runs share it."""
-    _printing: ClassVar[Lock] = Lock()
 
     def __init__(self, *, memory_limit: str = "", threads: int = 0) -> None:
         self._connection = duckdb.connect(":memory:")
@@ -60,25 +54,14 @@ class Engine:
         """Which patients are judged, and as of when."""
         self._connection.register("moment", moment_table(moments))
 
-    def run(self, statement: Statement, dictionary: Dictionary) -> Table:
-        """One row per patient, in the columns that evaluate/cohort/statement.py names.
+    def run(self, statements: Statements, dictionary: Dictionary) -> list[Table]:
+        """Of each study one row per patient, in the columns of evaluate/cohort/statement.py.
 
-        The statement's common tables are made one after the other: DuckDB takes eight times as
-        long to plan hundreds of them as one query (docs/decisions/0003-one-statement.md).
+        The common tables are made one after the other: DuckDB takes eight times as long to plan
+        hundreds of them as one query (docs/decisions/0003-one-statement.md).
         """
-        self.tables(input_tables(statement, dictionary))
-        tables, last = self._printed(statement)
-        return self._run(tables, [last])[0]
-
-    def run_all(self, statements: Statements, dictionary: Dictionary) -> list[Table]:
-        """The same for every study of one pass, in their order."""
         self.tables(input_tables(statements, dictionary))
-        parts = statements.parts
-        tables, finals = parts.tables.items(), parts.finals
-        return self._run(
-            [(name, render(tree, "duckdb")) for name, tree in tables],
-            [render(tree, "duckdb") for tree in finals],
-        )
+        return self._run(*_PRINTER.printed(statements))
 
     def _run(self, tables: Sequence[tuple[str, str]], finals: Sequence[str]) -> list[Table]:
         made: dict[str, None] = {}
@@ -99,13 +82,6 @@ class Engine:
         finally:
             for name in made:
                 self._connection.execute(f'DROP TABLE IF EXISTS "{name}"')
-
-    def _printed(self, statement: Statement) -> tuple[list[tuple[str, str]], str]:
-        with Engine._printing:
-            last = Engine._last
-            if last is None or last[0] is not statement:
-                last = Engine._last = statement, steps(statement.tree, "duckdb")
-            return last[1]
 
     def close(self) -> None:
         """End the connection."""

@@ -1,16 +1,18 @@
 """What every engine of the cohort lane does, and the small tables that a statement reads besides.
 
 An engine is given fact tables (in memory, or as Parquet files), then who is judged and as of when,
-then a statement; it answers with one row per patient.
+then statements; it answers with one row per patient for each study.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from threading import Lock
 from typing import Protocol
 
-from fhir_adapter.ports import Moment, Statement, Told
+from fhir_adapter.ports import Moment, Statements, Told
 from fhir_adapter.warehouse.arrow import Table, pa
+from fhir_adapter.warehouse.dialects import Dialect, render
 from fhir_adapter.warehouse.dictionary import Dictionary
 
 
@@ -29,13 +31,38 @@ class Engine(Protocol):
         """Which patients are judged, and as of when."""
         ...
 
-    def run(self, statement: Statement, dictionary: Dictionary) -> Table:
-        """One row per patient, in the columns that evaluate/cohort/statement.py names."""
+    def run(self, statements: Statements, dictionary: Dictionary) -> list[Table]:
+        """Of each study one row per patient, in the columns of evaluate/cohort/statement.py."""
         ...
 
     def close(self) -> None:
         """End what was opened for it."""
         ...
+
+
+Printed = tuple[list[tuple[str, str]], list[str]]
+"""Common tables as (name, query) in order, and the query of each study."""
+
+
+class Printer:
+    """Statements as text; those printed last are kept, for parts and runs ask for them again."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect: Dialect = dialect
+        self._lock = Lock()
+        self._last: tuple[Statements, Printed] | None = None
+
+    def printed(self, statements: Statements) -> Printed:
+        """The text of statements in one dialect."""
+        with self._lock:
+            if self._last is None or self._last[0] is not statements:
+                self._last = statements, self._text(statements)
+            return self._last[1]
+
+    def _text(self, statements: Statements) -> Printed:
+        parts = statements.parts
+        tables = [(name, render(tree, self._dialect)) for name, tree in parts.tables.items()]
+        return tables, [render(tree, self._dialect) for tree in parts.finals]
 
 
 def moment_table(moments: Iterable[Moment]) -> Table:

@@ -14,14 +14,13 @@ import re
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any
 
 from fhir_adapter.errors import ServerUnreachable, SettingInvalid, WarehouseFault
-from fhir_adapter.ports import Moment, Statement
+from fhir_adapter.ports import Moment, Statements
 from fhir_adapter.warehouse.arrow import Table
-from fhir_adapter.warehouse.dialects import steps
 from fhir_adapter.warehouse.dictionary import Dictionary
-from fhir_adapter.warehouse.engine import input_tables, moment_table
+from fhir_adapter.warehouse.engine import Printer, input_tables, moment_table
 from fhir_adapter.warehouse.rows import SCHEMAS
 
 Session = Any
@@ -31,6 +30,7 @@ SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",  # what overflows is an error, never NULL
 }
+_PRINTER = Printer("spark")
 _PORT = 15002
 _REMOTE = re.compile(r"sc://(?P<host>\[[^]/]+\]|[^:/;]+)(:(?P<port>\d+))?(/.*)?")
 _ANSWER_SECONDS = 10
@@ -38,9 +38,6 @@ _ANSWER_SECONDS = 10
 
 class SparkEngine:
     """One Spark session with the tables of one run."""
-
-    _last: ClassVar[tuple[Statement, tuple[list[tuple[str, str]], str]] | None] = None
-    """The statement that was printed last, and its text: buckets and runs share it."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -63,14 +60,14 @@ class SparkEngine:
         """Which patients are judged, and as of when."""
         self._put("moment", moment_table(moments))
 
-    def run(self, statement: Statement, dictionary: Dictionary) -> Table:
-        """One row per patient, in the columns that evaluate/cohort/statement.py names."""
-        tables, last = self._printed(statement)
+    def run(self, statements: Statements, dictionary: Dictionary) -> list[Table]:
+        """Of each study one row per patient, in the columns of evaluate/cohort/statement.py."""
+        tables, finals = _PRINTER.printed(statements)
         try:
-            self.tables(input_tables(statement, dictionary))
+            self.tables(input_tables(statements, dictionary))
             for name, query in tables:
                 self._put(name, self._session.sql(query).toArrow())
-            found: Table = self._session.sql(last).toArrow()
+            return [self._session.sql(last).toArrow() for last in finals]
         except Exception as error:  # noqa: BLE001 - of pyspark, gRPC, py4j: all quote values
             raise WarehouseFault(
                 f"Spark could not run the statement ({_kind(error)})",
@@ -79,17 +76,10 @@ class SparkEngine:
             ) from None
         finally:
             self._drop([name for name, _ in tables])
-        return found
 
     def close(self) -> None:
         """Take the views of this run away; the session is whoever's it was."""
         self._drop(list(self._views))
-
-    def _printed(self, statement: Statement) -> tuple[list[tuple[str, str]], str]:
-        last = SparkEngine._last
-        if last is None or last[0] is not statement:
-            last = SparkEngine._last = statement, steps(statement.tree, "spark")
-        return last[1]
 
     def _put(self, name: str, table: Table) -> None:
         schema = _schema(table.schema)  # none is inferred of a table without rows

@@ -60,7 +60,7 @@ def by_sql(
     engine.tables(tables)
     day = local_date(as_of, mappings.site.zone)
     engine.moments(Moment(n, as_of, day) for n in range(1, len(records) + 1))
-    rows = sorted(engine.run(statement, dictionary).to_pylist(), key=lambda row: row["patient"])
+    rows = sorted(engine.run(statement, dictionary)[0].to_pylist(), key=lambda row: row["patient"])
     assert [row["patient"] for row in rows] == list(range(1, len(records) + 1))
     return [
         _said(row, record, [c.id for c in study.criteria])
@@ -78,7 +78,7 @@ def by_one_pass(
     engine.tables(tables)
     day = local_date(as_of, asked[0].mappings.site.zone)
     engine.moments(Moment(n, as_of, day) for n in range(1, len(records) + 1))
-    found = engine.run_all(statements, dictionary)
+    found = engine.run(statements, dictionary)
     engine.close()
     return [
         [

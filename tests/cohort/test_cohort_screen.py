@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import jsonschema
 import msgspec
 import pytest
 
 from fhir_adapter import bootstrap
+from fhir_adapter.artifacts import mappings_dir
 from fhir_adapter.bootstrap import SystemClock
 from fhir_adapter.bootstrap.cohorts import open_store, statement_of
 from fhir_adapter.bootstrap.writing import WritingDesk
@@ -20,8 +24,9 @@ from fhir_adapter.evaluate.cohort import compile_cohort
 from fhir_adapter.ledger import open_ledger
 from fhir_adapter.model.decision import Outcome
 from fhir_adapter.model.vocabulary import YES, question_code
-from fhir_adapter.population import screen
+from fhir_adapter.population import Question, screen
 from fhir_adapter.ports import Moment, Written
+from fhir_adapter.present.json_form import result_schema
 from fhir_adapter.screening import Screened
 from fhir_adapter.settings import Settings
 from fhir_adapter.warehouse.cohort import CohortStore
@@ -30,6 +35,7 @@ from fhir_adapter.warehouse.duckdb import Engine
 
 from cli.cli_for_tests import AS_OF, run, sandbox
 from cohort_store import loaded
+from small_study import write_small_study
 from story.cohort_for_tests import COHORT
 
 STUDY = "NCT05985863"
@@ -147,8 +153,8 @@ def test_every_patient_may_have_a_moment_of_its_own(store: Path) -> None:
     assert cohort["counts"] == one_by_one["counts"]
 
 
-@pytest.mark.usefixtures("with_small_study")
-def test_what_people_have_answered_since_the_load_is_read(store: Path) -> None:
+def answer_encephalopathy() -> None:
+    """For the first study; the ledger is made anew in this folder."""
     zone = bootstrap.bench(Settings()).zone
     path = Path(Settings().ledger)
     path.parent.mkdir()
@@ -163,6 +169,11 @@ def test_what_people_have_answered_since_the_load_is_read(store: Path) -> None:
         at=datetime(2026, 11, 22, 7, 0, tzinfo=zone),
     )
     ledger.close()
+
+
+@pytest.mark.usefixtures("with_small_study")
+def test_what_people_have_answered_since_the_load_is_read(store: Path) -> None:
+    answer_encephalopathy()
     cohort = run("cohort", "screen", str(store), "--as-of", AS_OF, "--json").json
     one_by_one = run("screen", str(COHORT), "--as-of", AS_OF, "--json").json
     before = {one["patient"] for one in cohort["decisions"]}
@@ -222,8 +233,8 @@ class Lying(CohortStore):
     """Tables whose SQL says something else of everybody."""
 
     def judge(self, *args: Any) -> Any:
-        for asked, found in super().judge(*args):
-            yield asked, Liar(found.table, found.ids, found.criteria)
+        for asked, (found,) in super().judge(*args):
+            yield asked, (Liar(found.table, found.ids, found.criteria),)
 
 
 class Liar:
@@ -243,7 +254,7 @@ def test_a_difference_between_the_lanes_stops_the_run_loudly(store: Path, small_
     tables = Lying(open_store(store, bench.mappings))
     moment = bootstrap.parse_as_of(AS_OF, bench.zone, bench.clock)
     with pytest.raises(LanesDisagree, match="differently"):
-        list(screen(tables, statement, bench.screener, moment))
+        list(screen(tables, statement, [Question(screener=bench.screener)], moment))
 
 
 def test_one_other_answer_is_a_difference_too(store: Path, small_study: str) -> None:
@@ -259,7 +270,7 @@ def test_one_other_answer_is_a_difference_too(store: Path, small_study: str) -> 
     del statement
     tables = CohortStore(open_store(store, bench.mappings))
     with pytest.raises(LanesDisagree):
-        list(screen(tables, other, bench.screener, moment))
+        list(screen(tables, other, [Question(screener=bench.screener)], moment))
 
 
 def test_the_engine_s_own_words_are_not_passed_on(small_study: str) -> None:
@@ -271,3 +282,95 @@ def test_the_engine_s_own_words_are_not_passed_on(small_study: str) -> None:
         engine.run(statement, Dictionary())
     assert "fact" not in str(raised.value).replace("statement", "")
     engine.close()
+
+
+# -- several studies in one pass ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def another_study(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A second study over the same value sets, with other criteria."""
+    folder = tmp_path_factory.mktemp("study") / "other"
+    return str(write_small_study(folder, kept=("I1", "I2c", "E1c", "E4"), called="OTHER-1"))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> str:
+    """The demonstration's site, with a basis for the second study too."""
+    text = (mappings_dir() / "sites" / "demo.toml").read_text("utf-8")
+    basis = text[text.index("[[basis]]\nstudy") :]
+    made = tmp_path / "demo.toml"  # the name under which the store was made
+    made.write_text(f"{text}\n{basis.replace(STUDY, 'OTHER-1')}", "utf-8")
+    return str(made)
+
+
+_ARGS = ("--as-of", AS_OF)
+
+
+def test_studies_of_one_pass_answer_as_each_of_them_alone(
+    store: Path, small_study: str, another_study: str, site: str
+) -> None:
+    asked = ("cohort", "screen", str(store), *_ARGS, "--site", site, "--json")
+    ran = run(*asked, "--study", f"{small_study}, {another_study}")
+    jsonschema.validate(ran.json, result_schema())
+    alone = [run(*asked, "--study", one).json for one in (small_study, another_study)]
+    assert ran.json["studies"] == alone
+    assert [one["study"] for one in alone] == [STUDY, "OTHER-1"]
+    assert all(one["decisions"] for one in alone)
+    assert alone[0]["counts"] != alone[1]["counts"]
+
+
+def test_what_people_said_for_one_study_is_not_heard_in_another(
+    store: Path, small_study: str, another_study: str, site: str
+) -> None:
+    answer_encephalopathy()
+    asked = (*_ARGS, "--site", site, "--json", "--study")
+    both = f"{another_study},{small_study}"
+    found = run("cohort", "screen", str(store), *asked, both).json["studies"]
+    for study, cohort in zip((another_study, small_study), found, strict=True):
+        one_by_one = run("screen", str(COHORT), *asked, study).json
+        assert cohort["counts"] == one_by_one["counts"]
+        listed = {one["patient"]: one for one in one_by_one["decisions"]}
+        assert all(one == listed[one["patient"]] for one in cohort["decisions"])
+
+
+def test_a_study_without_a_basis_stops_for_itself_alone(
+    store: Path, small_study: str, another_study: str
+) -> None:
+    """The demonstration's site states a basis for the first study only."""
+    both = f"{another_study},{small_study}"
+    asked = ("cohort", "screen", str(store), *_ARGS, "--study", both)
+    other, first = run(*asked, "--json").json["studies"]
+    assert first["counts"]["candidate"] > 0
+    assert other["decisions"] == []
+    said = run(*asked).flat
+    assert "43 patients by study and outcome" in said
+    assert said.index("OTHER-1") < said.index(STUDY)
+
+
+def test_each_study_has_a_folder_of_answers_and_its_name_in_the_csv(
+    store: Path, tmp_path: Path, small_study: str, another_study: str, site: str
+) -> None:
+    both = ("--study", f"{another_study},{small_study}", "--site", site)
+    ran = run("cohort", "screen", str(store), *_ARGS, *both, "--csv", "--out", "answers")
+    rows = list(csv.DictReader(io.StringIO(ran.out)))
+    assert {row["study"] for row in rows} == {STUDY, "OTHER-1"}
+    assert "patient" not in rows[0]
+    for study in (STUDY, "OTHER-1"):
+        files = f"{tmp_path}/answers/{study}/answers-*.parquet"
+        assert duckdb.sql(f"SELECT count(*) FROM '{files}'").fetchall() == [(43,)]
+
+
+@pytest.mark.parametrize(
+    ("as_of", "named", "said"),
+    [
+        ("last-fact:total-bilirubin", "{0},{1}", "moment of its own"),
+        (AS_OF, "{0},{1},{0}/", "named twice"),
+    ],
+)
+def test_what_several_studies_cannot_share_is_refused(  # noqa: PLR0913, PLR0917 - fixtures
+    store: Path, small_study: str, another_study: str, as_of: str, named: str, said: str
+) -> None:
+    both = named.format(small_study, another_study)
+    ran = run("cohort", "screen", str(store), "--as-of", as_of, "--study", both)
+    assert (ran.status, said in ran.err) == (2, True)

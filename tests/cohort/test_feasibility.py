@@ -196,7 +196,7 @@ def by_sql(study: Any, records: Sequence[Any]) -> Counted:
     engine.tables(tables)
     day = local_date(AS_OF, worlds.MAPPINGS.site.zone)
     engine.moments(Moment(n, AS_OF, day) for n in range(1, len(records) + 1))
-    return PartAnswers(engine.run(statement, dictionary), {}, statement.criteria).counted()
+    return PartAnswers(engine.run(statement, dictionary)[0], {}, statement.criteria[0]).counted()
 
 
 def by_closures(study: Any, records: Sequence[Any]) -> Iterator[Decision]:

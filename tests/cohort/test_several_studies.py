@@ -55,7 +55,7 @@ def test_what_two_studies_read_alike_is_one_table() -> None:
     assert len(together.parts.finals) == 3
     given = {"calculators": one.calculators, "own_studies": batches.OWN}
     lonely = [compile_cohort(each.study, each.mappings, **given) for each in (one, other)]
-    assert len(twice.parts.tables) < sum(len(each.tree.ctes) for each in lonely)
+    assert len(twice.parts.tables) < sum(len(each.parts.tables) for each in lonely)
 
 
 def test_a_value_set_that_two_studies_know_differently_stays_two() -> None:

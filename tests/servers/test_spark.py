@@ -15,7 +15,7 @@ from fhir_adapter.bootstrap.cohorts import cohort_engine, open_store, screen_coh
 from fhir_adapter.errors import ServerUnreachable, SettingInvalid, WarehouseFault
 from fhir_adapter.model.dates import local_date
 from fhir_adapter.population import Spoken
-from fhir_adapter.ports import Asked, Moment
+from fhir_adapter.ports import Asked, Instead, Moment
 from fhir_adapter.settings import Settings
 from fhir_adapter.warehouse.cohort import CohortStore
 from fhir_adapter.warehouse.spark import SparkEngine, connect
@@ -130,7 +130,7 @@ def assert_as_duckdb(store: Path, study: str, engine: SparkEngine) -> None:
     ]
     assert spark.parts == duckdb.parts
     pairs = zip(spark.judge(statement, asked), duckdb.judge(statement, asked), strict=True)
-    for (_, ours), (_, theirs) in pairs:
+    for (_, (ours,)), (_, (theirs,)) in pairs:
         assert ours.table.to_pylist() == theirs.table.to_pylist()
         everyone += ours.table.num_rows
     assert everyone == found.manifest.patients == 43
@@ -150,8 +150,9 @@ def test_several_buckets_may_be_asked_at_once(
     names = ("fact", "fact_concept", "retrieved")
     engine.files({name: [str(path) for path in found.paths(name)] for name in names})
     engine.moments(Moment(number, moment, day) for number in numbers)
-    at_once = engine.run(statement_of(bench), found.dictionary)
-    alone = list(screen_cohort(bench, store, moment, Spoken()).parts)
+    (at_once,) = engine.run(statement_of(bench), found.dictionary)
+    asked = screen_cohort([bench], store, moment, lambda _study: Spoken())
+    alone = [part.studies[0] for _, part in asked.parts]
     ours = {row["patient"]: row for row in at_once.to_pylist()}
     assert ours == {row["patient"]: row for one in alone for row in one.answers.table.to_pylist()}
 
@@ -180,9 +181,10 @@ def test_what_people_have_said_since_is_judged_beside(
     day = local_date(moment, bench.zone)
     moments = [Moment(number, moment, day) for number in spark.patients(0)]
     one = moments[0].patient
-    asked = [Asked(0, moments, dict(spark.records(0, [one])))]
-    ((_, ours),) = spark.judge(statement_of(bench), asked)
-    ((_, theirs),) = duckdb.judge(statement_of(bench), asked)
+    instead = {0: Instead([moments[0]], dict(spark.records(0, [one])))}
+    asked = [Asked(0, moments, instead)]
+    ((_, (ours,)),) = spark.judge(statement_of(bench), asked)
+    ((_, (theirs,)),) = duckdb.judge(statement_of(bench), asked)
     assert ours.table.to_pylist() == theirs.table.to_pylist()
 
 

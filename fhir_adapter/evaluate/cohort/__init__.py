@@ -3,7 +3,6 @@
 from fhir_adapter.evaluate.cohort.answer import unpack
 from fhir_adapter.evaluate.cohort.one_study import EFFECTS, OUTCOMES, STOPS, ForStudy
 from fhir_adapter.evaluate.cohort.statement import (
-    CohortStatement,
     CohortStatements,
     compile_cohort,
     compile_cohorts,
@@ -13,7 +12,6 @@ __all__ = [
     "EFFECTS",
     "OUTCOMES",
     "STOPS",
-    "CohortStatement",
     "CohortStatements",
     "ForStudy",
     "compile_cohort",

@@ -25,6 +25,20 @@ class Parts:
     tables: dict[str, exp.Expr]
     finals: list[exp.Expr]
 
+    def only(self, number: int) -> Parts:
+        """One of the queries, and the tables that it needs."""
+        final = self.finals[number]
+        needed = _read(final)
+        for name, query in reversed(self.tables.items()):
+            if name in needed:
+                needed |= _read(query)
+        tables = {name: query for name, query in self.tables.items() if name in needed}
+        return Parts(tables=tables, finals=[final])
+
+
+def _read(query: exp.Expr) -> set[str]:
+    return {table.name for table in query.find_all(exp.Table)}
+
 
 class Script:
     """The common table expressions of one statement, in the order of their dependence."""

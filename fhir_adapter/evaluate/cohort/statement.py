@@ -25,7 +25,15 @@ from fhir_adapter.model.study import Study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
+class CohortStatements:
+    """Studies in one pass: the tables that they share, one query of each study.
+
+    It says too what it wants to be told by whoever runs it.
+    """
+
+    parts: Parts
+    criteria: tuple[tuple[str, ...], ...]
+    """Of each study, in the order of the queries."""
     inputs: Inputs
 
     @property
@@ -43,22 +51,24 @@ class _Told:
         """(combination, mask, ...): which combinations of code systems count as mapped."""
         return self.inputs.system_masks(combinations)
 
+    def only(self, number: int) -> CohortStatements:
+        """One study of the pass, with the tables that it reads."""
+        if len(self.criteria) == 1:
+            return self
+        criteria = (self.criteria[number],)
+        return CohortStatements(
+            parts=self.parts.only(number), criteria=criteria, inputs=self.inputs
+        )
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CohortStatement(_Told):
-    """One study's statement, and what it wants to be told by whoever runs it."""
-
-    tree: exp.Select
-    criteria: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CohortStatements(_Told):
-    """Several studies in one pass: the tables that they share, and one query of each study."""
-
-    parts: Parts
-    criteria: tuple[tuple[str, ...], ...]
-    """Of each study, in the order of the queries."""
+    @property
+    def tree(self) -> exp.Select:
+        """The first study's as one statement, for an auditor's eyes."""
+        parts = self.parts.only(0)
+        tree = parts.finals[0].copy()
+        assert isinstance(tree, exp.Select)
+        for name, query in parts.tables.items():
+            tree = tree.with_(name, as_=query.copy(), materialized=True, copy=False)
+        return tree
 
 
 def compile_cohort(
@@ -69,7 +79,7 @@ def compile_cohort(
     calculators: Mapping[str, Calculator] | None = None,
     own_studies: frozenset[str] = frozenset(),
     counting: bool = False,
-) -> CohortStatement:
+) -> CohortStatements:
     """The statement of one study under one site's mappings; the twin of ``compile_study``.
 
     ``counting``: for a report, with the outcome that each criterion calls for (``cN``) in place of
@@ -81,11 +91,7 @@ def compile_cohort(
     sets = dict(code_sets) if code_sets is not None else mappings.by_name
     made = Maker(Shared(mappings), asked, sets)
     parts, criteria = _finished([made], counting=counting)
-    tree = parts.finals[0]
-    assert isinstance(tree, exp.Select)
-    for name, query in parts.tables.items():
-        tree = tree.with_(name, as_=query, materialized=True, copy=False)
-    return CohortStatement(tree=tree, inputs=made.inputs, criteria=criteria[0])
+    return CohortStatements(parts=parts, inputs=made.inputs, criteria=criteria)
 
 
 def compile_cohorts(asked: Sequence[ForStudy], *, counting: bool = False) -> CohortStatements:
