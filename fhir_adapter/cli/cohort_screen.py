@@ -27,6 +27,7 @@ from fhir_adapter.cli.runs import (
     say_damage,
     say_incomplete,
     say_next,
+    say_no_basis,
     show_written,
 )
 from fhir_adapter.errors import ServerFault, SettingInvalid
@@ -198,6 +199,7 @@ def _print(found: _Found, *, quiet: bool) -> None:
     if unlisted:
         console.print(unlisted, markup=False, soft_wrap=True)
     say_next(listed, total=found.counts.total(), quiet=quiet, in_tables=True)
+    say_no_basis(found.bench)
 
 
 def _refuse_nowhere(write_server: str, *, write: bool) -> None:

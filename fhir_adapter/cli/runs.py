@@ -182,6 +182,17 @@ def _everybody(*, in_tables: bool) -> str:
     return "`--out FOLDER` writes" if in_tables else "`fhir-adapter screen ... --all` lists"
 
 
+def say_no_basis(bench: bootstrap.Bench) -> None:
+    """Why everybody is stopped, where that is why."""
+    if bench.screener.basis:
+        return
+    stdout().print(
+        "[yellow]The site file records no basis for this study that is in force today[/]: "
+        "nobody is screened. Add a \\[[basis]] with approval and dates to the site file.",
+        soft_wrap=True,
+    )
+
+
 def show(found: Run, *, everyone: bool = False, quiet: bool = False) -> None:
     """Counts, then the list."""
     console = stdout()
@@ -193,11 +204,5 @@ def show(found: Run, *, everyone: bool = False, quiet: bool = False) -> None:
     say_next(listed, total=listed.total, quiet=quiet or everyone)
     for patient, error in found.failed:
         console.print(f"[red]{escape(patient)} could not be judged[/]: {escape(str(error))}")
-    if not found.bench.screener.basis:
-        console.print(
-            "[yellow]The site file records no basis for this study that is in force today[/]: "
-            "nobody is screened. Add a [[basis]] with approval and dates to the site file.".replace(
-                "[[basis]]", escape("[[basis]]")
-            )
-        )
+    say_no_basis(found.bench)
     console.print(f"[dim]{DISCLAIMER}[/]")
