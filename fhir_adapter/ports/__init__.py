@@ -18,6 +18,7 @@ from fhir_adapter.ports.bulk import (
     LoadStep,
     Piece,
 )
+from fhir_adapter.ports.changes import ChangedPatients, ChangeFeed, Claimed, Cursors, Look
 from fhir_adapter.ports.cohort import (
     Asked,
     CohortAnswers,
@@ -52,15 +53,20 @@ __all__ = [
     "BucketRead",
     "BucketReader",
     "BulkSource",
+    "ChangeFeed",
+    "ChangedPatients",
+    "Claimed",
     "Clock",
     "CohortAnswers",
     "CohortTables",
+    "Cursors",
     "DecisionSink",
     "ExportState",
     "FactLoad",
     "Instead",
     "LoadCounts",
     "LoadStep",
+    "Look",
     "Moment",
     "Need",
     "Piece",

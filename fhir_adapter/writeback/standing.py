@@ -7,17 +7,15 @@ narrative is the server's. Any doubt: the person wins.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fhir_adapter.fhir.normal import normal_form
-from fhir_adapter.fhir.reading import is_array, is_object, part, parts
+from fhir_adapter.fhir.reading import is_array, is_object, parts
+from fhir_adapter.fhir.set_by import set_by
 from fhir_adapter.model.vocabulary import BASE
 from fhir_adapter.ports import Proposal, Resource
-
-SET_BY = "/status-set-by"
-"""End of the URL of the extension on ResearchSubject.status: who set it, machine or person."""
 
 PROPOSING = frozenset(("candidate", "potential-candidate"))
 CLOSED = frozenset(("ineligible", "not-registered", "withdrawn", "off-study"))
@@ -76,18 +74,6 @@ def target_of(element: object) -> str:
         return ""
     reference = str(normal_form(element).get("reference", ""))
     return "/".join(reference.split("/")[-2:])
-
-
-def set_by(resource: Resource) -> str:
-    """machine, person, or empty where the status does not say."""
-    extensions = parts(part(resource.get("_status")).get("extension"))
-    found = (item for item in extensions if str(item.get("url", "")).endswith(SET_BY))
-    return next((_code(item) for item in found), "")
-
-
-def _code(extension: Mapping[str, Any]) -> str:
-    coding = part(extension.get("valueCoding"))
-    return str(extension.get("valueCode") or extension.get("valueString") or coding.get("code"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,11 @@ import pytest
 
 from fhir_adapter.client import Capability, TypeCapability
 from fhir_adapter.errors import InternalFault
+from fhir_adapter.fhir.set_by import set_by
 from fhir_adapter.writeback import Strategy, choose
 from fhir_adapter.writeback.filling import filled
 from fhir_adapter.writeback.sending import token
-from fhir_adapter.writeback.standing import oldest_first, set_by, version_of
+from fhir_adapter.writeback.standing import oldest_first, version_of
 
 ALL = frozenset(("create", "read", "search-type", "update", "delete"))
 BESIDE = ("Device", "GuidanceResponse", "Provenance")

@@ -1,0 +1,301 @@
+"""Where changes on a FHIR server come from: a poll of _lastUpdated, a census, a sweep.
+
+Each only says who may have changed. Where a server has ``_lastUpdated`` without a patient the poll
+is the truth; where it wants a patient on every search (International Patient Access promises no
+more) the truth is a census of the patients in the house; deletions are seen by the sweep alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from fhir_adapter.client import FhirClient, why_not_of
+from fhir_adapter.errors import ServerBroken, ServerFault
+from fhir_adapter.fhir.reading import part, parts, text
+from fhir_adapter.fhir.set_by import set_by
+from fhir_adapter.ports import ChangeFeed, Look, Resource
+from fhir_adapter.pull.merges import edges_of
+from fhir_adapter.pull.references import patients_of, target_of
+
+OVERLAP = timedelta(minutes=5)
+"""Read again at every poll: servers index late and their clocks are not monotonic. LinuxForHealth
+states a transaction time-out of 120 s and 2 s of drift; 180 s is the least that is safe there."""
+_MOST_SEEN = 20_000
+_FAR = "2999-01-01"
+_LONG_AGO = "1900-01-01"
+_PROPOSED = frozenset(("candidate", "potential-candidate", "ineligible", "not-registered"))
+"""Statuses that the machine gives, marked as its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollState:
+    """Where a poll stands, on the server's own clock."""
+
+    newest: str = ""
+    """Newest meta.lastUpdated seen; a FHIR instant."""
+    seen: tuple[str, ...] = ()
+    """What of the overlap has been told already, as short hashes of type, id and version."""
+
+    @classmethod
+    def read(cls, cursor: str) -> PollState:
+        """Of a cursor; what cannot be read counts as a first look."""
+        try:
+            found = part(json.loads(cursor or "{}"))
+        except ValueError:
+            return cls()
+        seen = found.get("seen")
+        kept = tuple(text(one) for one in seen) if isinstance(seen, list) else ()
+        return cls(newest=text(found.get("newest")), seen=kept)
+
+    def cursor(self) -> str:
+        """As text to keep; it holds no id of anybody."""
+        return json.dumps({"newest": self.newest, "seen": list(self.seen)}, separators=(",", ":"))
+
+
+class Poll:
+    """ChangeFeed of one resource type: whatever the server changed since the last look.
+
+    The watermark is the newest ``meta.lastUpdated`` that was seen, so it is on the server's clock;
+    ``now`` is asked at the first look only, which finds what changed from then on.
+    """
+
+    def __init__(
+        self,
+        client: FhirClient,
+        resource_type: str,
+        *,
+        now: Callable[[], datetime],
+        overlap: timedelta = OVERLAP,
+        page_size: int = 500,
+    ) -> None:
+        self._client = client
+        self._type = resource_type
+        self._now = now
+        self._overlap = overlap
+        self._page_size = page_size
+
+    @property
+    def name(self) -> str:
+        """poll:<type>."""
+        return f"poll:{self._type}"
+
+    def look(self, cursor: str) -> Look:
+        """Who owns what was changed; ServerFault where the first page cannot be had."""
+        before = self._client.requests
+        state = PollState.read(cursor)
+        since = _moment(state.newest) or self._now()
+        params = {
+            "_lastUpdated": f"ge{_instant(since - self._overlap)}",
+            "_count": str(self._page_size),
+        }
+        walk = _Walk(told=set(state.seen), since=since - self._overlap, newest=state.newest)
+        why_not = ""
+        for page in self._client.pages(self._type, params, max_pages=1_000_000):
+            why_not = page.why_not or ("parameter-ignored" if page.ignored else "")
+            for resource in page.matches:
+                walk.take(resource)
+        newest = walk.newest or _instant(since)
+        kept = state if why_not else PollState(newest=newest, seen=walk.kept(self._overlap))
+        return Look(
+            patients=tuple(walk.patients),
+            cursor=kept.cursor(),
+            why_not=why_not,
+            requests=self._client.requests - before,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Walk:
+    """What one look has found so far."""
+
+    told: set[str]
+    since: datetime
+    newest: str
+    patients: dict[str, None] = field(default_factory=dict[str, None])
+    _marks: dict[str, datetime] = field(default_factory=dict[str, datetime])
+
+    def take(self, resource: Resource) -> None:
+        """One changed resource: its patients, unless it was told before or is our own writing."""
+        updated = text(part(resource.get("meta")).get("lastUpdated"))
+        moment = _moment(updated)
+        mark = _mark(resource)
+        if moment is not None:
+            self._marks[mark] = moment
+            newest = _moment(self.newest)
+            self.newest = updated if newest is None or moment > newest else self.newest
+        if mark in self.told or is_our_writing(resource):
+            return
+        for patient in concerned(resource):
+            self.patients[patient] = None
+
+    def kept(self, overlap: timedelta) -> tuple[str, ...]:
+        """Marks of what the next look will see again."""
+        newest = _moment(self.newest)
+        if newest is None:
+            return ()
+        recent = [mark for mark, moment in self._marks.items() if moment >= newest - overlap]
+        return tuple(recent[-_MOST_SEEN:])
+
+
+def concerned(resource: Resource) -> tuple[str, ...]:
+    """Ids of the patients whose record this resource is part of; a merge concerns both."""
+    own = patients_of(resource)
+    if resource.get("resourceType") != "Patient":
+        return own
+    joined = [end for edge in sorted(edges_of(resource)) for end in edge]
+    return tuple(dict.fromkeys((*own, *joined)))
+
+
+def is_our_writing(resource: Resource) -> bool:
+    """A ResearchSubject as this machine leaves it: what we write never triggers us."""
+    return (
+        resource.get("resourceType") == "ResearchSubject"
+        and set_by(resource) == "machine"
+        and text(resource.get("status")) in _PROPOSED
+    )
+
+
+def _mark(resource: Resource) -> str:
+    meta = part(resource.get("meta"))
+    version = text(meta.get("versionId")) or text(meta.get("lastUpdated"))
+    told = f"{resource.get('resourceType')}/{resource.get('id')}/{version}"
+    return sha256(told.encode()).hexdigest()[:16]
+
+
+def _moment(value: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
+
+
+def _instant(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
+
+
+# ------------------------------------------------------------------- can this server be polled?
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pollable:
+    """Which types can be polled, and why the others cannot."""
+
+    types: tuple[str, ...]
+    why_not: Mapping[str, str]
+
+
+def pollable(client: FhirClient, types: Iterable[str]) -> Pollable:
+    """Canaries per type: a far future must find nothing, long ago must find what is there.
+
+    A server that ignores the parameter, or answers it with nobody, cannot be polled for that type.
+    """
+    whys = {name: _why_not_polled(client, name) for name in types}
+    return Pollable(
+        types=tuple(name for name, why in whys.items() if not why),
+        why_not={name: why for name, why in whys.items() if why},
+    )
+
+
+def _why_not_polled(client: FhirClient, resource_type: str) -> str:
+    try:
+        future = _one(client, resource_type, _lastUpdated=f"ge{_FAR}")
+        if future:
+            return "parameter-ignored"
+        if _one(client, resource_type, _lastUpdated=f"ge{_LONG_AGO}"):
+            return ""
+        return "parameter-emptied" if _one(client, resource_type) else ""
+    except ServerFault as fault:
+        return why_not_of(fault)
+
+
+def _one(client: FhirClient, resource_type: str, **params: str) -> bool:
+    """Whether anything is found; a parameter that is missing from ``self`` counts as ignored."""
+    page = next(client.pages(resource_type, {**params, "_count": "1"}, max_pages=1))
+    return bool(page.matches)
+
+
+# ------------------------------------------------------------------------------ census and sweep
+
+
+class Census:
+    """ChangeFeed where no poll is possible: who is in the house or expected, again and again.
+
+    Everybody of it is read anew at most every ``every``.
+    """
+
+    def __init__(
+        self,
+        people: Callable[[], Iterable[str]],
+        *,
+        now: Callable[[], datetime],
+        every: timedelta,
+        name: str = "census",
+    ) -> None:
+        self._people = people
+        self._now = now
+        self._every = every
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """census, or sweep."""
+        return self._name
+
+    def look(self, cursor: str) -> Look:
+        """Everybody, or nobody before the time has come; ServerFault where it is not whole."""
+        now, last = self._now(), _moment(cursor)
+        if last is not None and now - last < self._every:
+            return Look(cursor=cursor)
+        found = tuple(dict.fromkeys(self._people()))
+        return Look(patients=found, cursor=_instant(now))
+
+
+def in_the_house(client: FhirClient) -> Iterator[str]:
+    """Patients with an encounter that runs or is planned (Encounter.status, R4)."""
+    wanted = {"status": "planned,arrived,triaged,in-progress,onleave", "_count": "500"}
+    yield from _owners(client, "Encounter", wanted)
+
+
+def _owners(client: FhirClient, resource_type: str, params: Mapping[str, str]) -> Iterator[str]:
+    for page in client.pages(resource_type, params, max_pages=1_000_000):
+        for resource in page.matches:
+            yield from patients_of(resource)
+        if page.why_not or page.ignored:
+            raise _not_whole(resource_type, page.why_not or "parameter-ignored")
+
+
+def of_group(client: FhirClient, group: str) -> Iterator[str]:
+    """Members of an actual Group, those left out that are marked inactive."""
+    found = client.read("Group", group)
+    if found is None:
+        raise _not_whole("Group", "not-found")
+    for member in parts(found.get("member")):
+        target = target_of(member.get("entity"))
+        if target is not None and target.resource_type == "Patient" and not member.get("inactive"):
+            yield target.id
+
+
+def _not_whole(where: str, why_not: str) -> ServerBroken:
+    return ServerBroken(
+        f"the census is not whole ({why_not})",
+        where=where,
+        remedy="Run `fhir-adapter server doctor`; name a Group or a file of ids as census.",
+    )
+
+
+def feeds_of(
+    client: FhirClient,
+    types: Sequence[str],
+    *,
+    now: Callable[[], datetime],
+    overlap: timedelta,
+) -> tuple[list[ChangeFeed], Pollable]:
+    """A poll for each type that can be polled, and what cannot."""
+    able = pollable(client, types)
+    polls = [Poll(client, name, now=now, overlap=overlap) for name in able.types]
+    return list[ChangeFeed](polls), able

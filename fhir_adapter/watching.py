@@ -1,0 +1,197 @@
+"""STORY: changes. A patient may have changed -> read again -> judge -> write the differences.
+
+Whatever tells of a change (a poll, a notification, a sweep, a date that was reached, a person)
+only marks the patient in a durable queue. A worker reads the record as it is now, judges the
+studies that it can touch and writes differences only: order, duplicates and lost messages do not
+matter, and what is marked once too often costs a reading.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from fhir_adapter.errors import AdapterError, PatientNotFound
+from fhir_adapter.model.decision import Decision
+from fhir_adapter.model.fact import PatientRecord
+from fhir_adapter.ports import (
+    ChangedPatients,
+    ChangeFeed,
+    Claimed,
+    Cursors,
+    Need,
+    Pulled,
+    RecordSource,
+    Written,
+)
+from fhir_adapter.screening import Screened, Screener, screen_facts, with_answers
+
+DATE_REACHED = "date"
+"""Reason of a mark for the day on which a decision may change by time alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """One study that is kept up to date."""
+
+    screener: Screener
+    send: Callable[[Screened], Written | None]
+    """Writes the differences; None where nothing is due."""
+    proposed: Callable[[Iterable[str]], bool]
+    """Whether somebody with these ids was proposed, answered or worked on before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookedAt:
+    """What all feeds said in one round."""
+
+    marked: int = 0
+    not_whole: tuple[tuple[str, str], ...] = ()
+    """(feed, why not)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worked:
+    """What one changed patient came to."""
+
+    reason: str
+    written: tuple[Written, ...] = ()
+    judged: int = 0
+    """Studies that were judged in full."""
+    again: bool = False
+    """Marked again while it was being worked on: its turn comes once more."""
+    error: str = ""
+
+    @property
+    def changes(self) -> int:
+        """How many resources were created, updated or deleted."""
+        each = (one.created + one.updated + one.deleted for one in self.written)
+        return sum(len(references) for references in each)
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """Counts since the start, without any patient."""
+
+    worked: Counter[str] = field(default_factory=Counter[str])
+    """Reason to patients."""
+    changes: Counter[str] = field(default_factory=Counter[str])
+    """Reason to resources written; of reason ``sweep`` there should be none."""
+    errors: Counter[str] = field(default_factory=Counter[str])
+
+    def add(self, one: Worked) -> None:
+        """One more."""
+        self.worked[one.reason] += 1
+        if one.changes:
+            self.changes[one.reason] += one.changes
+        if one.error:
+            self.errors[one.error] += 1
+
+
+def look(
+    feeds: Sequence[ChangeFeed], queue: ChangedPatients, cursors: Cursors, *, not_before: int
+) -> LookedAt:
+    """Ask every feed once; the marks stand in the queue before a cursor moves on.
+
+    ``not_before``: changes come in bursts, so a patient is read a little after the first of them.
+    """
+    marked, not_whole = 0, list[tuple[str, str]]()
+    for feed in feeds:
+        before = cursors.cursor(feed.name)
+        try:
+            seen = feed.look(before)
+        except AdapterError as fault:
+            not_whole.append((feed.name, fault.code))
+            continue
+        reason = feed.name.partition(":")[0]
+        queue.mark(seen.patients, reason, not_before=not_before)
+        marked += len(seen.patients)
+        if seen.why_not:
+            not_whole.append((feed.name, seen.why_not))
+        if seen.cursor != before:
+            cursors.keep_cursor(feed.name, seen.cursor)
+    return LookedAt(marked=marked, not_whole=tuple(not_whole))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """One worker over the queue. Several may run at once: a patient is claimed by one of them."""
+
+    queue: ChangedPatients
+    source: Callable[[], RecordSource]
+    """A new one for each patient or run: what it caches must not grow old."""
+    normalise: Callable[[Pulled], PatientRecord]
+    needs: tuple[Need, ...]
+    studies: tuple[Watched, ...]
+    now: Callable[[], int]
+    touched: Callable[[PatientRecord, int], frozenset[int]]
+    """Numbers of the studies in which all gates may fit at an instant: the others change nothing
+    for whoever was never proposed there."""
+
+    def step(self, limit: int) -> Iterator[Worked]:
+        """Work on those whose turn it is, at most so many."""
+        for claimed in self.queue.claim(limit):
+            yield self._work(claimed)
+
+    def _work(self, claimed: Claimed) -> Worked:
+        try:
+            pulled = self.source().pull(claimed.patient, self.needs)
+        except PatientNotFound:
+            # deleted, or merged away without a link: nothing is concluded, nothing taken back
+            return self._finished(claimed, error=PatientNotFound.code)
+        except AdapterError as fault:
+            self.queue.failed(claimed, fault.code)
+            return Worked(reason=claimed.reason, error=fault.code)
+        return self._judged(claimed, self.normalise(pulled))
+
+    def _judged(self, claimed: Claimed, record: PatientRecord) -> Worked:
+        now = self.now()
+        written, decisions = list[Written](), list[Decision]()
+        for study in self._concerned(record, now):
+            try:
+                found = self._screened(study, record, now)
+                sent = study.send(found)
+            except AdapterError as fault:
+                self.queue.failed(claimed, fault.code)
+                return Worked(reason=claimed.reason, written=tuple(written), error=fault.code)
+            if found.decision is not None:
+                decisions.append(found.decision)
+            if sent is not None:
+                written.append(sent)
+        error = next((one.error for one in written if one.error), "")
+        if error:
+            self.queue.failed(claimed, error)
+            return Worked(reason=claimed.reason, written=tuple(written), error=error)
+        done = self._finished(claimed, written=tuple(written), judged=len(decisions))
+        self._schedule(record.patient, decisions, now)
+        return done
+
+    def _concerned(self, record: PatientRecord, now: int) -> list[Watched]:
+        """Studies that may propose this patient, and those in which something stands already."""
+        open_to = self.touched(record, now)
+        ids = (record.patient, *record.aliases)
+        return [
+            one for number, one in enumerate(self.studies) if number in open_to or one.proposed(ids)
+        ]
+
+    def _screened(self, study: Watched, record: PatientRecord, now: int) -> Screened:
+        return screen_facts(study.screener, with_answers(study.screener, record), now)
+
+    def _schedule(self, patient: str, decisions: Iterable[Decision], now: int) -> None:
+        dates = [d.next_date for d in decisions if d.next_date is not None and d.next_date > now]
+        if dates:
+            self.queue.mark([patient], DATE_REACHED, not_before=min(dates))
+
+    def _finished(
+        self,
+        claimed: Claimed,
+        *,
+        written: tuple[Written, ...] = (),
+        judged: int = 0,
+        error: str = "",
+    ) -> Worked:
+        again = not self.queue.done(claimed)
+        return Worked(
+            reason=claimed.reason, written=written, judged=judged, again=again, error=error
+        )
