@@ -164,6 +164,14 @@ class FhirClient:
         """The same server's Bulk Data export; one may take so many seconds."""
         return BulkClient(self._transport, patience=patience, sleep=self._sleep)
 
+    def subscription_events(self, subscription: str, first: int, last: int) -> Resource:
+        """A topic's events again, both ends included (Subscriptions R5 Backport, $events)."""
+        url = self._url("Subscription", (subscription, "$events"))
+        if url is None:
+            raise InternalFault("a Subscription without a usable id", where=self.base_url)
+        asked = query({"eventsSinceNumber": str(first), "eventsUntilNumber": str(last)})
+        return self._bundle(self._get("Subscription", f"{url}?{asked}", {}))
+
     def capability(self) -> Capability:
         """What /metadata says; NotFhir for another FHIR version."""
         asked = self._get("metadata", f"{self.base_url}/metadata", {})

@@ -24,6 +24,8 @@ from fhir_adapter.pull.references import patients_of, target_of
 OVERLAP = timedelta(minutes=5)
 """Read again at every poll: servers index late and their clocks are not monotonic. LinuxForHealth
 states a transaction time-out of 120 s and 2 s of drift; 180 s is the least that is safe there."""
+FIRST = timedelta(days=1)
+"""What the first look reads back: wide, for our clock may be ahead of the server's."""
 _MOST_SEEN = 20_000
 _FAR = "2999-01-01"
 _LONG_AGO = "1900-01-01"
@@ -59,8 +61,8 @@ class PollState:
 class Poll:
     """ChangeFeed of one resource type: whatever the server changed since the last look.
 
-    The watermark is the newest ``meta.lastUpdated`` that was seen, so it is on the server's clock;
-    ``now`` is asked at the first look only, which finds what changed from then on.
+    The watermark is the newest ``meta.lastUpdated`` that was seen: the server's clock, never ours.
+    ``now`` is asked only as long as nothing was seen, for the day that the first look reads back.
     """
 
     def __init__(
@@ -87,19 +89,16 @@ class Poll:
         """Who owns what was changed; ServerFault where the first page cannot be had."""
         before = self._client.requests
         state = PollState.read(cursor)
-        since = _moment(state.newest) or self._now()
-        params = {
-            "_lastUpdated": f"ge{_instant(since - self._overlap)}",
-            "_count": str(self._page_size),
-        }
-        walk = _Walk(told=set(state.seen), since=since - self._overlap, newest=state.newest)
+        newest = _moment(state.newest)
+        since = self._now() - FIRST if newest is None else newest - self._overlap
+        params = {"_lastUpdated": f"ge{_instant(since)}", "_count": str(self._page_size)}
+        walk = _Walk(told=set(state.seen), newest=state.newest)
         why_not = ""
         for page in self._client.pages(self._type, params, max_pages=1_000_000):
             why_not = page.why_not or ("parameter-ignored" if page.ignored else "")
             for resource in page.matches:
                 walk.take(resource)
-        newest = walk.newest or _instant(since)
-        kept = state if why_not else PollState(newest=newest, seen=walk.kept(self._overlap))
+        kept = state if why_not else PollState(newest=walk.newest, seen=walk.kept(self._overlap))
         return Look(
             patients=tuple(walk.patients),
             cursor=kept.cursor(),
@@ -113,7 +112,6 @@ class _Walk:
     """What one look has found so far."""
 
     told: set[str]
-    since: datetime
     newest: str
     patients: dict[str, None] = field(default_factory=dict[str, None])
     _marks: dict[str, datetime] = field(default_factory=dict[str, datetime])
