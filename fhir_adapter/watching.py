@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fhir_adapter.errors import AdapterError, PatientNotFound
+from fhir_adapter.model.dates import start_of
 from fhir_adapter.model.decision import Decision
 from fhir_adapter.model.fact import PatientRecord
 from fhir_adapter.ports import (
@@ -26,9 +27,6 @@ from fhir_adapter.ports import (
     Written,
 )
 from fhir_adapter.screening import Screened, Screener, screen_facts, with_answers
-
-DATE_REACHED = "date"
-"""Reason of a mark for the day on which a decision may change by time alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +87,8 @@ class Tally:
             self.errors[one.error] += 1
 
 
-def look(
-    feeds: Sequence[ChangeFeed], queue: ChangedPatients, cursors: Cursors, *, not_before: int
-) -> LookedAt:
-    """Ask every feed once; the marks stand in the queue before a cursor moves on.
-
-    ``not_before``: changes come in bursts, so a patient is read a little after the first of them.
-    """
+def look(feeds: Sequence[ChangeFeed], queue: ChangedPatients, cursors: Cursors) -> LookedAt:
+    """Ask every feed once; the marks stand in the queue before a cursor moves on."""
     marked, not_whole = 0, list[tuple[str, str]]()
     for feed in feeds:
         before = cursors.cursor(feed.name)
@@ -105,7 +98,7 @@ def look(
             not_whole.append((feed.name, fault.code))
             continue
         reason = feed.name.partition(":")[0]
-        queue.mark(seen.patients, reason, not_before=not_before)
+        queue.mark(seen.patients, reason)
         marked += len(seen.patients)
         if seen.why_not:
             not_whole.append((feed.name, seen.why_not))
@@ -163,9 +156,10 @@ class Watch:
         if error:
             self.queue.failed(claimed, error)
             return Worked(reason=claimed.reason, written=tuple(written), error=error)
-        done = self._finished(claimed, written=tuple(written), judged=len(decisions))
-        self._schedule(record.patient, decisions, now)
-        return done
+        next_at = self._next(decisions, now)
+        return self._finished(
+            claimed, written=tuple(written), judged=len(decisions), next_at=next_at
+        )
 
     def _concerned(self, record: PatientRecord, now: int) -> list[Watched]:
         """Studies that may propose this patient, and those in which something stands already."""
@@ -178,11 +172,6 @@ class Watch:
     def _screened(self, study: Watched, record: PatientRecord, now: int) -> Screened:
         return screen_facts(study.screener, with_answers(study.screener, record), now)
 
-    def _schedule(self, patient: str, decisions: Iterable[Decision], now: int) -> None:
-        dates = [d.next_date for d in decisions if d.next_date is not None and d.next_date > now]
-        if dates:
-            self.queue.mark([patient], DATE_REACHED, not_before=min(dates))
-
     def _finished(
         self,
         claimed: Claimed,
@@ -190,8 +179,16 @@ class Watch:
         written: tuple[Written, ...] = (),
         judged: int = 0,
         error: str = "",
+        next_at: int | None = None,
     ) -> Worked:
-        again = not self.queue.done(claimed)
+        again = not self.queue.done(claimed, next_at=next_at)
         return Worked(
             reason=claimed.reason, written=written, judged=judged, again=again, error=error
         )
+
+    def _next(self, decisions: Iterable[Decision], now: int) -> int | None:
+        """When the first local day begins on which a decision may change by time alone."""
+        zone = self.studies[0].screener.compiled.mappings.site.zone
+        days = (one.next_date for one in decisions if one.next_date is not None)
+        moments = (start_of(day, zone) for day in days)
+        return min((moment for moment in moments if moment > now), default=None)

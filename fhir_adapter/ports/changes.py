@@ -39,7 +39,7 @@ class Claimed:
 
     patient: str
     reason: str
-    """Why the record may have changed: poll, notification, sweep, date, hook, person, ..."""
+    """Why the record may have changed: poll, notification, census, sweep, date-reached, person."""
     sequence: int
     """Of the mark that was taken; a later mark has a higher one."""
     tries: int = 0
@@ -49,19 +49,16 @@ class Claimed:
 class ChangedPatients(Protocol):
     """The durable queue. Marks of one patient are one row; nothing is lost by a kill -9."""
 
-    def mark(self, patients: Iterable[str], reason: str, *, not_before: int = 0) -> None:
-        """These records may have changed; to be read again, at the earliest at that instant.
-
-        An earlier moment wins over a later one; every mark raises the sequence.
-        """
+    def mark(self, patients: Iterable[str], reason: str) -> None:
+        """These records may have changed; to be read again soon, a burst of marks once."""
         ...
 
     def claim(self, limit: int) -> Sequence[Claimed]:
         """Whose turn it is, oldest first; nobody else gets them until a lease has passed."""
         ...
 
-    def done(self, claimed: Claimed) -> bool:
-        """Away with it, unless it was marked again meanwhile (False: it stays due)."""
+    def done(self, claimed: Claimed, *, next_at: int | None = None) -> bool:
+        """Away with it, or waiting for a date; False where it was marked again meanwhile."""
         ...
 
     def failed(self, claimed: Claimed, code: str) -> None:
