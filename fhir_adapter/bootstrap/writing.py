@@ -104,11 +104,12 @@ def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[Writi
             "every ResearchSubject.",
         )
     client = write_client(settings)
+    choice = choose(_capability(client))
     ledger = _ledger(settings, bench.clock, make=write)
     try:
         yield WritingDesk(
-            desk=_desk(settings, bench, client, key),
-            sink=ServerSink(client, ledger, choice=choose(_capability(client))),
+            desk=_desk(settings, bench, client, key, stand_in=choice.stand_in),
+            sink=ServerSink(client, ledger, choice=choice),
             ledger=ledger,
             run=run_id(),
             write=write,
@@ -143,7 +144,7 @@ def _ledger(settings: Settings, clock: Clock, *, make: bool) -> Ledger | None:
     return open_ledger(path, clock)
 
 
-def _desk(settings: Settings, bench: Bench, client: FhirClient, key: str) -> Desk:
+def _desk(settings: Settings, bench: Bench, client: FhirClient, key: str, *, stand_in: str) -> Desk:
     study = bench.package.study
     url = f"{canonical('PlanDefinition', study.id)}|{study.version}"
     return Desk(
@@ -154,6 +155,7 @@ def _desk(settings: Settings, bench: Bench, client: FhirClient, key: str) -> Des
         device=device(settings.device, __version__),
         judged_at=bench.clock.now().isoformat(timespec="seconds"),
         zone=bench.zone,
+        stand_in=stand_in,
     )
 
 

@@ -117,6 +117,9 @@ class Proposal:
     device: Resource
     patient_ids: tuple[str, ...] = ()
     """Every id the patient ever had: searched before any create."""
+    stand_in: Resource | None = None
+    """What stands for the ResearchSubject on a server that takes none: a Task, or a
+    DocumentReference with the explanation; where the proposal is taken back, in that form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,8 @@ from fhir_adapter.model.truth import Reason
 from fhir_adapter.ports import Proposal, Resource
 from fhir_adapter.present.opinion import Setting, guidance_response, is_resource
 from fhir_adapter.present.resources import provenance, research_subject, subject_key
+from fhir_adapter.present.sentences import decision_sentence
+from fhir_adapter.present.stand_ins import stand_in
 
 Action = Literal["propose", "keep", "take-back", "none"]
 _SOURCES = 50
@@ -46,6 +48,8 @@ class Desk:
     device: Resource
     judged_at: str
     zone: ZoneInfo
+    stand_in: str = ""
+    """Type of what stands for a ResearchSubject where the server takes none; empty: nothing."""
 
 
 def action_of(decision: Decision, study: Study) -> Action:
@@ -102,6 +106,26 @@ def proposal(decision: Decision, desk: Desk, *, first_patient: str, ids: Sequenc
         provenance=recorded if action != "none" else None,
         device=desk.device,
         patient_ids=tuple(dict.fromkeys((*ids, first_patient))),
+        stand_in=_stand_in(decision, desk, key, action, opinion),
+    )
+
+
+def _stand_in(
+    decision: Decision, desk: Desk, key: str, action: Action, opinion: Resource | None
+) -> Resource | None:
+    if not desk.stand_in or action in ("none", "keep"):
+        return None
+    return validated(
+        stand_in(
+            desk.stand_in,
+            key=key,
+            patient=decision.patient,
+            study=desk.study_reference,
+            outcome=decision.outcome.value,
+            sentence=decision_sentence(decision),
+            opinion=opinion,
+            stands=action == "propose",
+        )
     )
 
 

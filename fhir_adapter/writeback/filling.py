@@ -51,7 +51,7 @@ def mentions(value: Any, resource_type: str) -> bool:  # noqa: ANN401 (any JSON 
 
 
 def with_targets(provenance: Resource, changed: Mapping[str, str]) -> Resource:
-    """Without the placeholders of what was not written; targets of other kinds stay."""
+    """Just what was written, in the place of the placeholders; targets of other kinds stay."""
     wanted = {placeholder(name) for name in changed}
     targets = [
         target
@@ -59,4 +59,11 @@ def with_targets(provenance: Resource, changed: Mapping[str, str]) -> Resource:
         if not str(target.get("reference", "")).endswith(f"/{PLACEHOLDER}")
         or target["reference"] in wanted
     ]
-    return {**provenance, "target": targets}
+    named = {str(target.get("reference", "")) for target in targets}
+    more = [{"reference": one} for one in sorted(wanted - named)]
+    return {**provenance, "target": [*more, *targets]}
+
+
+def without_output(task: Resource) -> Resource:
+    """A Task without its link to an opinion that the server does not keep."""
+    return {name: value for name, value in task.items() if name != "output"}

@@ -25,7 +25,7 @@ from fhir_adapter.ports import Resource
 from fhir_adapter.writeback.filling import PLACEHOLDER
 from fhir_adapter.writeback.needs import WriteClient
 from fhir_adapter.writeback.standing import oldest_first, version_of
-from fhir_adapter.writeback.strategy import Choice, Strategy
+from fhir_adapter.writeback.strategy import Choice
 
 _NOT_ALLOWED = frozenset((403, 405, 501))
 _READ_BACK = "Compare what the server keeps with what was sent, then run again."
@@ -78,7 +78,7 @@ class Sender:
 
     def create(self, resource: Resource, params: Params) -> Kept:
         """Conditional on the identifier where the server can; a lost race is not an error."""
-        condition = params if self.choice.strategy is Strategy.CONDITIONAL_CREATE else None
+        condition = params if self.choice.conditional else None
         return self._create(resource, condition, lambda: self._first(resource, params))
 
     def add(self, resource: Resource, lookup: Lookup) -> Kept:

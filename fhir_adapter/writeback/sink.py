@@ -5,17 +5,23 @@ The basis of the site (approval, dates, who can see) is checked by the caller.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from threading import Lock
 
+from fhir_adapter.client import status_of
+from fhir_adapter.errors import ServerFault
 from fhir_adapter.fhir.normal import same_content
 from fhir_adapter.ports import Proposal, Written
 from fhir_adapter.writeback.needs import SubjectLedger, WriteClient
 from fhir_adapter.writeback.proposing import Proposing
 from fhir_adapter.writeback.sending import Sender, key_params
 from fhir_adapter.writeback.standing import reference_of, version_of
+from fhir_adapter.writeback.standing_in import StandingIn
 from fhir_adapter.writeback.strategy import Choice, Strategy, choose
 
 _ACTIONS = frozenset(("propose", "take-back"))
+_INVALID = frozenset((400, 422))
+"""What a server answers to a resource that its profiles do not allow."""
 _STRIPES = 64
 """Locks for all keys: two keys may share one."""
 
@@ -40,15 +46,34 @@ class ServerSink:
 
     def send(self, proposal: Proposal, *, write: bool) -> Written:
         """Send one proposal; without ``write`` only reads, and says what would happen."""
-        sender = Sender(client=self._client, choice=self._choice, write=write)
-        one = Proposing(proposal=proposal, sender=sender, ledger=self._ledger, device=self._device)
+        one = self._one(Proposing, self._choice, proposal, write=write)
         if self._choice.strategy is Strategy.LEDGER_ONLY:
             one.notes.append(f"nothing written: {self._choice.reason}")
             return one.written()
         if proposal.action not in _ACTIONS and proposal.opinion is None:
             return one.written()
         with self._locks[hash(proposal.key) % _STRIPES]:
-            return one.send()
+            if self._choice.strategy is Strategy.STAND_IN:
+                return self._one(StandingIn, self._choice, proposal, write=write).send()
+            try:
+                return one.send()
+            except ServerFault as fault:
+                if not _wants_more(fault) or proposal.stand_in is None:
+                    raise
+            return self._instead(proposal, write=write)
+
+    def _instead(self, proposal: Proposal, *, write: bool) -> Written:
+        """A profile demands consent or a period: the ResearchSubject is then a person's to make."""
+        choice = replace(self._choice, strategy=Strategy.STAND_IN)
+        other = self._one(StandingIn, choice, proposal, write=write)
+        other.notes.append("the server demands more of a ResearchSubject than a proposal has")
+        return other.send()
+
+    def _one(
+        self, kind: type[Proposing], choice: Choice, proposal: Proposal, *, write: bool
+    ) -> Proposing:
+        sender = Sender(client=self._client, choice=choice, write=write)
+        return kind(proposal=proposal, sender=sender, ledger=self._ledger, device=self._device)
 
     def _device(self, one: Proposing) -> str:
         """By identifier, once per sink; its software version is brought up to date."""
@@ -72,3 +97,7 @@ class ServerSink:
             one.sender.update(device, version_of(found[0]))
             one.updated.append(reference_of(device))
         return str(device["id"])
+
+
+def _wants_more(fault: ServerFault) -> bool:
+    return status_of(fault) in _INVALID and "ResearchSubject" in fault.where

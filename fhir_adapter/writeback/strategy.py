@@ -1,7 +1,7 @@
 """How to write to this server, chosen from what it says that it can do, with the reason.
 
-Task and List as stand-ins where ResearchSubject is refused come later; until then the ledger alone
-holds the proposals of such a server.
+Where ResearchSubject is refused a Task stands for it, else a DocumentReference; where the server
+takes neither, the ledger alone holds the proposals.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ class Strategy(Enum):
 
     CONDITIONAL_CREATE = "conditional-create"
     SEARCH_THEN_CREATE = "search-then-create"
+    STAND_IN = "stand-in"
     LEDGER_ONLY = "ledger-only"
 
 
@@ -34,9 +35,20 @@ class Choice:
     delete: bool = True
     left_out: frozenset[str] = frozenset()
     """Types beside ResearchSubject that the server does not take."""
+    stand_in: str = ""
+    """Task or DocumentReference: what may stand for a ResearchSubject; empty: nothing."""
+    conditional_stand_in: bool = True
+    """Whether it may be created on the condition that there is none."""
 
     def __str__(self) -> str:
         return f"{self.strategy.value}: {self.reason}"
+
+    @property
+    def conditional(self) -> bool:
+        """Whether a create is made on the condition that there is none."""
+        if self.strategy is Strategy.STAND_IN:
+            return self.conditional_stand_in
+        return self.strategy is Strategy.CONDITIONAL_CREATE
 
 
 def choose(capability: Capability | None) -> Choice:
@@ -49,21 +61,49 @@ def choose(capability: Capability | None) -> Choice:
         return Choice(
             strategy=Strategy.CONDITIONAL_CREATE,
             reason="the server does not say what it can do; every write is read back",
+            stand_in="Task",
         )
     subject = capability.of("ResearchSubject")
     if subject is None or not _takes(subject):
-        return Choice(
-            strategy=Strategy.LEDGER_ONLY,
-            reason="the server does not create, read and search ResearchSubject",
-        )
+        return _without_subject(capability)
     strategy, reason = _way(subject)
+    other = _stand_in(capability)
     return Choice(
         strategy=strategy,
         reason=reason,
         if_match=subject.versioning != "no-version",
         delete=not subject.interactions or "delete" in subject.interactions,
         left_out=_left_out(capability),
+        stand_in=other[0] if other else "",
+        conditional_stand_in=other is not None and other[1].conditional_create,
     )
+
+
+_STAND_INS = ("Task", "DocumentReference")
+
+
+def _without_subject(capability: Capability) -> Choice:
+    refused = "the server does not create, read and search ResearchSubject"
+    other = _stand_in(capability)
+    if other is None:
+        return Choice(strategy=Strategy.LEDGER_ONLY, reason=refused)
+    name, said = other
+    return Choice(
+        strategy=Strategy.STAND_IN,
+        reason=f"{refused}: a {name} stands for it",
+        if_match=said.versioning != "no-version",
+        left_out=_left_out(capability),
+        stand_in=name,
+        conditional_stand_in=said.conditional_create,
+    )
+
+
+def _stand_in(capability: Capability) -> tuple[str, TypeCapability] | None:
+    """The first type that may stand for it; both name our Device."""
+    if "Device" in _left_out(capability):
+        return None
+    found = ((name, capability.of(name)) for name in _STAND_INS)
+    return next(((name, said) for name, said in found if said and _takes(said)), None)
 
 
 def _way(subject: TypeCapability) -> tuple[Strategy, str]:

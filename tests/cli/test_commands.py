@@ -141,6 +141,28 @@ def test_a_server_is_screened_dry_then_written_then_left_alone() -> None:
         assert "requests to the record server" in explained.err
 
 
+@pytest.mark.parametrize(
+    ("refused", "stands"),
+    [({"ResearchSubject"}, "Task"), ({"ResearchSubject", "Task"}, "DocumentReference")],
+)
+def test_a_server_without_research_subjects_gets_what_stands_for_them(
+    refused: set[str], stands: str
+) -> None:
+    few = ("42-all-answered", "09-no-pregnancy-test", ONE)
+    with (
+        sandbox(patients=few) as records,
+        sandbox(patients=few, refuses_types=frozenset(refused)) as server,
+    ):
+        places = ("--server", records.base_url, "--write-server", server.base_url)
+        base = ("screen", *places, "--as-of", AS_OF, "--write", "--json")
+        written = run(*base, **KEY).json["written"]
+        created = [one.split("/")[0] for each in written for one in each["created"]]
+        assert stands in created
+        assert "ResearchSubject" not in created
+        again = run(*base, **KEY).json
+        assert all(not one["created"] and not one["updated"] for one in again["written"])
+
+
 def test_a_study_is_published_and_screened_from_a_server() -> None:
     with sandbox(patients=(ONE,)) as server:
         url = server.base_url

@@ -156,14 +156,14 @@ class MemoryServer:
             self.after[method].pop(0)()
 
 
-def refusal(status: int) -> AdapterError:
+def refusal(status: int, where: str = "") -> AdapterError:
     """The fault that FhirClient raises for an error status."""
     kinds: dict[int, type[AdapterError]] = {
         403: ServerRefused,
         409: WriteConflict,
         412: WriteConflict,
     }
-    fault = kinds.get(status, ServerBroken)(f"the server answered {status}")
+    fault = kinds.get(status, ServerBroken)(f"the server answered {status}", where=where)
     fault.__cause__ = Answered(status)
     return fault
 

@@ -32,6 +32,25 @@ def _subject(
     )
 
 
+def _without(*types: str) -> Capability:
+    """A server that takes these, and no ResearchSubject."""
+    kinds = (TypeCapability(resource_type=name, interactions=ALL) for name in types)
+    return Capability(types=tuple(kinds))
+
+
+@pytest.mark.parametrize(
+    ("types", "stand_in"),
+    [
+        (("DocumentReference", "Task", "Device"), "Task"),
+        (("DocumentReference", "Device"), "DocumentReference"),
+        (("Device",), ""),
+    ],
+)
+def test_a_task_comes_before_a_document(types: tuple[str, ...], stand_in: str) -> None:
+    assert choose(_without(*types)).stand_in == stand_in
+    assert choose(_server(_subject(), *types)).stand_in == stand_in
+
+
 @pytest.mark.parametrize(
     ("capability", "strategy"),
     [
@@ -49,6 +68,8 @@ def _subject(
             Strategy.LEDGER_ONLY,
             id="no ResearchSubject",
         ),
+        pytest.param(_without("Task", "Device"), Strategy.STAND_IN, id="a Task instead"),
+        pytest.param(_without("Task"), Strategy.LEDGER_ONLY, id="a Task names the Device"),
     ],
 )
 def test_the_strategy_follows_what_the_server_says(

@@ -1,0 +1,188 @@
+"""A Task or a document where no ResearchSubject may stand: once, kept up, never over a person."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fhir_adapter.ledger import Ledger
+from fhir_adapter.model.vocabulary import BASE
+from fhir_adapter.ports import Proposal, Resource
+from fhir_adapter.present.stand_ins import stand_in
+from fhir_adapter.writeback import Choice, ServerSink, Strategy
+from tests.writeback.memory_server import MemoryServer, refusal
+from tests.writeback.proposals import KEY, opinion, propose, take_back
+
+SET_BY = f"{BASE}/StructureDefinition/status-set-by"
+PERSON = {"extension": [{"url": SET_BY, "valueCode": "person"}]}
+
+
+def by(proposal: Proposal, kind: str = "Task", **more: Any) -> Proposal:
+    """The same with what stands for the ResearchSubject."""
+    made = stand_in(
+        kind,
+        key=KEY,
+        patient="p1",
+        study="ResearchStudy/s1",
+        outcome="candidate",
+        sentence="Candidate.",
+        opinion=opinion("f"),
+        stands=proposal.action == "propose",
+    )
+    return replace(proposal, stand_in={**made, **more})
+
+
+def choice(kind: str = "Task", **more: Any) -> Choice:
+    return Choice(strategy=Strategy.STAND_IN, reason="no ResearchSubject", stand_in=kind, **more)
+
+
+@pytest.fixture
+def sink(server: MemoryServer, ledger: Ledger) -> ServerSink:
+    return ServerSink(server, ledger, choice=choice())
+
+
+def kinds(references: tuple[str, ...]) -> list[str]:
+    return [one.split("/")[0] for one in references]
+
+
+def test_a_task_stands_for_it_and_links_to_the_opinion(
+    server: MemoryServer, sink: ServerSink
+) -> None:
+    written = sink.send(by(propose()), write=True)
+    assert kinds(written.created) == ["Device", "GuidanceResponse", "Task", "Provenance"]
+    task = server.only("Task")
+    assert (task["status"], task["intent"], task["for"]) == (
+        "requested",
+        "proposal",
+        {"reference": "Patient/p1"},
+    )
+    assert task["output"][0]["valueReference"]["reference"] == written.created[1]
+    targets = [one["reference"] for one in server.only("Provenance")["target"]]
+    assert targets == [written.created[2], written.created[1], "Patient/p1"]
+    assert server.all("ResearchSubject") == []
+
+
+def test_again_writes_nothing_and_a_new_outcome_is_brought_up_to_date(
+    server: MemoryServer, sink: ServerSink
+) -> None:
+    sink.send(by(propose()), write=True)
+    writes = server.writes
+    again = sink.send(by(propose()), write=True)
+    assert (server.writes, again.created, again.updated) == (writes, (), ())
+    changed = by(propose("f9"), description="Candidate: one check left.")
+    updated = sink.send(changed, write=True)
+    assert kinds(updated.updated) == ["GuidanceResponse", "Task"]
+    assert server.only("Task")["description"] == "Candidate: one check left."
+
+
+@pytest.mark.parametrize(
+    "touch",
+    [
+        {"status": "accepted"},
+        {"_status": PERSON},
+        {"owner": {"reference": "Practitioner/1"}},
+        {"note": [{"text": "called"}]},
+    ],
+)
+def test_what_a_person_touched_is_theirs_for_good(
+    server: MemoryServer, sink: ServerSink, touch: Resource
+) -> None:
+    sink.send(by(propose()), write=True)
+    theirs = server.change("Task", **touch)
+    for proposal in (by(propose("f2"), description="Other."), by(take_back()), by(propose("f3"))):
+        assert sink.send(proposal, write=True).left_to_person
+    assert server.only("Task") == theirs
+
+
+def test_a_person_s_signature_is_enough(server: MemoryServer, sink: ServerSink) -> None:
+    sink.send(by(propose()), write=True)
+    signed = {
+        "resourceType": "Provenance",
+        "id": "person",
+        "target": [{"reference": f"Task/{server.only('Task')['id']}"}],
+        "agent": [{"who": {"reference": "Practitioner/1"}}],
+    }
+    server.put(signed)
+    assert sink.send(by(take_back()), write=True).left_to_person
+    assert server.only("Task")["status"] == "requested"
+
+
+def test_a_take_back_is_a_status_and_it_may_stand_again(
+    server: MemoryServer, sink: ServerSink, ledger: Ledger
+) -> None:
+    sink.send(by(propose()), write=True)
+    assert kinds(sink.send(by(take_back()), write=True).updated) == ["GuidanceResponse", "Task"]
+    assert server.only("Task")["status"] == "cancelled"
+    found = ledger.subject(KEY)
+    assert found is not None
+    assert found.state == "taken-back"
+    writes = server.writes
+    sink.send(by(take_back()), write=True)
+    assert server.writes == writes
+    sink.send(by(propose("f3")), write=True)
+    assert server.only("Task")["status"] == "requested"
+
+
+def test_one_never_proposed_is_not_taken_back(server: MemoryServer, sink: ServerSink) -> None:
+    sink.send(by(take_back()), write=True)
+    assert server.writes == 0
+
+
+def test_a_deleted_task_is_a_person_s_word(server: MemoryServer, sink: ServerSink) -> None:
+    sink.send(by(propose()), write=True)
+    del server.kept["Task", str(server.only("Task")["id"])]
+    for _ in range(2):
+        written = sink.send(by(propose("f2")), write=True)
+        assert "gone" in " ".join(written.notes)
+    assert server.all("Task") == []
+
+
+def test_without_opinions_and_provenance_the_task_stands_alone(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    bare = choice(left_out=frozenset(("GuidanceResponse", "Provenance")))
+    sink = ServerSink(server, ledger, choice=bare)
+    assert kinds(sink.send(by(propose()), write=True).created) == ["Device", "Task"]
+    assert "output" not in server.only("Task")
+    assert sink.send(by(propose()), write=True).created == ()
+    assert kinds(sink.send(by(take_back()), write=True).updated) == ["Task"]
+
+
+def test_a_document_explains_where_no_task_may_stand(server: MemoryServer, ledger: Ledger) -> None:
+    sink = ServerSink(server, ledger, choice=choice("DocumentReference"))
+    sink.send(by(propose(), "DocumentReference"), write=True)
+    assert server.only("DocumentReference")["status"] == "current"
+    sink.send(by(take_back(), "DocumentReference"), write=True)
+    assert server.only("DocumentReference")["status"] == "superseded"
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_profile_that_demands_consent_gets_a_task(
+    server: MemoryServer, ledger: Ledger, status: int
+) -> None:
+    def demanding() -> None:
+        raise refusal(status, "ResearchSubject")
+
+    server.before["create"] = [lambda: None, demanding]
+    written = ServerSink(server, ledger).send(by(propose()), write=True)
+    assert kinds(written.created) == ["GuidanceResponse", "Task", "Provenance"]
+    assert "demands more" in " ".join(written.notes)
+
+
+def test_a_kill_before_the_ledger_heard_doubles_nothing(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    ServerSink(server, None, choice=choice()).send(by(propose()), write=True)
+    written = ServerSink(server, ledger, choice=choice()).send(by(propose()), write=True)
+    assert written.created == ()
+    assert len(server.all("Task")) == 1
+
+
+def test_a_dry_run_writes_nothing(server: MemoryServer, sink: ServerSink) -> None:
+    written = sink.send(by(propose()), write=False)
+    assert (server.writes, kinds(written.created)) == (
+        0,
+        ["Device", "GuidanceResponse", "Task", "Provenance"],
+    )
