@@ -64,6 +64,15 @@ class Screener:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a decision rests on beside the record: kept with it, so that it can be made again."""
+
+    basis: bool
+    declined: bool
+    opted_out: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Screened:
     """One patient's outcome, or the error that kept it from being judged. Nobody is dropped."""
 
@@ -75,6 +84,8 @@ class Screened:
     requests: int = 0
     worked_on: bool = False
     """A person has entered a status of this study."""
+    said: Said | None = None
+    """What was asked beside the record."""
 
 
 def screen_everyone(
@@ -110,18 +121,18 @@ def screen_facts(
     moment = moment_of(screener, record, as_of)
     study = screener.compiled.study
     ids = (record.patient, *record.aliases)
-    standing = standing_of(
-        record,
-        screener.own_studies,
-        as_of=moment,
+    said = Said(
+        basis=screener.basis,
         declined=screener.refusals.declined(study.id, ids),
+        opted_out=screener.refusals.opted_out(ids),
     )
+    standing = standing_of(record, screener.own_studies, as_of=moment, declined=said.declined)
     stops = stops_of(
         record,
         as_of=moment,
-        basis=screener.basis,
+        basis=said.basis,
         on_study=standing.on_study,
-        opted_out=screener.refusals.opted_out(ids),
+        opted_out=said.opted_out,
         silence_refuses=screener.compiled.mappings.site.no_consent_means == "refusal",
     )
     judged = None if stops else _judge(screener, record, moment, case)
@@ -145,6 +156,7 @@ def screen_facts(
         record=record,
         judged=judged,
         worked_on=bool(standing.statuses),
+        said=said,
     )
 
 

@@ -18,7 +18,11 @@ from fhir_adapter.errors import SettingInvalid, SettingUnknown
 
 FILE_NAME = "fhir-adapter.toml"
 PREFIX = "FHIR_ADAPTER_"
-_SECRETS = frozenset(("record_token", "write_token", "study_token", "site_key"))
+_SECRETS = frozenset(
+    ("record_token", "write_token", "study_token", "site_key", "ledger_password")
+)
+_ADDRESS = "ledger"
+"""A setting that is no secret unless a password stands in it."""
 
 
 def _setting(default: str, text: str) -> str:
@@ -43,7 +47,16 @@ class Settings:
     site_key: str = _setting(
         "", "Secret that keys ResearchSubject identifiers (environment or @file)."
     )
-    ledger: str = _setting(".fhir-adapter/ledger.sqlite", "SQLite file of decisions and writes.")
+    ledger: str = _setting(
+        ".fhir-adapter/ledger.sqlite",
+        "Where decisions and writes are kept: a SQLite file, or postgresql://USER@HOST/DATABASE.",
+    )
+    ledger_password: str = _setting(
+        "", "Password of a PostgreSQL ledger (environment or @file), if not in its address."
+    )
+    retention_days: str = _setting(
+        "180", "Days for which values of listed patients are kept: `ledger purge`."
+    )
     tokens: str = _setting("", "TOML file of the service's people and programs and their roles.")
     clients: str = _setting("", "TOML file of the EHRs that may call the service's CDS hook.")
     public_url: str = _setting("", "Address at which others reach the service, without path.")
@@ -107,7 +120,7 @@ def load(
     for origin, layer in layers:
         for name, value in layer.items():
             _check_name(name, origin)
-            values[name] = _secret(name, value, origin) if name in _SECRETS else value
+            values[name] = _taken(name, value, origin)
             origins[name] = origin
     return Loaded(settings=Settings(**values), origins=origins)
 
@@ -160,6 +173,13 @@ def _text(value: object, origin: str, name: str) -> str:
     raise SettingInvalid(f"{name} must be a text", where=origin, remedy="Put it in quotes.")
 
 
+def _taken(name: str, value: str, origin: str) -> str:
+    """The value; a secret, and an address with a password in it, only from where it may stand."""
+    if name == _ADDRESS and (value.startswith("@") or _PASSWORD.search(value)):
+        return _secret(name, value, origin)
+    return _secret(name, value, origin) if name in _SECRETS else value
+
+
 def _secret(name: str, value: str, origin: str) -> str:
     """Secrets stand in the environment, or in a file named with a leading @."""
     if value.startswith("@"):
@@ -172,18 +192,22 @@ def _secret(name: str, value: str, origin: str) -> str:
     if origin == "environment":
         return value
     raise SettingInvalid(
-        f"{name} is a secret and must not stand here",
+        f"{name} {'holds' if name == _ADDRESS else 'is'} a secret and must not stand here",
         where=origin,
         remedy=f'Set {PREFIX}{name.upper()}, or name a file: {name} = "@/path/to/file".',
     )
 
 
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
+_PASSWORD = re.compile(r"://[^:/]*:.*@|[?&]password=")
+_WHOLE = re.compile(r"//.*@")
 _TOKEN = re.compile(r"(?<=[;/]token=)[^;\s]+")
 
 
 def _shown(name: str, value: str) -> str:
     if name in _SECRETS:
         return "(set)" if value else "(not set)"
+    if name == _ADDRESS and _PASSWORD.search(value):
+        return _WHOLE.sub("//(hidden)@", value).partition("?")[0]
     value = _TOKEN.sub("(hidden)", value)  # of Spark Connect
     return _CREDENTIALS.sub("//(hidden)@", value)  # a base URL with a password is refused later

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from fhir_adapter.bootstrap.judging import SystemClock
+from fhir_adapter.bootstrap.ledgers import is_there, ledger_of
 from fhir_adapter.population import Spoken
 from fhir_adapter.ports import Answers
 from fhir_adapter.screening import Refusals, nobody_refused
@@ -27,14 +27,10 @@ class People:
 @contextmanager
 def people(settings: Settings) -> Generator[People]:
     """The ledger's people for as long as the block lasts; a ledger that is not there stays so."""
-    path = Path(settings.ledger)
-    if not path.is_file():
+    if not is_there(settings):
         yield People(answers=None, refusals=nobody_refused())
         return
-    # the database libraries are loaded only where there is a database
-    from fhir_adapter.ledger import open_ledger  # noqa: PLC0415 - as said above
-
-    ledger = open_ledger(path, SystemClock())
+    ledger = ledger_of(settings, SystemClock())
     try:
         yield People(
             answers=ledger,

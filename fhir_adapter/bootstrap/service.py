@@ -8,18 +8,18 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from pathlib import Path
 from uuid import uuid4
 
 from fhir_adapter.bootstrap.clients import record_client
 from fhir_adapter.bootstrap.hooking import HookDesk
 from fhir_adapter.bootstrap.judging import Bench, SystemClock, bench
+from fhir_adapter.bootstrap.ledgers import ledger_of
 from fhir_adapter.client import FhirClient
 from fhir_adapter.criteria.names import canonical
 from fhir_adapter.errors import AdapterError, StudyNotFound
 from fhir_adapter.evaluate.many import ManyStudies, SiteStudy
 from fhir_adapter.fhir.reading import is_array, parts, text
-from fhir_adapter.ledger import Ledger, open_ledger
+from fhir_adapter.ledger import Ledger
 from fhir_adapter.model.dates import instant
 from fhir_adapter.model.fact import PatientRecord
 from fhir_adapter.ports import Clock, Pulled, Resource
@@ -228,9 +228,7 @@ def open_service(
 ) -> Service:
     """The service of some settings; every study, the site and the ledger are checked now."""
     clock = SystemClock()
-    path = Path(settings.ledger)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    ledger = open_ledger(path, clock)
+    ledger = ledger_of(settings, clock, make=True)
     try:
         client = record_client(settings)
         benches = tuple(

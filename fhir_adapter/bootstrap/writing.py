@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from fhir_adapter.bootstrap.clients import write_client
 from fhir_adapter.bootstrap.judging import Bench, run_id
+from fhir_adapter.bootstrap.ledgers import is_there, judged_of, ledger_of
 from fhir_adapter.client import Capability, FhirClient, escaped
 from fhir_adapter.criteria.names import canonical
 from fhir_adapter.errors import (
@@ -20,9 +20,9 @@ from fhir_adapter.errors import (
     SettingInvalid,
     WriteFault,
 )
-from fhir_adapter.ledger import Ledger, open_ledger
+from fhir_adapter.ledger import Ledger, Outgoing
 from fhir_adapter.model.study import Study
-from fhir_adapter.ports import Clock, Proposal, Written
+from fhir_adapter.ports import Proposal, Written
 from fhir_adapter.present.failures import failure, is_failed_evaluation
 from fhir_adapter.present.proposals import Desk, proposal
 from fhir_adapter.present.resources import device
@@ -42,32 +42,85 @@ class WritingDesk:
     ledger: Ledger | None
     run: str
     write: bool
+    mappings: str = ""
+    """Version of the site's mappings."""
 
     def send(self, one: Screened) -> Written | None:
-        """One patient's proposal; the decision goes to the ledger. None where nothing is due."""
+        """One patient's proposal; None where nothing is due.
+
+        Decision and proposal go to the ledger together, and only then to the server: a run that is
+        killed in between leaves the proposal in the outbox, where the next one finds it.
+        """
         made = self._made(one)
         if made is None:
             return None
-        sent = self.sink.send(made, write=self.write)
-        if self.write and self.ledger is not None and one.decision is not None:
-            self.ledger.record_decision(one.decision, run=self.run, listed=is_listed(one.decision))
+        ledger = self.ledger
+        if not self.write or ledger is None or one.decision is None:
+            return self.sink.send(made, write=self.write)
+        ledger.record_decision(
+            one.decision,
+            run=self.run,
+            listed=is_listed(one.decision),
+            judged=judged_of(one, self.mappings),
+            proposal=made,
+        )
+        sent = [self._deliver(ledger, taken) for taken in self._mine(ledger, made.key)]
+        return sent[-1] if sent else self.sink.send(made, write=True)
+
+    def send_left(self) -> Iterator[Written]:
+        """What earlier runs were killed before, or could not send: this study's, oldest first."""
+        if not self.write or self.ledger is None:
+            return
+        while taken := self.ledger.outbox.take(self.run, study=self.desk.study.id):
+            try:
+                yield self._deliver(self.ledger, taken[0])
+            except (ServerFault, WriteFault) as fault:
+                yield self._failed(taken[0].proposal.patient, fault)
+                if isinstance(fault, ServerUnreachable):
+                    return
+
+    def _mine(self, ledger: Ledger, key: str) -> Iterator[Outgoing]:
+        """All that waits for one key, in order; the newest is the one of this run."""
+        while taken := ledger.outbox.take(self.run, key=key, at_once=True):
+            yield taken[0]
+
+    def _deliver(self, ledger: Ledger, taken: Outgoing) -> Written:
+        """Sent, read back as sent, and only then done."""
+        try:
+            sent = self.sink.send(taken.proposal, write=True)
+        except AdapterError as fault:
+            ledger.outbox.failed(taken, fault.code)
+            raise
+        ledger.outbox.done(taken)
+        if sent.created or sent.updated or sent.deleted:
+            ledger.audit(
+                who=f"fhir-adapter, run {self.run}",
+                what="write",
+                patient=taken.proposal.patient,
+                purpose=f"proposal for {taken.proposal.study}",
+            )
         return sent
 
     def send_each(self, screened: Iterable[Screened]) -> Iterator[Written]:
-        """Everybody's; a fault stops one patient, a server that does not answer stops the rest."""
+        """Everybody's, then what earlier runs left of others.
+
+        A fault stops one patient, a server that does not answer stops the rest.
+        """
         gone: ServerUnreachable | None = None
         for one in screened:
             if gone is not None:
                 if one.decision is not None:
-                    yield self._failed(one, gone)
+                    yield self._failed(one.patient, gone)
                 continue
             try:
                 sent = self.send(one)
             except (ServerFault, WriteFault) as fault:
                 gone = fault if isinstance(fault, ServerUnreachable) else None
-                sent = self._failed(one, fault)
+                sent = self._failed(one.patient, fault)
             if sent is not None:
                 yield sent
+        if gone is None:
+            yield from self.send_left()
 
     def _made(self, one: Screened) -> Proposal | None:
         aliases = () if one.record is None else one.record.aliases
@@ -81,10 +134,10 @@ class WritingDesk:
             return None
         return failure(one.error, self.desk, key=known[-1].key, patient=one.patient, ids=ids)
 
-    def _failed(self, one: Screened, fault: AdapterError) -> Written:
+    def _failed(self, patient: str, fault: AdapterError) -> Written:
         return Written(
             key="",
-            patient=one.patient,
+            patient=patient,
             dry_run=not self.write,
             notes=(str(fault),),
             error=fault.code,
@@ -105,7 +158,9 @@ def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[Writi
         )
     client = write_client(settings)
     choice = choose(_capability(client))
-    ledger = _ledger(settings, bench.clock, make=write)
+    # a dry run reads what was written before, or its counts are those of a first run
+    there = write or is_there(settings)
+    ledger = ledger_of(settings, bench.clock, make=write) if there else None
     try:
         yield WritingDesk(
             desk=_desk(settings, bench, client, key, stand_in=choice.stand_in),
@@ -113,6 +168,7 @@ def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[Writi
             ledger=ledger,
             run=run_id(),
             write=write,
+            mappings=bench.mappings.version,
         )
     finally:
         if ledger is not None:
@@ -133,15 +189,6 @@ def _refuse_without_basis(bench: Bench) -> None:
             where=f"site {bench.mappings.site.name}",
             remedy="Add a basis with approval, dates and visible-to; nothing was written.",
         )
-
-
-def _ledger(settings: Settings, clock: Clock, *, make: bool) -> Ledger | None:
-    """A dry run reads what was written before, or its counts are those of a first run."""
-    path = Path(settings.ledger)
-    if not make and not path.is_file():
-        return None
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return open_ledger(path, clock)
 
 
 def _desk(settings: Settings, bench: Bench, client: FhirClient, key: str, *, stand_in: str) -> Desk:

@@ -1,13 +1,17 @@
-"""Durable state: decisions, what was written for whom, people's answers and declines, audit.
+"""Durable state: changed patients, decisions, the outbox, people's answers and declines, audit.
 
-SQLite with write-ahead log; the only room with SQLAlchemy and alembic. Every call is one
-transaction, so a process that is killed loses nothing and doubles nothing. Errors and log lines
+SQLite with write-ahead log, or PostgreSQL; the only room with SQLAlchemy and alembic. Every call is
+one transaction, so a process that is killed loses nothing and doubles nothing. Errors and log lines
 never hold a parameter of a statement.
 """
 
 from __future__ import annotations
 
+from fhir_adapter.ledger.changes import ChangedPatient, ChangedPatients, Mark
+from fhir_adapter.ledger.inputs import Basis, Judged, unpacked
 from fhir_adapter.ledger.ledger import Ledger, open_ledger
+from fhir_adapter.ledger.outbox import Outbox, OutboxCounts, Outgoing
+from fhir_adapter.ledger.retention import Access, AccessReport, Purged, Retention
 from fhir_adapter.ledger.rows import (
     LedgerCounts,
     Remembered,
@@ -21,13 +25,26 @@ from fhir_adapter.ledger.tables import LEDGER_SCHEMA
 
 __all__ = [
     "LEDGER_SCHEMA",
+    "Access",
+    "AccessReport",
+    "Basis",
+    "ChangedPatient",
+    "ChangedPatients",
+    "Judged",
     "Ledger",
     "LedgerCounts",
+    "Mark",
+    "Outbox",
+    "OutboxCounts",
+    "Outgoing",
+    "Purged",
     "Remembered",
+    "Retention",
     "StoredCard",
     "StoredDecision",
     "StoredDismissal",
     "StoredSubject",
     "SubjectState",
     "open_ledger",
+    "unpacked",
 ]

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from sqlalchemy import BindParameter, Engine, Table, bindparam, delete, select
-from sqlalchemy.dialects.sqlite import insert
 
 from fhir_adapter.ledger.database import reading, transaction
+from fhir_adapter.ledger.dialect import insert
+from fhir_adapter.ledger.names import Names
 from fhir_adapter.ledger.rows import Remembered, StoredAcceptance, StoredCard, StoredDismissal
 from fhir_adapter.ledger.tables import (
     ACCEPTANCES,
@@ -39,13 +40,14 @@ _PUT_AWAY = (
 class AlertLedger:
     """What the hook must remember between two calls; over the engine of a ledger."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, clock: Clock, names: Names) -> None:
         self._engine = engine
         self._clock = clock
+        self._names = names
 
     def remember_cards(self, cards: Sequence[StoredCard]) -> None:
         """These cards are about to be shown; one that is known already stays as it was."""
-        wanted = insert(CARDS).on_conflict_do_nothing()
+        wanted = insert(self._engine, CARDS).on_conflict_do_nothing()
         with transaction(self._engine) as connection:
             connection.execute(wanted, [asdict(one) for one in cards])
 
@@ -57,9 +59,10 @@ class AlertLedger:
         ids = sorted(set(patients))
         here = {"ids": ids, "encounter": encounter}
         with reading(self._engine) as connection:
+            names = list(self._names.of(connection, ids))
             return Remembered(
                 answered=frozenset(connection.scalars(_ANSWERED, {"ids": ids})),
-                declined=frozenset(connection.scalars(_DECLINED, {"ids": ids})),
+                declined=frozenset(connection.scalars(_DECLINED, {"ids": names})),
                 cards=tuple(
                     StoredCard(**row)
                     for row in (connection.execute(_SHOWN, here).mappings() if encounter else ())
@@ -95,7 +98,7 @@ class AlertLedger:
         """Mark a token as used; False where it was used before. Expired ones are forgotten."""
         old = delete(USED_TOKENS).where(USED_TOKENS.c.expires_at < self.now())
         row = {"issuer": issuer, "token": token, "expires_at": expires_at}
-        wanted = insert(USED_TOKENS).values(**row).on_conflict_do_nothing()
+        wanted = insert(self._engine, USED_TOKENS).values(**row).on_conflict_do_nothing()
         with transaction(self._engine) as connection:
             connection.execute(old)
             return connection.execute(wanted).rowcount == 1
@@ -105,7 +108,7 @@ class AlertLedger:
         return instant(self._clock.now())
 
     def _add(self, table: Table, row: Mapping[str, object]) -> bool:
-        wanted = insert(table).values(**row).on_conflict_do_nothing()
+        wanted = insert(self._engine, table).values(**row).on_conflict_do_nothing()
         with transaction(self._engine) as connection:
             return connection.execute(wanted).rowcount == 1
 

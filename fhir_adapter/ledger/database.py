@@ -1,7 +1,8 @@
-"""The file behind the ledger: opened, guarded, brought to the present schema.
+"""The database behind the ledger: opened, guarded, brought to the present schema.
 
-kill -9 safety: write-ahead log, ``synchronous=FULL``, and every call that writes a transaction
-that begins IMMEDIATE, so that two processes queue for the lock instead of failing half-way.
+kill -9 safety: every call is one transaction. SQLite: write-ahead log, ``synchronous=FULL``, and
+whoever writes begins IMMEDIATE, so that two processes queue for the lock instead of failing
+half-way. PostgreSQL: its own log, and row locks.
 """
 
 from __future__ import annotations
@@ -10,32 +11,32 @@ import os
 from collections.abc import Generator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from sqlite3 import Connection as DbapiConnection
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
 
 from fhir_adapter.errors import SettingInvalid
+from fhir_adapter.ledger.address import connecting, url_of, with_password
+from fhir_adapter.ledger.dialect import first_statements, one_at_a_time
 from fhir_adapter.ledger.tables import LEDGER_SCHEMA, SCHEMA_INFO
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK_SECONDS = 30
-_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
-_DATABASE_REMEDY = "Check the ledger setting, the free space and the rights of the folder."
+_DATABASE_REMEDY = (
+    "Check the ledger setting; of a file the free space and the rights of its folder, of a "
+    "database that it runs, takes this account and speaks TLS as the address says."
+)
 
 
-def open_engine(address: str) -> Engine:
-    """The engine of a ``sqlite:///`` address, its file made (mode 0600) and at today's schema."""
-    url = _url(address)
-    _make_file(Path(str(url.database)))
-    engine = create_engine(
-        url, hide_parameters=True, connect_args={"timeout": _LOCK_SECONDS}, pool_size=8
-    )
-    event.listen(engine, "connect", _on_connect)
-    event.listen(engine, "begin", _on_begin)
+def open_engine(address: str, *, password: str = "") -> Engine:
+    """The engine of an address (ledger/address.py) at today's schema; a file is made (0600)."""
+    url = url_of(address)
+    engine = _file(url) if url.drivername == "sqlite" else _database(with_password(url, password))
+    _tell(engine)
     try:
         with transaction(engine) as connection:
             _bring_up(connection)
@@ -59,7 +60,7 @@ def transaction(engine: Engine) -> Generator[Connection]:
     try:
         with engine.begin() as connection:
             yield connection
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, OSError) as error:
         raise SettingInvalid(
             f"ledger-fault: the ledger could not be used ({type(error).__name__})",
             where="ledger",
@@ -67,19 +68,46 @@ def transaction(engine: Engine) -> Generator[Connection]:
         ) from None
 
 
-def _url(address: str) -> URL:
+def _file(url: URL) -> Engine:
+    _make_file(Path(str(url.database)))
+    engine = create_engine(
+        url, hide_parameters=True, connect_args={"timeout": _LOCK_SECONDS}, pool_size=8
+    )
+    event.listen(engine, "begin", _on_begin)
+    return engine
+
+
+def _database(url: URL) -> Engine:
+    how = connecting(url)
     try:
-        url = make_url(address)
-    except ArgumentError:
-        url = URL.create("unreadable")
-    usable = url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"}
-    if not usable:
-        raise SettingInvalid(
-            "ledger-fault: the ledger's address is not one of a SQLite file",
-            where="ledger",
-            remedy="Write it as sqlite:///folder/ledger.sqlite.",
+        return create_engine(
+            url.set(query={}),
+            hide_parameters=True,
+            pool_pre_ping=True,
+            pool_size=8,
+            connect_args=how,
         )
-    return url
+    except ModuleNotFoundError:
+        raise SettingInvalid(
+            "ledger-fault: the driver for PostgreSQL is not installed",
+            where="ledger",
+            remedy="pip install 'fhir-adapter[postgres]'",
+        ) from None
+
+
+def _tell(engine: Engine) -> None:
+    """Each new connection hears first what its dialect needs; we begin transactions ourselves."""
+    first = first_statements(engine)
+
+    def on_connect(connection: Any, _record: object) -> None:
+        if engine.dialect.name == "sqlite":
+            connection.isolation_level = None
+        with closing(connection.cursor()) as cursor:
+            for statement in first:
+                cursor.execute(statement)
+        connection.commit()
+
+    event.listen(engine, "connect", on_connect)
 
 
 def _make_file(path: Path) -> None:
@@ -96,19 +124,13 @@ def _make_file(path: Path) -> None:
         ) from None
 
 
-def _on_connect(connection: DbapiConnection, _record: object) -> None:
-    connection.isolation_level = None
-    with closing(connection.cursor()) as cursor:
-        for pragma in _PRAGMAS:
-            cursor.execute(f"PRAGMA {pragma}")
-
-
 def _on_begin(connection: Connection) -> None:
     reads = connection.get_execution_options().get(_READS, False)
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def _bring_up(connection: Connection) -> None:
+    one_at_a_time(connection)
     number = _schema_of(connection)
     if number > LEDGER_SCHEMA:
         raise SettingInvalid(
@@ -122,16 +144,16 @@ def _bring_up(connection: Connection) -> None:
 
 
 def _schema_of(connection: Connection) -> int:
-    """0 for an empty file; a file with other tables is not a ledger."""
-    names = inspect(connection).get_table_names()
-    if not names:
+    """0 for an empty database; one with other tables is not a ledger."""
+    names = set(inspect(connection).get_table_names())
+    if names <= {"alembic_version"}:
         return 0
     if SCHEMA_INFO.name in names:
         return int(connection.scalar(select(func.max(SCHEMA_INFO.c.number))) or 0)
     raise SettingInvalid(
-        "ledger-foreign: the file is a database but not a ledger",
+        "ledger-foreign: the database is there and is not a ledger",
         where="ledger",
-        remedy="Name another file: this one is left as it is.",
+        remedy="Name another one: this one is left as it is.",
     )
 
 

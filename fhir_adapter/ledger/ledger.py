@@ -4,88 +4,103 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Table, func, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Table, func, select
 
+from fhir_adapter.ledger.address import shown, url_of
 from fhir_adapter.ledger.alerts import AlertLedger
+from fhir_adapter.ledger.changes import ChangedPatients
 from fhir_adapter.ledger.database import open_engine, transaction
+from fhir_adapter.ledger.decisions import DecisionLedger
+from fhir_adapter.ledger.dialect import insert
 from fhir_adapter.ledger.given import answer_fact, fact_of, row_of
+from fhir_adapter.ledger.inputs import Judged
+from fhir_adapter.ledger.names import Names, is_forgotten
+from fhir_adapter.ledger.outbox import Outbox
+from fhir_adapter.ledger.retention import Retention
 from fhir_adapter.ledger.rows import LedgerCounts, StoredDecision, StoredSubject, SubjectState
 from fhir_adapter.ledger.tables import (
     ANSWERS,
     AUDIT,
+    CURSORS,
     DECISIONS,
     DECLINES,
+    INPUTS,
     LEDGER_SCHEMA,
     SUBJECTS,
 )
 from fhir_adapter.model.code import Code
 from fhir_adapter.model.dates import instant
-from fhir_adapter.model.decision import Decision, Hashes, Outcome
+from fhir_adapter.model.decision import Decision
 from fhir_adapter.model.fact import Fact
-from fhir_adapter.model.hashing import canonical
-from fhir_adapter.ports import Clock
+from fhir_adapter.ports import Clock, Proposal
 
 _CHUNK = 500
 """Ids per statement: SQLite limits the number of parameters."""
 
 
-def open_ledger(path: Path, clock: Clock) -> Ledger:
-    """The ledger in a file, made (mode 0600) where there is none; its folder must exist."""
-    return Ledger(f"sqlite:///{path}", clock)
+def open_ledger(
+    address: Path | str, clock: Clock, *, password: str = "", site_key: str = ""
+) -> Ledger:
+    """The ledger in a file, made (mode 0600) where there is none, or in a PostgreSQL database.
+
+    A file's folder must exist, and so must a database.
+    """
+    return Ledger(str(address), clock, password=password, site_key=site_key)
 
 
 class Ledger:
-    """Durable state. Raises SettingInvalid where the file cannot be used or is newer than we."""
+    """Durable state. Raises SettingInvalid where the database cannot be used or is newer than we.
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    ``site_key``: by it patients who were forgotten are still known as having refused.
+    """
+
+    def __init__(
+        self, address: str, clock: Clock, *, password: str = "", site_key: str = ""
+    ) -> None:
         self._clock = clock
-        self._engine = open_engine(url)
-        self.alerts: AlertLedger = AlertLedger(self._engine, clock)
+        self._engine = open_engine(address, password=password)
+        self._names = Names(site_key)
+        self.place: str = shown(url_of(address))
+        """Where it is, as it may be printed."""
+        self.kind: str = self._engine.dialect.name
+        """sqlite or postgresql."""
+        self.alerts: AlertLedger = AlertLedger(self._engine, clock, self._names)
+        self.changed: ChangedPatients = ChangedPatients(self._engine)
+        self.outbox: Outbox = Outbox(self._engine, clock)
+        self.decisions: DecisionLedger = DecisionLedger(self._engine, clock, self.outbox)
+        self.retention: Retention = Retention(self._engine, clock, self._names)
 
     def close(self) -> None:
         """Close the file."""
         self._engine.dispose()
 
-    def record_decision(self, decision: Decision, *, run: str, listed: bool) -> bool:
+    def record_decision(
+        self,
+        decision: Decision,
+        *,
+        run: str,
+        listed: bool,
+        judged: Judged | None = None,
+        proposal: Proposal | None = None,
+    ) -> bool:
         """Append a decision; False where this run already recorded it (a repeat after a crash).
 
-        Values are kept only for listed patients: without ``listed`` the body is left out.
+        Values are kept only for listed patients: without ``listed`` body and record are left out.
+        ``proposal`` goes to the outbox in the same transaction.
         """
-        hashes = decision.hashes or Hashes(study="", basis="", outcome="", alert="")
-        row = {
-            "run": run,
-            "patient": decision.patient,
-            "study": decision.study,
-            "attempt": decision.attempt,
-            "as_of": decision.as_of,
-            "recorded_at": self._now(),
-            "study_version": decision.study_version,
-            "outcome": decision.outcome.value,
-            "outcome_fingerprint": hashes.outcome,
-            "alert_fingerprint": hashes.alert,
-            "study_hash": hashes.study,
-            "basis_hash": hashes.basis,
-            "listed": listed,
-            "body": canonical(decision).decode() if listed else None,
-        }
-        return self._add(DECISIONS, row)
+        return self.decisions.record(
+            decision, run=run, listed=listed, judged=judged, proposal=proposal
+        )
 
     def last_decision(self, patient: str, study: str) -> StoredDecision | None:
         """The decision recorded last for this id and study."""
-        wanted = (
-            select(DECISIONS)
-            .where(DECISIONS.c.patient == patient, DECISIONS.c.study == study)
-            .order_by(DECISIONS.c.id.desc())
-            .limit(1)
-        )
-        with self._transaction() as connection:
-            row = connection.execute(wanted).mappings().first()
-        return None if row is None else _decision(row)
+        found = self.decisions.stored(patient=patient, study=study, last=True)
+        return next(found, None)
 
     def subject(self, key: str) -> StoredSubject | None:
         """What we last wrote under this key."""
@@ -98,13 +113,19 @@ class Ledger:
         """All attempts of one patient under any id: the key of the first proposal is kept."""
         wanted = select(SUBJECTS).where(SUBJECTS.c.study == study)
         with self._transaction() as connection:
+            names = self._names.of(connection, patients)
             rows = [
-                row
-                for some in _chunks(patients)
+                replace(StoredSubject(**row), patient=names[row["patient"]])
+                for some in _chunks(names)
                 for row in connection.execute(wanted.where(SUBJECTS.c.patient.in_(some))).mappings()
             ]
-        found = (StoredSubject(**row) for row in rows)
-        return tuple(sorted(found, key=lambda row: (row.attempt, row.key)))
+        return tuple(sorted(rows, key=lambda row: (row.attempt, row.key)))
+
+    def subjects_in(self, study: str) -> tuple[StoredSubject, ...]:
+        """Whatever was ever proposed for a study; forgotten patients under their keyed hash."""
+        wanted = select(SUBJECTS).where(SUBJECTS.c.study == study).order_by(SUBJECTS.c.key)
+        with self._transaction() as connection:
+            return tuple(StoredSubject(**row) for row in connection.execute(wanted).mappings())
 
     def remember_subject(
         self,
@@ -127,7 +148,7 @@ class Ledger:
             "changed_at": self._now(),
         }
         first = {"key": key, "patient": patient, "study": study, "attempt": attempt}
-        wanted = insert(SUBJECTS).values(**first, **now)
+        wanted = insert(self._engine, SUBJECTS).values(**first, **now)
         with self._transaction() as connection:
             connection.execute(wanted.on_conflict_do_update(index_elements=["key"], set_=now))
 
@@ -195,10 +216,10 @@ class Ledger:
             return frozenset(connection.scalars(wanted))
 
     def proposed(self, study: str) -> frozenset[str]:
-        """Ids of patients who were ever proposed for a study."""
+        """Ids of patients who were ever proposed for a study and not forgotten since."""
         wanted = select(SUBJECTS.c.patient).where(SUBJECTS.c.study == study).distinct()
         with self._transaction() as connection:
-            return frozenset(connection.scalars(wanted))
+            return frozenset(one for one in connection.scalars(wanted) if not is_forgotten(one))
 
     def decline(self, *, patient: str, study: str, who: str, role: str) -> bool:
         """The patient does not want this study; False where that was known. Never undone here."""
@@ -215,14 +236,27 @@ class Ledger:
         """Which of these ids declined: any of one patient's ids is enough (the stricter wins)."""
         wanted = select(DECLINES.c.patient).where(DECLINES.c.study == study)
         with self._transaction() as connection:
+            names = self._names.of(connection, patients)
             return frozenset(
-                found
-                for some in _chunks(patients)
+                names[found]
+                for some in _chunks(names)
                 for found in connection.scalars(wanted.where(DECLINES.c.patient.in_(some)))
             )
 
+    def cursor(self, name: str) -> str | None:
+        """How far a poll has read; None before the first time."""
+        with self._transaction() as connection:
+            return connection.scalar(select(CURSORS.c.value).where(CURSORS.c.name == name))
+
+    def set_cursor(self, name: str, value: str) -> None:
+        """The poll has read so far: to be said after what it found was marked."""
+        now = {"value": value, "changed_at": self._now()}
+        wanted = insert(self._engine, CURSORS).values(name=name, **now)
+        with self._transaction() as connection:
+            connection.execute(wanted.on_conflict_do_update(index_elements=["name"], set_=now))
+
     def audit(self, *, who: str, what: str, patient: str, purpose: str) -> None:
-        """Who did what (a code) about which patient (an opaque handle), and for which purpose."""
+        """Who did what (a code) about which patient (empty: several), and for which purpose."""
         row = {"at": self._now(), "who": who, "what": what, "patient": patient, "purpose": purpose}
         self._add(AUDIT, row)
 
@@ -238,6 +272,7 @@ class Ledger:
                 answers=_count(connection, ANSWERS),
                 declines=_count(connection, DECLINES),
                 audit=_count(connection, AUDIT),
+                inputs=_count(connection, INPUTS),
                 subjects=tuple(sorted((row[0], row[1]) for row in connection.execute(by_state))),
             )
 
@@ -248,7 +283,7 @@ class Ledger:
         return transaction(self._engine)
 
     def _add(self, table: Table, row: Mapping[str, Any]) -> bool:
-        wanted = insert(table).values(**row).on_conflict_do_nothing()
+        wanted = insert(self._engine, table).values(**row).on_conflict_do_nothing()
         with self._transaction() as connection:
             return connection.execute(wanted).rowcount == 1
 
@@ -261,24 +296,3 @@ def _chunks(patients: Iterable[str]) -> Iterator[list[str]]:
 
 def _count(connection: Connection, table: Table) -> int:
     return connection.scalar(select(func.count()).select_from(table)) or 0
-
-
-def _decision(row: RowMapping) -> StoredDecision:
-    hashes = Hashes(
-        study=row["study_hash"],
-        basis=row["basis_hash"],
-        outcome=row["outcome_fingerprint"],
-        alert=row["alert_fingerprint"],
-    )
-    return StoredDecision(
-        run=row["run"],
-        patient=row["patient"],
-        study=row["study"],
-        attempt=row["attempt"],
-        as_of=row["as_of"],
-        recorded_at=row["recorded_at"],
-        study_version=row["study_version"],
-        outcome=Outcome(row["outcome"]),
-        hashes=hashes if hashes.outcome else None,
-        body=None if row["body"] is None else row["body"].encode(),
-    )

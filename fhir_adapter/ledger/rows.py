@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fhir_adapter.ledger.inputs import Basis
 from fhir_adapter.model.decision import Hashes, Outcome
 
 SubjectState = Literal["proposed", "taken-back", "left-to-person", "gone"]
@@ -15,6 +16,7 @@ SubjectState = Literal["proposed", "taken-back", "left-to-person", "gone"]
 class StoredDecision:
     """One decision as recorded."""
 
+    id: int
     run: str
     patient: str
     study: str
@@ -25,7 +27,11 @@ class StoredDecision:
     outcome: Outcome
     hashes: Hashes | None
     body: bytes | None
-    """Canonical JSON of the Decision; None where the patient was not listed."""
+    """Canonical JSON of the Decision; None where not listed, or when its time is over."""
+    on: Basis | None
+    """What it rests on beside the record; None for one of schema 3 or older."""
+    record: bytes | None
+    """The record that was judged, packed (inputs.py); None where it is not kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,5 +116,7 @@ class LedgerCounts:
     answers: int
     declines: int
     audit: int
+    inputs: int
+    """Records kept so that decisions can be made again."""
     subjects: tuple[tuple[str, int], ...]
     """State and number, in the order of the states' names."""

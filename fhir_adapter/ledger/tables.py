@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -18,7 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-LEDGER_SCHEMA = 3
+LEDGER_SCHEMA = 4
 """Number of the newest migration; a ledger with a higher one is refused by name."""
 
 METADATA = MetaData()
@@ -44,10 +45,92 @@ DECISIONS = Table(
     Column("basis_hash", String, nullable=False),
     Column("listed", Boolean, nullable=False),
     Column("body", Text),
+    Column("input", String),
+    Column("mappings", String),
+    Column("engine", String),
+    Column("facts_schema", Integer),
+    Column("basis", Boolean),
+    Column("declined", Boolean),
+    Column("opted_out", Boolean),
     UniqueConstraint("run", "patient", "study", "attempt", "as_of", name="one_decision_per_run"),
     Index("decisions_of_patient", "patient", "study", "id"),
 )
-"""Append-only: no method changes a row. ``body`` is kept for listed patients only."""
+"""Append-only, held by a trigger: only retention changes or removes rows. ``body`` and ``input``
+(digest of the record that was judged) are kept for listed patients only; with what follows them a
+decision can be made again. Empty where the row is of schema 3 or older."""
+
+INPUTS = Table(
+    "inputs",
+    METADATA,
+    Column("digest", String, primary_key=True),
+    Column("patient", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("kept_at", BigInteger, nullable=False),
+    Index("inputs_of_patient", "patient"),
+)
+"""Records as they were judged (canonical JSON, compressed), once for all decisions from them."""
+
+RETENTION = Table("retention", METADATA, Column("run", Integer, primary_key=True))
+"""A row stands here only inside a transaction of retention: the triggers let that one through."""
+
+COUNTERS = Table(
+    "counters",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+"""Sequence numbers that never come twice, also of rows that are gone since."""
+
+CHANGED = Table(
+    "changed",
+    METADATA,
+    Column("patient", String, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("first_seen_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", String, nullable=False),
+    Column("worker", String, nullable=False),
+    Column("lease_until", BigInteger, nullable=False),
+    Index("changed_due", "due_at", "sequence"),
+)
+"""One row per patient whose record may have changed, however often that was said."""
+
+OUTBOX = Table(
+    "outbox",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("key", String, nullable=False),
+    Column("run", String, nullable=False),
+    Column("patient", String, nullable=False),
+    Column("study", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("body", Text),
+    Column("added_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", String, nullable=False),
+    Column("worker", String, nullable=False),
+    Column("lease_until", BigInteger, nullable=False),
+    Index("outbox_of_key", "key", "state", "id"),
+    Index("outbox_due", "state", "due_at", "id"),
+    Index("outbox_of_patient", "patient"),
+)
+"""Proposals on their way: waiting, done (read back as sent), or superseded by a newer one of the
+same key before anybody took it. The body goes when the state is no longer waiting."""
+
+CURSORS = Table(
+    "cursors",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("value", String, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+)
+"""How far a poll has read."""
 
 SUBJECTS = Table(
     "subjects",

@@ -1,15 +1,11 @@
-"""Cards, dismissals and used tokens; and the way from schema 1 and back."""
+"""Cards, dismissals and used tokens."""
 
 from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
 
-from alembic import command
-from sqlalchemy import create_engine
-
 from fhir_adapter.ledger import Ledger, StoredCard, open_ledger
-from fhir_adapter.ledger.database import _config
 from fhir_adapter.model.code import Code
 from fhir_adapter.model.vocabulary import YES
 from tests.ledger.conftest import StandingClock
@@ -48,13 +44,15 @@ def test_what_the_hook_needs_of_a_patient_is_read_at_once(ledger: Ledger) -> Non
     assert ledger.alerts.remembered(["q"], "e").answered == frozenset()
 
 
-def test_reading_does_not_wait_for_who_writes(ledger: Ledger, path: Path) -> None:
+def test_reading_does_not_wait_for_who_writes(path: Path, clock: StandingClock) -> None:
+    ledger = open_ledger(path, clock)
     show(ledger)
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     assert len(ledger.alerts.remembered(["p"], "e").cards) == 1
     writer.execute("ROLLBACK")
     writer.close()
+    ledger.close()
 
 
 def test_an_acceptance_is_kept_once_and_is_no_dismissal(ledger: Ledger) -> None:
@@ -85,47 +83,3 @@ def test_a_token_is_used_once_and_forgotten_when_it_is_over(
     assert ledger.alerts.use_token("other", "t", expires_at=later)
     assert ledger.alerts.use_token("iss", "old", expires_at=1)
     assert ledger.alerts.use_token("iss", "old", expires_at=1), "an expired one is no replay"
-
-
-def test_one_step_back_and_up_again_keeps_what_schema_2_held(
-    path: Path, clock: StandingClock
-) -> None:
-    first = open_ledger(path, clock)
-    show(first)
-    (card,) = first.alerts.cards("u/")
-    first.alerts.accept(card)
-    first.close()
-    back_to(path, "0002")
-    second = open_ledger(path, clock)
-    assert second.alerts.cards("u/") == (card,)
-    assert second.alerts.acceptances("u/") == ()
-    assert second.alerts.accept(card)
-    second.close()
-
-
-def back_to(path: Path, revision: str) -> None:
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        command.downgrade(_config(connection), revision)
-    engine.dispose()
-
-
-def test_two_steps_back_and_up_again_keep_what_schema_1_held(
-    path: Path, clock: StandingClock
-) -> None:
-    first = open_ledger(path, clock)
-    first.decline(patient="p", study="S", who="n", role="coordinator")
-    show(first)
-    first.close()
-    back_to(path, "0001")
-    database = sqlite3.connect(path)
-    names = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
-    numbers = [row[0] for row in database.execute("SELECT number FROM schema_info")]
-    database.close()
-    assert "cards" not in names
-    assert numbers == [1]
-    second = open_ledger(path, clock)
-    assert second.declined("S", ["p"]) == {"p"}
-    assert second.alerts.cards("u/") == ()
-    show(second)
-    second.close()

@@ -12,31 +12,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
 
 from fhir_adapter.errors import SettingInvalid
-from fhir_adapter.ledger import LEDGER_SCHEMA, Ledger, open_ledger
-from fhir_adapter.ledger.tables import METADATA
+from fhir_adapter.ledger import Ledger, open_ledger
 from fhir_adapter.model.vocabulary import YES, question_code
-from tests.ledger.conftest import StandingClock
+from tests.ledger.conftest import Place, StandingClock
+
+
+@pytest.fixture
+def place(path: Path) -> Place:
+    """A file, in all of these."""
+    return Place(address=str(path))
 
 
 def test_a_new_file_is_readable_by_its_owner_only(ledger: Ledger, path: Path) -> None:
     ledger.audit(who="a", what="read", patient="h1", purpose="CLINTRCH")
     modes = {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     assert modes == {0o600}
-
-
-def test_the_migrations_lead_to_the_tables_that_the_code_uses(ledger: Ledger, path: Path) -> None:
-    assert ledger.status().schema == LEDGER_SCHEMA
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection)
-        differences = compare_metadata(context, METADATA)
-    engine.dispose()
-    assert differences == []
 
 
 def test_the_write_ahead_log_is_on(ledger: Ledger, path: Path) -> None:
@@ -54,18 +46,6 @@ def test_opening_again_keeps_everything(path: Path, clock: StandingClock) -> Non
     second = open_ledger(path, clock)
     assert second.declined("s", ["p1"]) == {"p1"}
     second.close()
-
-
-def test_a_ledger_of_a_newer_schema_is_refused_by_name(
-    ledger: Ledger, path: Path, clock: StandingClock
-) -> None:
-    ledger.close()
-    database = sqlite3.connect(path)
-    database.execute("INSERT INTO schema_info VALUES (?)", (LEDGER_SCHEMA + 1,))
-    database.commit()
-    database.close()
-    with pytest.raises(SettingInvalid, match=f"ledger-newer: .* schema {LEDGER_SCHEMA + 1}"):
-        open_ledger(path, clock)
 
 
 def _foreign(path: Path) -> None:
@@ -94,14 +74,6 @@ def test_a_file_that_is_no_ledger_is_refused_and_left_alone(
     with pytest.raises(SettingInvalid, match=code):
         open_ledger(path, clock)
     assert len(path.read_bytes()) == len(before)
-
-
-@pytest.mark.parametrize(
-    "url", ["sqlite://", "sqlite:///:memory:", "postgresql://h/d", "nonsense", "x://y"]
-)
-def test_only_a_sqlite_file_is_an_address(url: str, clock: StandingClock) -> None:
-    with pytest.raises(SettingInvalid, match="not one of a SQLite file"):
-        Ledger(url, clock)
 
 
 def test_a_missing_folder_is_named_as_the_trouble(tmp_path: Path, clock: StandingClock) -> None:

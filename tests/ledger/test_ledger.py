@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import date, datetime
 from decimal import Decimal
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -19,7 +17,7 @@ from fhir_adapter.model.fact import Fact, Kind
 from fhir_adapter.model.hashing import canonical
 from fhir_adapter.model.vocabulary import NO, YES, question_code
 from fhir_adapter.ports import Answers
-from tests.ledger.conftest import BERLIN, StandingClock
+from tests.ledger.conftest import BERLIN, Place, StandingClock
 
 QUESTION = question_code("aclf", "recovering")
 DECISION = Decision(
@@ -175,12 +173,9 @@ def test_only_what_people_give_is_kept(ledger: Ledger, fact: Fact) -> None:
         ledger.add_entered(fact, study="aclf", who="Ann", role="nurse")
 
 
-def test_facts_of_another_schema_are_refused_by_name(ledger: Ledger, path: Path) -> None:
+def test_facts_of_another_schema_are_refused_by_name(ledger: Ledger, place: Place) -> None:
     _answer(ledger)
-    database = sqlite3.connect(path)
-    database.execute("UPDATE answers SET facts_schema = 99")
-    database.commit()
-    database.close()
+    place.execute("UPDATE answers SET facts_schema = 99")
     with pytest.raises(SettingInvalid, match="facts schema 99"):
         ledger.answers_of("aclf", ["p1"])
 

@@ -11,3 +11,8 @@ depends_on = None
 def upgrade() -> None:
     """${message}."""
     ${upgrades if upgrades else "pass"}
+
+
+def downgrade() -> None:
+    """Back one schema."""
+    ${downgrades if downgrades else "pass"}

@@ -109,3 +109,9 @@ def _audit() -> None:
         sa.Column("purpose", sa.String, nullable=False),
     )
     op.create_index("audit_of_patient", "audit", ["patient"])
+
+
+def downgrade() -> None:
+    """Back to an empty database."""
+    for table in ("audit", "declines", "answers", "subjects", "decisions", "schema_info"):
+        op.drop_table(table)
