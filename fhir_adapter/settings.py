@@ -19,7 +19,7 @@ from fhir_adapter.errors import SettingInvalid, SettingUnknown
 FILE_NAME = "fhir-adapter.toml"
 PREFIX = "FHIR_ADAPTER_"
 _SECRETS = frozenset(
-    ("record_token", "write_token", "study_token", "site_key", "ledger_password")
+    ("record_token", "write_token", "study_token", "site_key", "ledger_password", "notify_token")
 )
 _ADDRESS = "ledger"
 """A setting that is no secret unless a password stands in it."""
@@ -60,6 +60,21 @@ class Settings:
     tokens: str = _setting("", "TOML file of the service's people and programs and their roles.")
     clients: str = _setting("", "TOML file of the EHRs that may call the service's CDS hook.")
     public_url: str = _setting("", "Address at which others reach the service, without path.")
+    poll_seconds: str = _setting("30", "How often `watch` asks the record server for changes.")
+    overlap_seconds: str = _setting(
+        "300", "How far back each poll reads again: servers index late; 180 is the least."
+    )
+    sweep_hours: str = _setting("24", "How often everybody is read again; a sweep finds nothing.")
+    census: str = _setting(
+        "auto",
+        "Who is read again where the server cannot be polled: auto, off, encounters, group:ID, "
+        "file:PATH (an id per line).",
+    )
+    census_minutes: str = _setting("60", "How often everybody of the census is read again.")
+    watch_workers: str = _setting("2", "How many patients `watch` reads at once.")
+    notify_token: str = _setting(
+        "", "Bearer token that the record server's Subscriptions send (environment or @file)."
+    )
     engine: str = _setting("duckdb", "What runs the cohort lane's statement: duckdb, or spark.")
     spark_remote: str = _setting(
         "", "Spark session of the cohort lane: sc://HOST:PORT, or local[*] in this process."

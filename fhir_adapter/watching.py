@@ -33,7 +33,8 @@ from fhir_adapter.screening import Screened, Screener, screen_facts, with_answer
 class Watched:
     """One study that is kept up to date."""
 
-    screener: Screener
+    screener: Callable[[], Screener]
+    """Anew for each patient: a basis ends on its day, and people answer meanwhile."""
     send: Callable[[Screened], Written | None]
     """Writes the differences; None where nothing is due."""
     proposed: Callable[[Iterable[str]], bool]
@@ -121,6 +122,10 @@ class Watch:
     touched: Callable[[PatientRecord, int], frozenset[int]]
     """Numbers of the studies in which all gates may fit at an instant: the others change nothing
     for whoever was never proposed there."""
+    frozen: bool = False
+    """``now`` is one fixed moment: no date is ever reached."""
+    read: Callable[[PatientRecord], None] = lambda _record: None
+    """Told of every record as it was read: a worklist in memory follows it."""
 
     def step(self, limit: int) -> Iterator[Worked]:
         """Work on those whose turn it is, at most so many."""
@@ -136,7 +141,9 @@ class Watch:
         except AdapterError as fault:
             self.queue.failed(claimed, fault.code)
             return Worked(reason=claimed.reason, error=fault.code)
-        return self._judged(claimed, self.normalise(pulled))
+        record = self.normalise(pulled)
+        self.read(record)
+        return self._judged(claimed, record)
 
     def _judged(self, claimed: Claimed, record: PatientRecord) -> Worked:
         now = self.now()
@@ -170,7 +177,8 @@ class Watch:
         ]
 
     def _screened(self, study: Watched, record: PatientRecord, now: int) -> Screened:
-        return screen_facts(study.screener, with_answers(study.screener, record), now)
+        screener = study.screener()
+        return screen_facts(screener, with_answers(screener, record), now)
 
     def _finished(
         self,
@@ -188,7 +196,9 @@ class Watch:
 
     def _next(self, decisions: Iterable[Decision], now: int) -> int | None:
         """When the first local day begins on which a decision may change by time alone."""
-        zone = self.studies[0].screener.compiled.mappings.site.zone
+        if self.frozen:
+            return None
+        zone = self.studies[0].screener().compiled.mappings.site.zone
         days = (one.next_date for one in decisions if one.next_date is not None)
         moments = (start_of(day, zone) for day in days)
         return min((moment for moment in moments if moment > now), default=None)

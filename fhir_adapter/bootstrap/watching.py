@@ -2,15 +2,89 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
 
-from fhir_adapter.errors import AdapterError
+from fhir_adapter.bootstrap.clients import record_client
+from fhir_adapter.bootstrap.judging import Bench, SystemClock, basis_holds, bench, run_id
+from fhir_adapter.bootstrap.ledgers import ledger_of
+from fhir_adapter.bootstrap.writing import WritingDesk, writing
+from fhir_adapter.client import FhirClient
+from fhir_adapter.errors import AdapterError, ServerFault, SettingInvalid
+from fhir_adapter.evaluate.many import ManyStudies, SiteStudy
 from fhir_adapter.fhir.notification import Notification
-from fhir_adapter.ports import ChangedPatients, Look
+from fhir_adapter.ledger import ChangedPatient, Ledger, Mark, open_ledger
+from fhir_adapter.model.dates import instant
+from fhir_adapter.model.fact import PatientRecord
+from fhir_adapter.ports import ChangedPatients, ChangeFeed, Claimed, Clock, Look, Written
+from fhir_adapter.pull.changes import Census, Pollable, feeds_of, in_the_house, of_group
+from fhir_adapter.pull.notified import Notified
+from fhir_adapter.pull.record import ServerRecords
+from fhir_adapter.screening import GATES, Refusals, Screened, Screener, alertable
+from fhir_adapter.settings import Settings
+from fhir_adapter.watching import Watch, Watched
 
 NOTICE = "notification"
+_LEAST_OVERLAP = 180
+_UNPOLLED = frozenset(("GuidanceResponse", "Provenance", "Device", "List", "Task"))
+"""What we write ourselves, and no fact is read from."""
+
+
+class LedgerQueue:
+    """ChangedPatients and Cursors over a ledger, for one worker."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, worker: str) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._worker = worker
+        self._taken: dict[str, ChangedPatient] = {}
+        self.at_once: bool = False
+        """Whether who is marked is read at once: no burst of changes is waited for."""
+
+    def mark(self, patients: Iterable[str], reason: str) -> None:
+        """See ChangedPatients."""
+        now = self._now()
+        soon = now if self.at_once else 0
+        self._ledger.changed.mark_all(
+            Mark(patient=one, reason=reason, seen_at=now, not_before=soon) for one in patients
+        )
+
+    def claim(self, limit: int) -> Sequence[Claimed]:
+        """See ChangedPatients."""
+        found = self._ledger.changed.claim(self._worker, self._now(), limit)
+        self._taken = {one.patient: one for one in found}
+        return [
+            Claimed(
+                patient=one.patient, reason=one.reason, sequence=one.sequence, tries=one.attempts
+            )
+            for one in found
+        ]
+
+    def done(self, claimed: Claimed, *, next_at: int | None = None) -> bool:
+        """See ChangedPatients."""
+        return self._ledger.changed.done(
+            claimed.patient, claimed.sequence, worker=self._worker, next_at=next_at
+        )
+
+    def failed(self, claimed: Claimed, code: str) -> None:
+        """See ChangedPatients."""
+        self._ledger.changed.failed(self._taken[claimed.patient], code, self._now())
+
+    def cursor(self, name: str) -> str:
+        """See Cursors."""
+        return self._ledger.cursor(name) or ""
+
+    def keep_cursor(self, name: str, value: str) -> None:
+        """See Cursors."""
+        self._ledger.set_cursor(name, value)
+
+    def _now(self) -> int:
+        return instant(self._clock.now())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,3 +111,234 @@ class NoticeDesk:
             self.queue.mark(found.patients, NOTICE)
         if found.patients or found.why_not:
             self.wake.set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watching:
+    """Everything that keeps a site's proposals up to date, ready to run."""
+
+    feeds: tuple[ChangeFeed, ...]
+    pollable: Pollable
+    queue: LedgerQueue
+    """Of the one who looks; each worker has its own."""
+    worker: Callable[[int], Watch]
+    notices: NoticeDesk
+    workers: int
+    poll_seconds: float
+    waiting: Callable[[], int]
+    """How many wait in the queue, for now or for a date."""
+
+
+@contextmanager
+def watching(
+    settings: Settings,
+    *,
+    write: bool,
+    as_of: str | None = None,
+    read: Callable[[PatientRecord], None] = lambda _record: None,
+) -> Generator[Watching]:
+    """Feeds, queue and workers of some settings; a dry run keeps its queue for itself.
+
+    ``as_of``: records that do not grow older, for trying things; None: now.
+    """
+    clock = SystemClock()
+    with ExitStack() as open_:
+        ledger = _ledger(settings, clock, open_, write=write)
+        client = record_client(settings)
+        first = ServerRecords(client)
+        studies = [
+            _Study(settings=one, bench=_bench(one, ledger), ledger=ledger)
+            for one in settings.each_study()
+        ]
+        for study in studies:
+            study.desk = open_.enter_context(writing(study.settings, study.bench, write=write))
+        moment = _moment(studies[0].bench, as_of)
+        made = _put_together(settings, ledger, client, first, studies, clock, read)
+        yield made if as_of is None else replace(made, worker=_frozen(made.worker, moment))
+
+
+def _frozen(worker: Callable[[int], Watch], moment: Callable[[], int]) -> Callable[[int], Watch]:
+    return lambda number: replace(worker(number), now=moment, frozen=True)
+
+
+def _moment(asked: Bench, as_of: str | None) -> Callable[[], int]:
+    fixed = asked.moment(as_of)
+    if isinstance(fixed, int):
+        return lambda: fixed
+    raise SettingInvalid(
+        "what is watched is judged as of one moment",
+        where="--as-of",
+        remedy="Name a day or a time, or leave it out: now.",
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Study:
+    settings: Settings
+    bench: Bench
+    ledger: Ledger
+    desk: WritingDesk | None = None
+
+    def screener(self) -> Screener:
+        """With the basis as it is today."""
+        made = self.bench.screener
+        held = basis_holds(self.bench.mappings, self.bench.package.study, self.bench.clock)
+        return made if made.basis is held else replace(made, basis=held)
+
+    def send(self, one: Screened) -> Written | None:
+        """Judged now, whenever the desk was set up."""
+        assert self.desk is not None
+        now = self.bench.clock.now().isoformat(timespec="seconds")
+        return replace(self.desk, desk=replace(self.desk.desk, judged_at=now)).send(one)
+
+    def stands(self, ids: Iterable[str]) -> bool:
+        """Whether anything of this patient stands in this study: a proposal, or an answer."""
+        study, known = self.bench.package.study.id, tuple(ids)
+        return bool(self.ledger.subjects_of(study, known) or self.ledger.of(study, known))
+
+
+def _bench(settings: Settings, ledger: Ledger) -> Bench:
+    refusals = Refusals(
+        declined=lambda study, ids: bool(ledger.declined(study, ids)), opted_out=lambda _ids: False
+    )
+    return bench(settings, answers=ledger, refusals=refusals)
+
+
+def _ledger(settings: Settings, clock: Clock, open_: ExitStack, *, write: bool) -> Ledger:
+    """The installation's; a dry run has one of its own that ends with it."""
+    if write:
+        ledger = ledger_of(settings, clock, make=True)
+    else:
+        folder = open_.enter_context(tempfile.TemporaryDirectory(prefix="fhir-adapter-"))
+        ledger = open_ledger(str(Path(folder) / "dry-run.sqlite"), clock)
+    open_.callback(ledger.close)
+    return ledger
+
+
+def _put_together(  # noqa: PLR0913, PLR0917 - all that there is
+    settings: Settings,
+    ledger: Ledger,
+    client: FhirClient,
+    first: ServerRecords,
+    studies: Sequence[_Study],
+    clock: Clock,
+    read: Callable[[PatientRecord], None],
+) -> Watching:
+    benches = [one.bench for one in studies]
+    needs = tuple(dict.fromkeys(need for one in benches for need in one.screener.needs))
+    many = ManyStudies([SiteStudy.of(one.screener.compiled) for one in benches], GATES)
+    run = run_id()
+    feeds, able = _feeds(settings, client, first, [one.resource_type for one in needs], clock.now)
+    queue = LedgerQueue(ledger, clock, f"{run}/look")
+
+    def touched(record: PatientRecord, now: int) -> frozenset[int]:
+        return frozenset(alertable(many, [one.screener() for one in studies], record, now))
+
+    def worker(number: int) -> Watch:
+        return Watch(
+            queue=LedgerQueue(ledger, clock, f"{run}/{number}"),
+            source=lambda: ServerRecords(client, capability_of=first),
+            normalise=benches[0].screener.normalise,
+            needs=needs,
+            studies=tuple(
+                Watched(screener=one.screener, send=one.send, proposed=one.stands)
+                for one in studies
+            ),
+            now=lambda: instant(clock.now()),
+            touched=touched,
+            read=read,
+        )
+
+    return Watching(
+        feeds=tuple(feeds),
+        pollable=able,
+        queue=queue,
+        worker=worker,
+        notices=NoticeDesk(read=Notified(client, queue).take, queue=queue),
+        workers=_number(settings.watch_workers, "watch_workers", 1, 32),
+        poll_seconds=_number(settings.poll_seconds, "poll_seconds", 1, 86_400),
+        waiting=ledger.changed.count,
+    )
+
+
+def _feeds(
+    settings: Settings,
+    client: FhirClient,
+    records: ServerRecords,
+    needed: Sequence[str],
+    now: Callable[[], datetime],
+) -> tuple[list[ChangeFeed], Pollable]:
+    """Polls where they serve, a census where they do not, and a sweep over all in any case."""
+    types = tuple(dict.fromkeys(("Patient", *needed)))
+    seconds = _number(settings.overlap_seconds, "overlap_seconds", _LEAST_OVERLAP, 86_400)
+    polled = [name for name in types if name not in _UNPOLLED]
+    feeds, able = feeds_of(client, polled, now=now, overlap=timedelta(seconds=seconds))
+    census = _census(settings, client, able)
+    if census is not None:
+        minutes = _number(settings.census_minutes, "census_minutes", 1, 100_000)
+        feeds.append(Census(census, now=now, every=timedelta(minutes=minutes)))
+    hours = _number(settings.sweep_hours, "sweep_hours", 1, 10_000)
+    everybody = _everybody(records, census)
+    feeds.append(Census(everybody, now=now, every=timedelta(hours=hours), name="sweep"))
+    return feeds, able
+
+
+def _everybody(
+    records: ServerRecords, census: Callable[[], Iterable[str]] | None
+) -> Callable[[], Iterable[str]]:
+    """All patients of the server; those of the census where it does not list them."""
+
+    def found() -> Iterable[str]:
+        try:
+            return list(records.patients())
+        except ServerFault:
+            if census is None:
+                raise
+            return census()
+
+    return found
+
+
+def _census(
+    settings: Settings, client: FhirClient, able: Pollable
+) -> Callable[[], Iterable[str]] | None:
+    kind, _, name = settings.census.partition(":")
+    match kind:
+        case "auto":
+            return (lambda: in_the_house(client)) if able.why_not else None
+        case "off":
+            return None
+        case "encounters":
+            return lambda: in_the_house(client)
+        case "group" if name:
+            return lambda: of_group(client, name)
+        case "file" if name:
+            return lambda: _of_file(Path(name))
+        case _:
+            raise SettingInvalid(
+                "the census is not one that is known",
+                where="census",
+                remedy="Write auto, off, encounters, group:ID, or file:PATH.",
+            )
+
+
+def _of_file(path: Path) -> Iterator[str]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, ValueError):
+        raise SettingInvalid(
+            "the file of the census cannot be read",
+            where=path.name,
+            remedy="Name a text file with one patient id per line.",
+        ) from None
+    yield from (line.strip() for line in lines if line.strip())
+
+
+def _number(text: str, name: str, least: int, most: int) -> int:
+    if text.strip().isdecimal() and least <= int(text) <= most:
+        return int(text)
+    raise SettingInvalid(
+        f"{name} is not a number that serves",
+        where=name,
+        remedy=f"Write a whole number between {least} and {most}.",
+    )

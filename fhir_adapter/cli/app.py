@@ -21,6 +21,8 @@ COMMANDS = {
     "left to ask.",
     "worklist": "List who to look at today: candidates first, then those who need a few answers.",
     "serve": "Serve the worklist, the CDS hook and the FHIR operations over one record server.",
+    "watch": "Follow a record server: whoever may have changed is read again, judged and kept up "
+    "to date.",
     "study": "Check, build, publish and show a study.",
     "cohort": "Everyone in this hospital: fact tables, answers, reports; and synthetic records.",
     "server": "A small FHIR server, and a look at a real one.",

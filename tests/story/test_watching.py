@@ -98,7 +98,7 @@ def worker(
         return msgspec.structs.replace(record(*facts), patient=pulled.patient)
 
     found = source or Source()
-    study = Watched(screener=screener, send=send, proposed=lambda _ids: proposed)
+    study = Watched(screener=lambda: screener, send=send, proposed=lambda _ids: proposed)
     return Watch(
         queue=queue,
         source=lambda: found,

@@ -1,0 +1,144 @@
+"""`watch`: a server's changes as they come, dry and written, and what cannot be watched."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fhir_adapter.sandbox import RunningSandbox
+
+from cli.cli_for_tests import AS_OF, run, sandbox
+
+FEW = ("42-all-answered", "09-no-pregnancy-test", "17-seventeen")
+KEY = {"FHIR_ADAPTER_SITE_KEY": "a secret of the site"}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def once(server: RunningSandbox, *more: str, **env: str) -> Any:
+    args = ("watch", "--server", server.base_url, "--once", "--as-of", AS_OF, "--json", *more)
+    return run(*args, **{**KEY, **env})
+
+
+@pytest.mark.usefixtures("with_small_study")
+def test_everybody_is_read_once_and_then_only_who_has_changed() -> None:
+    with sandbox(patients=FEW) as server:
+        store = server._interactions.store
+        dry = once(server).json
+        assert (dry["worked"], dry["dry-run"]) == ({"sweep": 3}, True)
+        assert dry["changes"]["sweep"] > 0
+        assert "ResearchSubject" not in store.types()
+        first = once(server, "--write").json
+        assert first["worked"] == {"sweep": 3}
+        assert first["changes"] == dry["changes"]
+        proposed = store.types().count("ResearchSubject")
+        assert once(server, "--write").json["worked"] == {}, "our own writing marks nobody"
+        condition = {"resourceType": "Condition", "subject": {"reference": f"Patient/{FEW[0]}"}}
+        store.create({**condition, "code": {"text": "something new"}})
+        again = once(server, "--write").json
+        assert again["worked"] == {"poll": 1}
+        assert again["changes"] == {}
+        assert store.types().count("ResearchSubject") == proposed
+
+
+@pytest.mark.usefixtures("with_small_study")
+def test_a_death_takes_the_proposal_back() -> None:
+    with sandbox(patients=FEW) as server:
+        store = server._interactions.store
+        once(server, "--write")
+        (subject,) = [
+            one for one in store.all_of("ResearchSubject") if FEW[0] in str(one["individual"])
+        ]
+        patient = store.get("Patient", FEW[0]).resource or {}
+        store.put({**patient, "deceasedDateTime": "2026-11-22T06:00:00+08:00"})
+        found = once(server, "--write").json
+        assert found["worked"] == {"poll": 1}
+        assert found["changes"]["poll"] > 0
+        assert not store.has("ResearchSubject", str(subject["id"]))
+
+
+@pytest.mark.usefixtures("with_small_study")
+def test_a_person_s_status_is_left_alone_whatever_changes() -> None:
+    with sandbox(patients=FEW) as server:
+        store = server._interactions.store
+        once(server, "--write")
+        subject = next(one for one in store.all_of("ResearchSubject"))
+        theirs = store.put({**subject, "status": "screening", "_status": None}).resource
+        patient = store.get("Patient", FEW[0]).resource or {}
+        store.put({**patient, "deceasedBoolean": True})
+        once(server, "--write")
+        assert store.get("ResearchSubject", str(subject["id"])).resource == theirs
+
+
+@pytest.mark.usefixtures("with_small_study")
+@pytest.mark.parametrize("census", ["auto", "off", "file:ids", "group:g"])
+def test_where_nothing_can_be_polled_a_census_is_read(census: str) -> None:
+    Path("ids").write_text(f"{FEW[0]}\n\n")
+    with sandbox(patients=FEW, no_last_updated=True) as server:
+        members = [{"entity": {"reference": f"Patient/{one}"}} for one in FEW[:2]]
+        group = {"resourceType": "Group", "id": "g", "type": "person", "actual": True}
+        server._interactions.store.put({**group, "member": members})
+        ran = once(server, FHIR_ADAPTER_CENSUS=census)
+        assert ran.json["polled"] == []
+        assert set(ran.json["not-polled"].values()) == {"not-supported"}
+        assert ran.status == 0
+        assert sum(ran.json["worked"].values()) == 3, "the sweep reads everybody"
+
+
+@pytest.mark.usefixtures("with_small_study")
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        ("CENSUS", "everybody", 2),
+        ("CENSUS", "file:nowhere", 3),
+        ("POLL_SECONDS", "often", 2),
+        ("OVERLAP_SECONDS", "10", 2),
+        ("WATCH_WORKERS", "0", 2),
+    ],
+)
+def test_settings_that_do_not_serve_are_named(name: str, value: str, status: int) -> None:
+    with sandbox(patients=FEW, no_last_updated=True) as server:
+        ran = once(server, **{f"FHIR_ADAPTER_{name}": value})
+    assert ran.status == status
+
+
+@pytest.mark.usefixtures("with_small_study")
+def test_a_server_that_is_not_there_is_said() -> None:
+    ran = run("watch", "--server", "http://127.0.0.1:9", "--once", **KEY)
+    assert ran.status == 3
+    assert "server-unreachable" in ran.err
+
+
+def test_it_runs_until_it_is_stopped(small_study: str) -> None:
+    with sandbox(patients=FEW) as server:
+        command = [
+            *(sys.executable, "-m", "fhir_adapter", "watch", "--server", server.base_url),
+            *("--study", small_study, "--as-of", AS_OF, "--json", "--log-json"),
+        ]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_env()
+        ) as process:
+            assert process.stderr is not None
+            worked = 0
+            for line in process.stderr:
+                worked += '"patient-worked"' in line
+                assert "09-no-pregnancy-test" not in line
+                if worked == 3:
+                    break
+            process.send_signal(signal.SIGTERM)
+            out, _ = process.communicate(timeout=60)
+            assert process.returncode == 0
+    assert '"sweep": 3' in out
+
+
+def _env() -> dict[str, str]:
+    return {**os.environ, **KEY, "FHIR_ADAPTER_POLL_SECONDS": "1"}
