@@ -14,6 +14,7 @@ from fhir_adapter.bootstrap.clients import record_client
 from fhir_adapter.bootstrap.hooking import HookDesk
 from fhir_adapter.bootstrap.judging import Bench, SystemClock, bench
 from fhir_adapter.bootstrap.ledgers import ledger_of
+from fhir_adapter.bootstrap.notices import NoticeDesk
 from fhir_adapter.client import FhirClient
 from fhir_adapter.criteria.names import canonical
 from fhir_adapter.errors import AdapterError, StudyNotFound
@@ -80,7 +81,15 @@ class Service:
     hook: HookDesk = field(init=False)
     """What the hook is answered from."""
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    notices: NoticeDesk | None = None
+    """What the record server's notifications go to; None where nobody watches."""
+    watch_error: str = ""
+    """What the watcher has died of; empty as long as it lives, or where nobody watches."""
     _lists: dict[str, Listed] = field(default_factory=dict[str, Listed])
+    _followed: dict[str, dict[str, Screened]] = field(
+        default_factory=dict[str, dict[str, Screened]]
+    )
+    """Study to what was read since its list was made."""
     _patients: dict[str, str] = field(default_factory=dict[str, str])
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -163,8 +172,31 @@ class Service:
     # -- the worklist --------------------------------------------------------------------------
 
     def listed(self, study: str) -> Listed | None:
-        """The list of a study as it was made last; None before the first one."""
-        return self._lists.get(study)
+        """The list of a study as it was made last; None before the first one.
+
+        What a watcher has read since then stands in it.
+        """
+        with self._lock:
+            made, since = self._lists.get(study), self._followed.pop(study, {})
+            if made is not None and since:
+                everyone = {**made.screened, **since}
+                made = self._lists[study] = self._list(everyone.values())
+        return made
+
+    def follow(self, record: PatientRecord) -> None:
+        """A record as it was read just now: every list follows it."""
+        for one in self.benches:
+            study = one.package.study.id
+            if study not in self._lists:
+                continue  # the run over everybody is still to come
+            try:
+                facts = with_answers(one.screener, record)
+                found = screen_facts(one.screener, facts, self.moment(one))
+            except AdapterError as error:
+                found = Screened(patient=record.patient, error=error)
+            kept = replace(found, record=None, judged=None)
+            with self._lock:
+                self._followed.setdefault(study, {})[self.handle(record.patient)] = kept
 
     def refresh_soon(self) -> None:
         """Screen everybody in a thread, unless that is under way."""

@@ -1,27 +1,26 @@
-"""Watching put together: feeds, the durable queue, workers, and the desk that takes notices."""
+"""Watching put together: feeds, the durable queue, and workers."""
 
 from __future__ import annotations
 
 import tempfile
-import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from fhir_adapter.bootstrap.clients import record_client
 from fhir_adapter.bootstrap.judging import Bench, SystemClock, basis_holds, bench, run_id
 from fhir_adapter.bootstrap.ledgers import ledger_of
+from fhir_adapter.bootstrap.notices import NoticeDesk
 from fhir_adapter.bootstrap.writing import WritingDesk, writing
 from fhir_adapter.client import FhirClient
-from fhir_adapter.errors import AdapterError, ServerFault, SettingInvalid
+from fhir_adapter.errors import ServerFault, SettingInvalid
 from fhir_adapter.evaluate.many import ManyStudies, SiteStudy
-from fhir_adapter.fhir.notification import Notification
 from fhir_adapter.ledger import ChangedPatient, Ledger, Mark, open_ledger
 from fhir_adapter.model.dates import instant
 from fhir_adapter.model.fact import PatientRecord
-from fhir_adapter.ports import ChangedPatients, ChangeFeed, Claimed, Clock, Look, Written
+from fhir_adapter.ports import ChangeFeed, Claimed, Clock, Written
 from fhir_adapter.pull.changes import Census, Pollable, feeds_of, in_the_house, of_group
 from fhir_adapter.pull.notified import Notified
 from fhir_adapter.pull.record import ServerRecords
@@ -29,7 +28,6 @@ from fhir_adapter.screening import GATES, Refusals, Screened, Screener, alertabl
 from fhir_adapter.settings import Settings
 from fhir_adapter.watching import Watch, Watched
 
-NOTICE = "notification"
 _LEAST_OVERLAP = 180
 _UNPOLLED = frozenset(("GuidanceResponse", "Provenance", "Device", "List", "Task"))
 """What we write ourselves, and no fact is read from."""
@@ -85,32 +83,6 @@ class LedgerQueue:
 
     def _now(self) -> int:
         return instant(self._clock.now())
-
-
-@dataclass(slots=True, kw_only=True)
-class NoticeDesk:
-    """Takes what a server says by itself; who is named is marked before the server gets its 200.
-
-    Where nobody can be named the poll is woken: it finds what the message was about.
-    """
-
-    read: Callable[[Notification], Look]
-    queue: ChangedPatients
-    wake: threading.Event = field(default_factory=threading.Event)
-    """Set: look and work now."""
-    taken: int = 0
-
-    def take(self, told: Notification) -> None:
-        """One message."""
-        self.taken += 1
-        try:
-            found = self.read(told)
-        except AdapterError as fault:
-            found = Look(why_not=fault.code)
-        if found.patients:
-            self.queue.mark(found.patients, NOTICE)
-        if found.patients or found.why_not:
-            self.wake.set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,7 @@ def watch(
     log_to_stderr(as_json=log_json, run=run_id())
     with watching(in_force, write=write, as_of=common.as_of) as made:
         _say_start(made, quiet=common.quiet or common.as_json)
-        loop = Loop(watching=made, told=_logged)
+        loop = Loop(watching=made, told=logged)
         seen = _run(loop, once=once)
         waiting = made.waiting()
     if common.as_json:
@@ -85,7 +85,8 @@ def _stopping(loop: Loop) -> Generator[None]:
             signal.signal(one, handler)
 
 
-def _logged(what: LookedAt | Worked) -> None:
+def logged(what: LookedAt | Worked) -> None:
+    """Counts, reasons and codes; never whose record."""
     if isinstance(what, Worked):
         log("patient-worked", reason=what.reason, changes=what.changes, error=what.error)
         return

@@ -16,7 +16,7 @@ from fastapi.staticfiles import StaticFiles
 from fhir_adapter.bootstrap.service import Service
 from fhir_adapter.model.dates import instant
 from fhir_adapter.version import __version__
-from fhir_adapter.web import hooks, operations, pages, tryout
+from fhir_adapter.web import hooks, notifications, operations, pages, tryout
 from fhir_adapter.web.access import Access, load_tokens
 from fhir_adapter.web.clients import Gatekeeper, load_clients
 from fhir_adapter.web.limits import RateLimit
@@ -83,6 +83,8 @@ def create_app(
     app.include_router(operations.router(operations.Operations(service), access))
     app.include_router(_health(service, access, metrics))
     app.include_router(pages.router(page, service, access))
+    if service.notices is not None and settings.notify_token:
+        app.include_router(notifications.router(service.notices, settings.notify_token))
     if demo:
         app.include_router(tryout.router(page, hook, service))
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
@@ -156,7 +158,9 @@ def _health(service: Service, access: Access, metrics: Metrics) -> APIRouter:
 
     @made.get("/ready")
     def ready() -> Response:
-        """503 until the first list is there; the studies can be asked about before."""
+        """503 until the first list is there, and when the watcher has died."""
+        if service.watch_error:
+            return answer(503, "the watcher has died: the lists do not follow the record server")
         first = service.benches[0].package.study.id
         if service.listed(first) is None:
             return answer(503, "the first list is not ready yet", (("Retry-After", "5"),))

@@ -11,7 +11,7 @@ import hmac
 
 from fastapi import APIRouter, Request, Response
 
-from fhir_adapter.bootstrap.watching import NoticeDesk
+from fhir_adapter.bootstrap.notices import NoticeDesk
 from fhir_adapter.fhir.notification import Notification, read_notification
 from fhir_adapter.web.limits import Body, json_object
 from fhir_adapter.web.outcomes import Refusal

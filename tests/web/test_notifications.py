@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from fhir_adapter.bootstrap.watching import NoticeDesk
+from fhir_adapter.bootstrap.notices import NoticeDesk
 from fhir_adapter.errors import ServerFault
 from fhir_adapter.fhir.notification import Notification
 from fhir_adapter.ports import Claimed, Look

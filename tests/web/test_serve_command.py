@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -135,3 +137,77 @@ def test_a_signal_that_comes_before_the_server_listens_is_not_lost(stop: signal.
 
     run_until_stopped(FastAPI(), host="127.0.0.1", port=0, said=said)
     assert len(heard) == 1
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["pushed", "polled"])
+def test_the_list_follows_the_record_server(
+    tmp_path: Path, small_study: str, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A death: pushed by a notification, or found by the poll; the proposal is taken back."""
+    monkeypatch.setenv("FHIR_ADAPTER_SITE_KEY", "a secret of the site")
+    monkeypatch.setenv("FHIR_ADAPTER_NOTIFY_TOKEN", "of the server")
+    config = tmp_path / "fhir-adapter.toml"
+    config.write_text(
+        f'tokens = "{tokens(tmp_path)}"\nledger = "{tmp_path / "ledger.sqlite"}"\n'
+        f'study = "{small_study}"\npoll_seconds = "{600 if told else 1}"\n'
+    )
+    who = "42-all-answered"
+    with sandbox(patients=("09-no-pregnancy-test", who)) as server:
+        store = server._interactions.store
+        command = [sys.executable, "-m", "fhir_adapter", "serve", "--port", "0", "--watch"]
+        options = ["--server", server.base_url, "--config", str(config), "--as-of", AS_OF]
+        with subprocess.Popen(
+            [*command, *options, "--write", "--log-json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+            assert found is not None
+            try:
+                until(lambda: requests.get(f"{found[0]}/ready", timeout=20).status_code == 200)
+                until(lambda: len(list(store.all_of("ResearchSubject"))) == 2)
+                before = candidates(found[0])
+                patient = store.get("Patient", who).resource or {}
+                store.put({**patient, "deceasedBoolean": True})
+                if told:
+                    body = {"resourceType": "Patient", "id": who}
+                    headers = {"Authorization": "Bearer of the server"}
+                    url = f"{found[0]}/notifications/Patient/{who}"
+                    answer = requests.put(url, json=body, headers=headers, timeout=20)
+                    assert answer.status_code == 200
+                until(lambda: candidates(found[0]) < before)
+                until(lambda: len(list(store.all_of("ResearchSubject"))) == 1)
+            finally:
+                process.send_signal(signal.SIGTERM)
+                _, logs = process.communicate(timeout=60)
+            assert process.returncode == 0
+    assert '"patient-worked"' in logs
+    assert who not in logs
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Soon, and not at once."""
+    ends = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.2)
+
+
+def candidates(url: str) -> int:
+    """Rows of the default list."""
+    page = requests.get(
+        f"{url}/worklist/NCT05985863/worklist.csv",
+        headers={"Authorization": "Bearer secret"},
+        timeout=20,
+    )
+    assert page.status_code == 200
+    return len(page.text.splitlines()) - 1
+
+
+def test_nothing_is_written_without_a_watcher(tmp_path: Path) -> None:
+    config = tmp_path / "fhir-adapter.toml"
+    config.write_text(f'tokens = "{tokens(tmp_path)}"\n')
+    ran = run("serve", "--write", "--server", "http://127.0.0.1:9", "--config", str(config))
+    assert (ran.status, "--watch" in ran.err) == (2, True)
