@@ -57,6 +57,7 @@ FORMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cohort report": ("cohort-report", (FOLDER, *AT)),
     "cohort generate": ("cohort-generate", ("2",)),
     "server doctor": ("server-doctor", ("URL",)),
+    "watch": ("watch", ("--server", "URL", "--once", *AT)),
     "settings": ("settings", ()),
 }
 SERVING = {"serve": "serve", "server sandbox": "server-sandbox"}
