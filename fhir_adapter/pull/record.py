@@ -8,6 +8,7 @@ from http import HTTPStatus
 from fhir_adapter.client import Capability, FhirClient, Found, escaped, status_of, why_not_of
 from fhir_adapter.errors import (
     NotFhir,
+    OtherVersion,
     PatientNotFound,
     ServerBroken,
     ServerFault,
@@ -60,6 +61,7 @@ class ServerRecords:
 
     def patients(self) -> Iterator[str]:
         """Ids of all patients, sorted; ServerBroken when the list is not whole."""
+        self.capability()
         ids = set[str]()
         params = {"_count": str(self.page_size)}
         for page in self.client.pages("Patient", params, max_pages=1_000_000):
@@ -110,13 +112,18 @@ class ServerRecords:
         return companion if offered.offers_include(companion.include) else None
 
     def capability(self) -> Capability | None:
-        """What the server says of itself, asked once; None where that is unusable."""
+        """What the server says of itself, asked once; None where that is unusable.
+
+        Another version of FHIR is no matter of taste: OtherVersion is raised each time.
+        """
         if not self._capability_asked:
-            self._capability_asked = True
             try:
                 self._capability = self.client.capability()
+            except OtherVersion:
+                raise
             except ServerFault:
                 self._capability = None
+            self._capability_asked = True
         return self._capability
 
     def keep(self, key: str, resource: Resource) -> None:

@@ -15,6 +15,7 @@ from fhir_adapter.client import (
     BasicAuth,
     BearerAuth,
     FhirClient,
+    Network,
     RetryBudget,
     Timeouts,
     status_of,
@@ -220,7 +221,9 @@ def test_plain_http_behind_https_is_untrusted(server: Any, reply: Any) -> None:
 
 def test_a_missing_authority_file_is_a_fault_of_the_connection(server: Any, reply: Any) -> None:
     client = FhirClient(
-        server.url.replace("http:", "https:"), ca_file="/nowhere.pem", sleep=lambda _: None
+        server.url.replace("http:", "https:"),
+        network=Network(ca_file="/nowhere.pem"),
+        sleep=lambda _: None,
     )
     with pytest.raises(ServerUnreachable, match="certificate"):
         client.read("Patient", "1")
