@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, RSAKey, import_key
 
 from fhir_adapter.errors import SettingInvalid
@@ -42,7 +43,9 @@ def signing_key(text: str, *, key_id: str = "") -> SigningKey:
 
     Without ``key_id`` the kid is the JWK's own, else its thumbprint (RFC 7638).
     """
-    key = _imported(text.strip())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SecurityWarning)  # of short keys: they are refused below
+        key = _imported(text.strip())
     if key is None or not key.is_private:
         raise _invalid("the SMART key cannot be read, or has no private part")
     return SigningKey(key_id or key.kid or key.thumbprint(), _algorithm(key), key)
