@@ -14,17 +14,18 @@ from fhir_adapter.client.bulk import BulkClient
 from fhir_adapter.client.capability import Capability, capability_of
 from fhir_adapter.client.network import Network
 from fhir_adapter.client.outcomes import fault_of, issues_of, status_of
-from fhir_adapter.client.paging import Found, Page, Walk, found_of
+from fhir_adapter.client.paging import RESULT_PARAMS, Found, Page, Walk, found_of
 from fhir_adapter.client.posting import Posting
 from fhir_adapter.client.retry import RetryBudget
 from fhir_adapter.client.transport import Answer, Asked, Repeat, Timeouts, Transport
 from fhir_adapter.client.urls import Params, base_of, query, segment
-from fhir_adapter.errors import InternalFault, NotFhir, ServerBroken
+from fhir_adapter.errors import InternalFault, NotFhir, ServerBroken, ServerFault
 from fhir_adapter.fhir.wire import as_object, decode, encode
 from fhir_adapter.ports import Resource
 
 _JSON = "application/fhir+json"
 _FORM = "application/x-www-form-urlencoded"
+_POSTED = "/_search"
 _GONE = frozenset({404, 410})
 _NOT_FHIR_REMEDY = "Check that the base URL is the FHIR endpoint and not a login or error page."
 
@@ -119,9 +120,10 @@ class FhirClient:
             max_pages=max_pages or self._max_pages,
             fetch=lambda url: self._bundle(self._get(resource_type, url, _STRICT)),
             again=lambda: self._bundle(asked),
+            count=lambda: self._counted(resource_type, params),
             posted=asked.method == "POST",
         )
-        return walk.pages(first, asked.url)
+        return walk.pages(first, asked.url.removesuffix(_POSTED))
 
     def batch(self, entries: Sequence[Entry]) -> tuple[EntryAnswer, ...]:
         """A batch; what is answered 429 or 503 entry by entry is sent again.
@@ -235,10 +237,20 @@ class FhirClient:
         self._posting.failed()
         return get, found
 
+    def _counted(self, resource_type: str, params: Params) -> int | None:
+        """How many match, by a search that wants no more than that."""
+        selecting = {name: value for name, value in params.items() if name not in RESULT_PARAMS}
+        try:
+            _, found = self._searched(resource_type, {**selecting, "_summary": "count"})
+        except ServerFault:
+            return None
+        total = found.get("total")
+        return total if isinstance(total, int) else None
+
     def _post_search(self, resource_type: str, params: Params) -> Asked:
         return Asked(
             method="POST",
-            url=f"{self.base_url}/{resource_type}/_search",
+            url=f"{self.base_url}/{resource_type}{_POSTED}",
             where=self._where(resource_type),
             headers={**_STRICT, "Content-Type": _FORM},
             body=query(params).encode("ascii"),

@@ -65,7 +65,11 @@ class Found:
 
 @dataclass(slots=True, kw_only=True)
 class Walk:
-    """Pages of one search; ``fetch`` gets a Bundle by address, ``again`` the first page anew."""
+    """Pages of one search.
+
+    ``fetch`` gets a Bundle by address, ``again`` the first page anew, ``count`` how many resources
+    match (None where the server does not say).
+    """
 
     resource_type: str
     params: Params
@@ -73,6 +77,7 @@ class Walk:
     max_pages: int
     fetch: Callable[[str], Resource]
     again: Callable[[], Resource]
+    count: Callable[[], int | None]
     posted: bool = False
     _links: set[str] = field(default_factory=set[str])
     _keys: set[str] = field(default_factory=set[str])
@@ -193,12 +198,13 @@ class Walk:
         return url, "too-many-pages" if self._number >= self.max_pages else ""
 
     def _shortfall(self, page: Page, following: str) -> str:
-        """Fewer than the total; without one a last page that is full to the brim is no end."""
-        if self._total is None:
-            short = str(len(page.matches)) == self.params.get("_count")
-        else:
-            short = self._matched < self._total
-        return "cut-short" if short and not following else ""
+        """Fewer than the total; without one a last page that is full to the brim proves no end."""
+        if following:
+            return ""
+        if self._total is None and str(len(page.matches)) == self.params.get("_count"):
+            self._total = self.count()
+            return "" if self._total == self._matched else "cut-short"
+        return "cut-short" if self._total is not None and self._matched < self._total else ""
 
 
 def _why(fault: ServerFault) -> str:

@@ -243,12 +243,40 @@ def test_a_server_that_breaks_down_on_beginning_again_says_so(
     assert searched(client_of(server)) == (["1"], "server-broken")
 
 
-@pytest.mark.parametrize(("count", "why_not"), [("2", "cut-short"), ("3", ""), ("1", "")])
-def test_without_a_total_a_full_last_page_is_no_end(
-    server: Any, reply: Any, client_of: Make, count: str, why_not: str
+@pytest.mark.parametrize(
+    ("total", "why_not"), [(2, ""), (3, "cut-short"), (1, "cut-short"), (None, "cut-short")]
+)
+def test_without_a_total_a_full_last_page_is_counted(
+    server: Any, reply: Any, client_of: Make, total: int | None, why_not: str
+) -> None:
+    server.say(reply(page("1", "2")), reply(page(total=total)))
+    assert searched(client_of(server), patient="1", _count="2") == (["1", "2"], why_not)
+    assert server.seen[1].path == "/fhir/Basic?patient=1&_summary=count"
+
+
+def test_a_server_that_does_not_count_proves_no_end(
+    server: Any, reply: Any, client_of: Make
+) -> None:
+    server.say(reply(page("1")), reply(status=400))
+    assert searched(client_of(server), _count="1") == (["1"], "cut-short")
+
+
+@pytest.mark.parametrize("count", ["1", "3"])
+def test_a_last_page_of_another_size_is_an_end(
+    server: Any, reply: Any, client_of: Make, count: str
 ) -> None:
     server.say(reply(page("1", "2")))
-    assert searched(client_of(server), _count=count) == (["1", "2"], why_not)
+    assert searched(client_of(server), _count=count) == (["1", "2"], "")
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("link", ["?p=2", "Basic?p=2", "/fhir/Basic?p=2"])
+def test_a_page_after_a_posted_search_is_got_from_the_type(
+    server: Any, reply: Any, client_of: Make, link: str
+) -> None:
+    server.say(reply(page("1", links={"next": link})), reply(page("2")))
+    assert searched(client_of(server, prefer_post=True), patient="1") == (["1", "2"], "")
+    assert (server.seen[1].method, server.seen[1].path) == ("GET", "/fhir/Basic?p=2")
 
 
 @pytest.mark.parametrize(
