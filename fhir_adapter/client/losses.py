@@ -16,7 +16,7 @@ class Lost(Enum):
     TIMED_OUT = "no answer in time"
     PROXY = "the proxy did not connect"
     UNTRUSTED = "its certificate is not trusted"
-    CERTIFICATE_WANTED = "it wants another client certificate"
+    HANDSHAKE = "the TLS handshake was broken off"
     CUT = "the answer was cut off"
     GARBLED = "the answer's compression is broken"
     UNSENDABLE = "the request could not be sent"
@@ -33,7 +33,8 @@ _REMEDIES = {
     Lost.PROXY: "Check the proxy's address and what it lets through: the setting proxy, else "
     "HTTPS_PROXY and NO_PROXY in the environment.",
     Lost.UNTRUSTED: "Name the authority's certificate file in the setting ca_file.",
-    Lost.CERTIFICATE_WANTED: "Set client_cert and client_key to what this server was told of.",
+    Lost.HANDSHAKE: "If it wants a client certificate, set client_cert and client_key to a pair "
+    "that it knows; if it speaks no TLS, the address begins with http.",
     Lost.CUT: "Ask for smaller pages; look for a proxy with a size limit.",
     Lost.GARBLED: "Look for a proxy that rewrites answers.",
     Lost.UNSENDABLE: "Check the base URL, the certificate files, and the token for line breaks.",
@@ -42,25 +43,21 @@ _REMEDIES = {
 }
 _LOSSES: tuple[tuple[type[Exception], Lost], ...] = (
     (requests.exceptions.ProxyError, Lost.PROXY),
-    (requests.exceptions.SSLError, Lost.UNTRUSTED),
+    (requests.exceptions.SSLError, Lost.HANDSHAKE),
     (requests.exceptions.Timeout, Lost.TIMED_OUT),
     (requests.exceptions.ConnectionError, Lost.UNREACHABLE),
     (requests.exceptions.ChunkedEncodingError, Lost.CUT),
     (requests.exceptions.ContentDecodingError, Lost.GARBLED),
 )
-_WANTED = ("certificate required", "certificate_required", "alert handshake failure")
-"""What OpenSSL says where the server ends the handshake for want of a client certificate."""
+_UNVERIFIED = "certificate_verify_failed"
+"""What OpenSSL says of a certificate; every other fault of TLS lies elsewhere."""
 
 
 def loss_of(error: Exception) -> Lost:
     """The library's error in our words."""
-    said = str(error).lower()
-    if any(sign in said for sign in _WANTED):
-        return Lost.CERTIFICATE_WANTED
-    for kind, lost in _LOSSES:
-        if isinstance(error, kind):
-            return lost
-    return Lost.UNSENDABLE
+    if isinstance(error, requests.exceptions.SSLError) and _UNVERIFIED in str(error).lower():
+        return Lost.UNTRUSTED
+    return next((lost for kind, lost in _LOSSES if isinstance(error, kind)), Lost.UNSENDABLE)
 
 
 def fault_of_loss(lost: Lost, where: str) -> AdapterError:
