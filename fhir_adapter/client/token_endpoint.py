@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from fhir_adapter.client.outcomes import Answered
+from fhir_adapter.client.retry import moment
 from fhir_adapter.client.scopes import scope_for
-from fhir_adapter.client.transport import Answer, Asked, Repeat, Transport
+from fhir_adapter.client.transport import Answer, Asked, Transport
 from fhir_adapter.client.urls import is_followed, query
 from fhir_adapter.errors import (
     AdapterError,
-    ServerBroken,
     ServerRefused,
     ServerThrottled,
     SettingInvalid,
@@ -74,7 +74,6 @@ class TokenEndpoint:
                     "Accept": "application/json",
                 },
                 body=_form(scope, assertion(url)),
-                repeat=Repeat.WHEN_REFUSED,
             )
 
         answer = self._transport.ask_elsewhere(asked)
@@ -111,41 +110,41 @@ class TokenEndpoint:
     def _stated(self, said: dict[str, Any]) -> str:
         found = said.get("token_endpoint")
         if not isinstance(found, str) or not found:
-            raise ServerBroken(
+            raise _refused(
                 "its .well-known/smart-configuration names no token endpoint",
-                where=self._transport.base,
-                remedy=_SET_TOKEN_URL,
+                self._transport.base,
+                _SET_TOKEN_URL,
             )
         return urljoin(f"{self._transport.base}/", found)
 
     def _refusal(self, answer: Answer, body: dict[str, Any], where: str) -> AdapterError:
-        code = body.get("error")
+        code = str(body.get("error"))
         known = code if code in _REMEDIES else "no OAuth error code"
         said = f"the token endpoint answered {answer.status} ({known})"
         if answer.status in _BUSY:
             return ServerThrottled(said, where=where, remedy="Run later.")
-        skew = self._skew(answer) if known in _CLOCK_FAULTS else 0
+        skew = self._skew(answer) if code in _CLOCK_FAULTS else 0
         if abs(skew) > _SKEW:
             way = "ahead of" if skew > 0 else "behind"
-            return ServerRefused(
-                f"{said}; this machine's clock is {abs(skew)} seconds {way} the server's",
-                where=where,
-                remedy="Set this machine's clock (NTP): an assertion lives for minutes only.",
-            )
-        remedy = _REMEDIES.get(str(known), _SET_TOKEN_URL)
-        kind = ServerRefused if code in _REMEDIES else ServerBroken
-        return kind(said, where=where, remedy=remedy)
+            said = f"{said}; this machine's clock is {abs(skew)} seconds {way} the server's"
+            return _refused(said, where, _SET_CLOCK)
+        return _refused(said, where, _REMEDIES.get(code, _SET_TOKEN_URL))
 
     def _skew(self, answer: Answer) -> int:
         """Our clock minus the server's, in seconds; 0 where it does not say."""
-        try:
-            theirs = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
-        except (ValueError, TypeError, IndexError):
-            return 0
-        return round(self._now() - theirs)
+        theirs = moment(answer.headers.get("Date", ""))
+        return round(self._now() - theirs.timestamp()) if theirs is not None else 0
+
+
+def _refused(said: str, where: str, remedy: str) -> ServerRefused:
+    """As a 401: whoever pulls ends there, and does not ask for a token type by type."""
+    fault = ServerRefused(said, where=where, remedy=remedy)
+    fault.__cause__ = Answered(HTTPStatus.UNAUTHORIZED)
+    return fault
 
 
 _JSON = "application/json"
+_SET_CLOCK = "Set this machine's clock (NTP): an assertion lives for minutes only."
 _SET_TOKEN_URL = "Name the server's token endpoint in the setting token_url."  # noqa: S105 - prose
 _KEY = (
     "The client id or key is not known there, or the key has expired: register the public key "
@@ -185,7 +184,7 @@ def _token(body: dict[str, Any], where: str) -> Granted:
     token, kind = body.get("access_token"), str(body.get("token_type", "bearer"))
     usable = isinstance(token, str) and token.isascii() and token.isprintable() and token
     if not usable or kind.lower() != "bearer":
-        raise ServerBroken("its answer is no bearer token", where=where, remedy=_SET_TOKEN_URL)
+        raise _refused("its answer is no bearer token", where, _SET_TOKEN_URL)
     seconds = body.get("expires_in")
     life = seconds if isinstance(seconds, int) and seconds > 0 else _DEFAULT_LIFE
     return Granted(str(token), life)

@@ -17,14 +17,15 @@ from fhir_adapter.client.keys import signing_key
 from fhir_adapter.client.scopes import scope_for
 from fhir_adapter.errors import (
     AdapterError,
-    ServerBroken,
     ServerRefused,
     ServerThrottled,
     ServerUnreachable,
     SettingInvalid,
 )
+from fhir_adapter.pull.record import ServerRecords
 from tests.client.token_server import TokenServer, token_server, until
 
+from fault_proxy import FaultProxy, cut_after_commit
 from key_files import EC, EC_PEM, RSA, RSA_JWK, RSA_PEM
 
 START = 1_800_000_000.0
@@ -190,7 +191,7 @@ def test_a_renewal_that_fails_after_the_end_is_said(server, auth_for, clock) -> 
     auth.header()
     server.refusals[:] = [(400, {}, {})]
     clock.now = server.clock = START + 300
-    with pytest.raises(ServerBroken):
+    with pytest.raises(ServerRefused):
         auth.header()
 
 
@@ -226,14 +227,15 @@ REFUSALS: dict[str, tuple[int, Any, type[AdapterError], str]] = {
     "scope": (400, {"error": "invalid_scope"}, ServerRefused, "smart_scope"),
     "client": (400, {"error": "unauthorized_client"}, ServerRefused, "client_credentials"),
     "grant": (400, {"error": "unsupported_grant_type"}, ServerRefused, "token_url"),
-    "any word": (400, {"error": "canary"}, ServerBroken, "token_url"),
-    "a page": (404, b"<html>canary</html>", ServerBroken, "token_url"),
-    "a redirect": (302, b"", ServerBroken, "token_url"),
+    "no word": (400, {"error": ["canary"]}, ServerRefused, "token_url"),
+    "any word": (400, {"error": "canary"}, ServerRefused, "token_url"),
+    "a page": (404, b"<html>canary</html>", ServerRefused, "token_url"),
+    "a redirect": (302, b"", ServerRefused, "token_url"),
     "busy": (503, {"error": "canary"}, ServerThrottled, "Run later"),
-    "no token": (200, {"token_type": "bearer"}, ServerBroken, "token_url"),
-    "another kind": (200, {"access_token": "canary", "token_type": "mac"}, ServerBroken, "token"),
-    "a line break": (200, {"access_token": "canary\nx"}, ServerBroken, "no bearer token"),
-    "no object": (200, b"[]", ServerBroken, "no bearer token"),
+    "no token": (200, {"token_type": "bearer"}, ServerRefused, "token_url"),
+    "another kind": (200, {"access_token": "canary", "token_type": "mac"}, ServerRefused, "token"),
+    "a line break": (200, {"access_token": "canary\nx"}, ServerRefused, "no bearer token"),
+    "no object": (200, b"[]", ServerRefused, "no bearer token"),
 }
 
 
@@ -250,6 +252,24 @@ def test_a_refusal_names_its_remedy_and_nothing_private(
     assert "canary" not in shown
     assert "client_assertion" not in shown
     assert caught.value.where == server.token_url
+
+
+def test_a_lost_answer_of_the_token_endpoint_is_asked_for_again(server, auth_for) -> None:
+    with FaultProxy(server.url.removesuffix("/fhir")) as proxy:
+        proxy.arm(cut_after_commit(), on=lambda one: one.path == "/auth/token", times=1)
+        auth = auth_for(server, token_url=f"{proxy.url}/auth/token", scope="system/*.read")
+        with pytest.raises(ServerRefused):  # the audience is the proxy's address, not the server's
+            auth.header()
+    assert len({form["client_assertion"] for form in server.forms}) == 2
+
+
+def test_a_pull_ends_where_no_token_is_had(server, auth_for) -> None:
+    server.refusals[:] = [(400, {"error": "invalid_client"}, {})] * 9
+    records = ServerRecords(FhirClient(server.url, auth=auth_for(server)))
+    with pytest.raises(ServerRefused, match="invalid_client"):
+        records.pull("1", ())
+    with pytest.raises(ServerRefused, match="invalid_client"):
+        list(records.patients())
 
 
 def test_a_key_that_is_not_registered_is_refused_by_name(server, auth_for) -> None:
@@ -269,7 +289,7 @@ def test_the_token_endpoint_may_be_named_and_then_nothing_is_discovered(server, 
 def test_the_token_endpoint_may_be_named_where_discovery_is_not_there(server, auth_for) -> None:
     server.smart = {"absent": True}
     assert auth_for(server, token_url=server.token_url).header() == "Bearer t1"
-    with pytest.raises(ServerBroken, match="names no token endpoint") as caught:
+    with pytest.raises(ServerRefused, match="names no token endpoint") as caught:
         auth_for(server).header()
     assert "token_url" in caught.value.remedy
 

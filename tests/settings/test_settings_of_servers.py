@@ -62,7 +62,7 @@ def test_flat_names_of_the_file_work_and_the_environment_goes_first(tmp_path: Pa
 MISTAKES = {
     "a key of no table": ("[server.record]\nca_fil = 'x'", "Did you mean 'ca_file'?"),
     "a key with its server": ("[server.record]\nrecord_ca_file = 'x'", "unknown setting"),
-    "a server of no kind": ("[server.recrod]\nurl = 'x'", "Did you mean 'server.record'?"),
+    "a server of no kind": ("[server.record2]\nurl = 'x'", "Did you mean 'server.record'?"),
     "no table": ("server = 'x'", "no table"),
     "no table below": ("[server]\nrecord = 'x'", "no table"),
     "twice": ("record_proxy = 'x'\n[server.record]\nproxy = 'y'", "stands twice"),
