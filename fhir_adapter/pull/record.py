@@ -52,6 +52,8 @@ class ServerRecords:
         self.client = client
         self.page_size = page_size
         self.companions: dict[str, Resource] = {}
+        self.include_works: dict[str, bool] = {}
+        """By type, what was seen: True once it brought something, False where it lost something."""
         self._categories = dict(categories or {})
         self._capability: Capability | None = None
         self._capability_asked = False
@@ -107,7 +109,7 @@ class ServerRecords:
         """The companion to ask for with _include; None where the server does not offer it."""
         companion, capability = COMPANIONS.get(resource_type), self.capability()
         offered = capability.of(resource_type) if capability else None
-        if companion is None or offered is None:
+        if companion is None or offered is None or not self.include_works.get(resource_type, True):
             return None
         return companion if offered.offers_include(companion.include) else None
 
@@ -240,17 +242,29 @@ class _Pull:
         return next((why for why in (found.why_not, foreign, *unread) if why), "")
 
     def _found(self, resource_type: str, params: Mapping[str, str]) -> Found:
-        """With _include where it is offered; without when the server then refuses it."""
+        """With _include where it is offered; without where the server then refuses or forgets.
+
+        A server that does not know a parameter may answer as if there were nothing: until an
+        _include has brought something, an empty answer is asked for again without it.
+        """
         companion = self._source.includes(resource_type)
         if companion is None:
             return self._client.search(resource_type, params)
         include = {"_include": f"{resource_type}:{companion.include}"}
         try:
-            return self._client.search(resource_type, {**params, **include})
+            found = self._client.search(resource_type, {**params, **include})
         except ServerFault as fault:
             if why_not_of(fault) != "not-supported":
                 raise
-        return self._client.search(resource_type, params)
+        else:
+            if found.matches:
+                self._source.include_works[resource_type] = True
+            if not found.complete or resource_type in self._source.include_works:
+                return found
+        plain = self._client.search(resource_type, params)
+        if plain.matches:
+            self._source.include_works[resource_type] = False
+        return plain
 
     def _is_own(self, resource: Resource) -> bool:
         """Not plainly somebody else's: a server that ignores ``patient`` sends everybody's."""

@@ -26,6 +26,7 @@ from fhir_adapter.errors import (
 from fhir_adapter.facts import KINDS
 from fhir_adapter.ledger import Ledger, open_ledger
 from fhir_adapter.ports import Need, Proposal, Pulled, Written
+from fhir_adapter.pull.doctor import Proof, ServerDoctor
 from fhir_adapter.pull.record import ServerRecords
 from fhir_adapter.sandbox import RunningSandbox
 from fhir_adapter.writeback import Choice, ServerSink, Strategy, choose
@@ -109,6 +110,8 @@ HARMLESS: dict[str, Plan] = {
     "empty metadata": (lambda: faults.lying_metadata(rest=[]), faults.is_metadata, {}),
     "no total": (faults.no_total, is_no_count, {}),
     "a warning": (lambda: faults.outcome_entry("not-supported"), faults.is_search_or_page, {}),
+    "_include emptied": (lambda: faults.emptied_parameter("_include"), faults.is_search, {}),
+    "_include ignored": (lambda: faults.ignored_parameter("_include"), faults.is_search, {}),
     "no POST": (lambda: faults.status(405), lambda one: one.method == "POST", {}),
     "an honest cache": (lambda: faults.stale_search(60), faults.is_search, {}),
 }
@@ -236,6 +239,26 @@ def test_a_token_that_dies_in_the_middle_is_renewed(
 
     found = pulled(proxy.url, auth=BearerAuth(lambda: kept[0], renew=renew))
     assert (ids_of(found), whys(found)) == (whole, frozenset())
+
+
+def test_an_include_that_loses_something_is_not_used_again(
+    proxy: FaultProxy, whole: frozenset[str]
+) -> None:
+    proxy.arm(faults.emptied_parameter("_include"), on=faults.is_search)
+    records = ServerRecords(client_at(proxy.url), page_size=3)
+    for _ in range(2):
+        found = records.pull(PATIENT, NEEDS)
+        assert (ids_of(found), whys(found)) == (whole, frozenset())
+    assert sum("_include" in dict(one.params) for one in proxy.seen) == 1
+
+
+def test_the_doctor_does_not_call_a_parameter_proved_that_finds_nobody(proxy: FaultProxy) -> None:
+    """The pull cannot tell this from a patient without data; a known patient can."""
+    proxy.arm(faults.emptied_parameter("patient"), on=faults.is_search)
+    found = ServerDoctor(client_at(proxy.url)).examine(NEEDS, known_patient=PATIENT)
+    known = [one for one in found if one.check == "patient-known"]
+    assert len(known) == len(NEEDS)
+    assert {(one.ok, one.code) for one in known} == {(Proof.UNPROVED, "nothing-found")}
 
 
 def test_no_patient_stands_in_the_address_of_a_search(proxy: FaultProxy) -> None:
