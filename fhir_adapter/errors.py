@@ -6,8 +6,8 @@ AdapterError
 ├── StudyFault           a study, value set or calculator is wrong: its author mends it
 │   ├── StudyInvalid, StudyNotFound, StudyUnsigned, TerminologyInvalid
 ├── ServerFault          a FHIR server did not do what was asked
-│   ├── ServerUnreachable, ServerRefused, ServerThrottled, ServerBroken, NotFhir, PatientNotFound
-│   ├── ExportLost
+│   ├── ServerUnreachable, ServerRefused, ServerThrottled, ServerBroken, NotFhir, OtherVersion
+│   ├── PatientNotFound, ExportLost
 ├── StoreFault           a store of fact tables is not there, not ours, in use, or cannot be written
 │   ├── StoreMissing, StoreOutdated, StoreBusy, StoreUnwritable
 ├── WarehouseFault, LanesDisagree, CountsDisagree   an answer about everybody cannot be trusted
@@ -158,6 +158,12 @@ class NotFhir(ServerFault):
     """The answer is not FHIR R4 JSON (HTML, another version, cut off)."""
 
     code = "not-fhir"
+
+
+class OtherVersion(NotFhir):
+    """The server speaks another version of FHIR than R4 or R4B."""
+
+    code = "other-fhir-version"
 
 
 class PatientNotFound(ServerFault):

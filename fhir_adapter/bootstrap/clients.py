@@ -2,52 +2,53 @@
 
 from __future__ import annotations
 
-from fhir_adapter.client import BasicAuth, BearerAuth, FhirClient, RetryBudget, Timeouts
-from fhir_adapter.client.auth import Auth
+from fhir_adapter.bootstrap.connections import (
+    auth_of,
+    headers_of,
+    network_of,
+    posts_searches,
+)
+from fhir_adapter.client import FhirClient, RetryBudget, Timeouts
 from fhir_adapter.errors import SettingInvalid
-from fhir_adapter.settings import Settings
+from fhir_adapter.settings import Connection, Settings
 
 _OPTIONS = {
-    "record_server": "--server (or a folder of records, where the command takes one)",
-    "study_server": "--study-server",
-    "write_server": "--write-server",
+    "record": "--server (or a folder of records, where the command takes one)",
+    "study": "--study-server",
+    "write": "--write-server",
 }
 
 
-def _client(base: str, token: str, name: str, patience: int = 0) -> FhirClient:
+def _client(
+    base: str, token: str, connection: Connection, name: str, patience: int = 0
+) -> FhirClient:
     if not base:
         raise SettingInvalid(
-            f"no {name.replace('_', ' ')} is set",
-            remedy=f"Give a base URL: {_OPTIONS[name]}, or {name} in fhir-adapter.toml.",
+            f"no {name} server is set",
+            remedy=f"Give a base URL: {_OPTIONS[name]}, or {name}_server in fhir-adapter.toml.",
         )
-    if not patience:
-        return FhirClient(base, auth=_auth(token, name))
+    slow = Timeouts(), RetryBudget()
+    quick = (
+        Timeouts(connect=min(patience, 5), read=patience),
+        RetryBudget(tries=2, seconds=patience),
+    )
+    timeouts, budget = quick if patience else slow
     return FhirClient(
         base,
-        auth=_auth(token, name),
-        timeouts=Timeouts(connect=min(patience, 5), read=patience),
-        budget=RetryBudget(tries=2, seconds=patience),
+        auth=auth_of(connection, token, base, name),
+        timeouts=timeouts,
+        budget=budget,
+        headers=headers_of(connection, name),
+        prefer_post=posts_searches(connection, name),
+        network=network_of(connection, base, name),
     )
-
-
-def _auth(secret: str, name: str) -> Auth | None:
-    """A bearer token, ``basic:USER:PASSWORD``, or nothing."""
-    if not secret:
-        return None
-    if not secret.startswith("basic:"):
-        return BearerAuth(lambda: secret)
-    user, colon, password = secret.removeprefix("basic:").partition(":")
-    if not colon:
-        raise SettingInvalid(
-            f"the credentials of the {name.replace('_', ' ')} have no password",
-            remedy="Write them as basic:USER:PASSWORD.",
-        )
-    return BasicAuth(user, password)
 
 
 def record_client(settings: Settings, *, patience: int = 0) -> FhirClient:
     """The server that records come from; with ``patience`` one answer may take so many seconds."""
-    return _client(settings.record_server, settings.record_token, "record_server", patience)
+    return _client(
+        settings.record_server, settings.record_token, settings.record, "record", patience
+    )
 
 
 def study_client(settings: Settings) -> FhirClient:
@@ -60,11 +61,11 @@ def study_client(settings: Settings) -> FhirClient:
                 "or study_server in fhir-adapter.toml.",
             )
         return record_client(settings)
-    return _client(settings.study_server, settings.study_token, "study_server")
+    return _client(settings.study_server, settings.study_token, settings.studies, "study")
 
 
 def write_client(settings: Settings) -> FhirClient:
     """The server that proposals go to; the record server where no other is set."""
     if not settings.write_server:
         return record_client(settings)
-    return _client(settings.write_server, settings.write_token, "write_server")
+    return _client(settings.write_server, settings.write_token, settings.write, "write")

@@ -14,6 +14,9 @@ from fhir_adapter.criteria.names import canonical
 from fhir_adapter.errors import (
     AdapterError,
     BasisMissing,
+    NotFhir,
+    OtherVersion,
+    ServerBroken,
     ServerFault,
     ServerRefused,
     ServerUnreachable,
@@ -176,9 +179,12 @@ def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[Writi
 
 
 def _capability(client: FhirClient) -> Capability | None:
+    """None where the server does not say: everything is tried then, and read back."""
     try:
         return client.capability()
-    except ServerRefused:
+    except OtherVersion:
+        raise
+    except (ServerRefused, ServerBroken, NotFhir):
         return None
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import typer
 from rich.markup import escape
 from rich.table import Table
@@ -30,11 +28,17 @@ def settings(
     """
     found = common.loaded(study=study, record_server=server).in_force()
     if common.as_json:
-        print_json([asdict(entry) for entry in found])
+        print_json([entry.as_json() for entry in found])
         return
     table = Table("setting", "value", "from", "what it is")
-    for entry in found:
+    shown = [entry for entry in found if not (entry.of_connection and entry.origin == "default")]
+    for entry in shown:
         table.add_row(
             *(escape(text) for text in (entry.name, entry.value, entry.origin, entry.help))
         )
     print_table(stdout(), table)
+    if len(shown) < len(found) and not common.quiet:
+        stdout().print(
+            f"[dim]{len(found) - len(shown)} settings of how the servers are reached stand at "
+            "their defaults; --json lists them.[/]"
+        )

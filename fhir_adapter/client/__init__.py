@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fhir_adapter.client.auth import Auth, BasicAuth, BearerAuth
+from fhir_adapter.client.batch import Entry, EntryAnswer
 from fhir_adapter.client.bulk import (
     BulkClient,
     ExportAsked,
@@ -13,11 +14,15 @@ from fhir_adapter.client.bulk import (
 from fhir_adapter.client.bulk_files import BulkFiles, Fetched
 from fhir_adapter.client.capability import Capability, TypeCapability
 from fhir_adapter.client.fhir_client import FhirClient, Saved
+from fhir_adapter.client.gate import Gate
+from fhir_adapter.client.keys import SigningKey, signing_key
+from fhir_adapter.client.network import Network
 from fhir_adapter.client.outcomes import Issue, status_of, why_not_of
 from fhir_adapter.client.paging import Found, Page
 from fhir_adapter.client.retry import RetryBudget
+from fhir_adapter.client.smart import SmartAuth, SmartClient, smart_auth
 from fhir_adapter.client.transport import Timeouts
-from fhir_adapter.client.urls import Params, escaped
+from fhir_adapter.client.urls import Params, escaped, origin_of
 
 __all__ = [
     "Auth",
@@ -26,20 +31,30 @@ __all__ = [
     "BulkClient",
     "BulkFiles",
     "Capability",
+    "Entry",
+    "EntryAnswer",
     "ExportAsked",
     "ExportFile",
     "ExportManifest",
     "Fetched",
     "FhirClient",
     "Found",
+    "Gate",
     "Issue",
+    "Network",
     "Page",
     "Params",
     "RetryBudget",
     "Saved",
+    "SigningKey",
+    "SmartAuth",
+    "SmartClient",
     "Timeouts",
     "TypeCapability",
     "escaped",
+    "origin_of",
+    "signing_key",
+    "smart_auth",
     "status_of",
     "types_named",
     "why_not_of",

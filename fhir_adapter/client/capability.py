@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_adapter.errors import NotFhir
+from fhir_adapter.errors import NotFhir, OtherVersion
 from fhir_adapter.fhir.wire import as_array, as_object
 from fhir_adapter.ports import Resource
 
@@ -43,6 +43,7 @@ class Capability:
     interactions: frozenset[str] = frozenset()
     """System level: transaction, batch, search-system, ..."""
     types: tuple[TypeCapability, ...] = ()
+    """Empty: the statement says nothing, and everything has to be tried."""
 
     def of(self, resource_type: str) -> TypeCapability | None:
         """What is said about one type; None where it is not listed."""
@@ -50,13 +51,15 @@ class Capability:
 
 
 def capability_of(statement: Resource, *, where: str) -> Capability:
-    """A CapabilityStatement as our words; NotFhir for another version than R4 or R4B."""
-    if statement.get("resourceType") != "CapabilityStatement":
-        raise NotFhir("no CapabilityStatement under /metadata", where=where, remedy=_REMEDY)
+    """A CapabilityStatement as our words; OtherVersion for another version than R4 or R4B."""
+    kind = statement.get("resourceType")
     version = str(statement.get("fhirVersion", ""))
+    if kind == "Conformance":
+        raise _other(_named(version) or "DSTU2", where)
+    if kind != "CapabilityStatement":
+        raise NotFhir("no CapabilityStatement under /metadata", where=where, remedy=_REMEDY)
     if version and not _R4.fullmatch(version):
-        said = version if _VERSION.fullmatch(version) else "another version"
-        raise NotFhir(f"the server speaks FHIR {said}, not R4", where=where, remedy=_REMEDY)
+        raise _other(_named(version) or "of another version", where)
     rest = next(
         (r for r in _dicts(statement.get("rest")) if r.get("mode") == "server"), dict[str, Any]()
     )
@@ -68,6 +71,24 @@ def capability_of(statement: Resource, *, where: str) -> Capability:
 
 
 _REMEDY = "Give the base URL of an R4 (4.0.1) endpoint."
+_OTHER = (
+    "Give the base URL of its R4 (4.0.1) endpoint: many servers have one beside this, at another "
+    "path, such as /R4 or /fhir/r4."
+)
+_NAMES = {"0": "DSTU1", "1": "DSTU2", "3": "STU3", "5": "R5", "6": "R6"}
+
+
+def _other(said: str, where: str) -> OtherVersion:
+    return OtherVersion(f"the server speaks FHIR {said}, not R4", where=where, remedy=_OTHER)
+
+
+def _named(version: str) -> str:
+    """``STU3 (3.0.2)``; empty where it is no version, for it could be any text."""
+    found = _VERSION.match(version)
+    if found is None:
+        return ""
+    name = _NAMES.get(found.group().partition(".")[0], "")
+    return f"{name} ({found.group()})" if name else found.group()
 
 
 def _type(item: dict[str, Any]) -> TypeCapability:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from fhir_adapter.client.auth import Auth
+from fhir_adapter.client.batch import BatchSending, Entry, EntryAnswer
 from fhir_adapter.client.bulk import BulkClient
 from fhir_adapter.client.capability import Capability, capability_of
-from fhir_adapter.client.outcomes import fault_of, issues_of
-from fhir_adapter.client.paging import Found, Page, Walk, found_of
+from fhir_adapter.client.network import Network
+from fhir_adapter.client.outcomes import fault_of, issues_of, status_of
+from fhir_adapter.client.paging import RESULT_PARAMS, Found, Page, Walk, found_of
+from fhir_adapter.client.posting import Posting
 from fhir_adapter.client.retry import RetryBudget
 from fhir_adapter.client.transport import Answer, Asked, Repeat, Timeouts, Transport
 from fhir_adapter.client.urls import Params, base_of, query, segment
-from fhir_adapter.errors import InternalFault, NotFhir
+from fhir_adapter.errors import InternalFault, NotFhir, ServerBroken, ServerFault
 from fhir_adapter.fhir.wire import as_object, decode, encode
 from fhir_adapter.ports import Resource
 
 _JSON = "application/fhir+json"
 _FORM = "application/x-www-form-urlencoded"
+_POSTED = "/_search"
 _GONE = frozenset({404, 410})
 _NOT_FHIR_REMEDY = "Check that the base URL is the FHIR endpoint and not a login or error page."
 
@@ -62,22 +66,21 @@ class FhirClient:
         headers: Mapping[str, str] | None = None,
         prefer_post: bool = False,
         max_pages: int = 1000,
-        ca_file: str | None = None,
-        client_cert: str | tuple[str, str] | None = None,
+        network: Network | None = None,
     ) -> None:
         self.base_url: str = base_of(base_url)
-        self._prefer_post = prefer_post
+        self._posting = Posting(wanted=prefer_post)
         self._max_pages = max_pages
         self._sleep = sleep
+        self._budget = budget or RetryBudget()
         self._transport = Transport(
             self.base_url,
             auth=auth,
             timeouts=timeouts or Timeouts(),
-            budget=budget or RetryBudget(),
+            budget=self._budget,
             sleep=sleep,
             headers={**_headers(user_agent), **(headers or {})},
-            ca_file=ca_file,
-            client_cert=client_cert,
+            network=network or Network(),
         )
 
     def __repr__(self) -> str:
@@ -109,16 +112,25 @@ class FhirClient:
         self, resource_type: str, params: Params, *, max_pages: int | None = None
     ) -> Iterator[Page]:
         """Page after page; the last one says in ``why_not`` what is missing."""
-        asked = self._search(resource_type, params)
+        asked, first = self._searched(resource_type, params)
         walk = Walk(
             resource_type=resource_type,
             params=params,
             base=self.base_url,
             max_pages=max_pages or self._max_pages,
             fetch=lambda url: self._bundle(self._get(resource_type, url, _STRICT)),
+            again=lambda: self._bundle(asked),
+            count=lambda: self._counted(resource_type, params),
             posted=asked.method == "POST",
         )
-        return walk.pages(self._bundle(asked), asked.url)
+        return walk.pages(first, asked.url.removesuffix(_POSTED))
+
+    def batch(self, entries: Sequence[Entry]) -> tuple[EntryAnswer, ...]:
+        """A batch; what is answered 429 or 503 entry by entry is sent again.
+
+        One answer per entry, in their order. An entry that keeps being refused keeps its status.
+        """
+        return BatchSending(self._transport, budget=self._budget, sleep=self._sleep).sent(entries)
 
     def create(self, resource: Resource, *, if_none_exist: Params | None = None) -> Saved:
         """POST; with ``if_none_exist`` the server keeps what it has (200), else 201.
@@ -215,13 +227,38 @@ class FhirClient:
         _raise_unless_good(answer, asked)
         return _saved(answer, resource)
 
-    def _search(self, resource_type: str, params: Params) -> Asked:
-        url = f"{self.base_url}/{resource_type}"
-        if not self._prefer_post:
-            return self._get(resource_type, f"{url}?{query(params)}", _STRICT)
+    def _searched(self, resource_type: str, params: Params) -> tuple[Asked, Resource]:
+        """The first page, by POST where its address would tell too much or be too long."""
+        get = self._get(resource_type, f"{self.base_url}/{resource_type}?{query(params)}", _STRICT)
+        if not self._posting.fits(params, get.url):
+            return get, self._bundle(get)
+        post = self._post_search(resource_type, params)
+        try:
+            found = self._bundle(post)
+        except ServerBroken as fault:
+            if not self._posting.may_be_refused(status_of(fault)):
+                raise
+        else:
+            self._posting.worked()
+            return post, found
+        found = self._bundle(get)
+        self._posting.failed()
+        return get, found
+
+    def _counted(self, resource_type: str, params: Params) -> int | None:
+        """How many match, by a search that wants no more than that."""
+        selecting = {name: value for name, value in params.items() if name not in RESULT_PARAMS}
+        try:
+            _, found = self._searched(resource_type, {**selecting, "_summary": "count"})
+        except ServerFault:
+            return None
+        total = found.get("total")
+        return total if isinstance(total, int) else None
+
+    def _post_search(self, resource_type: str, params: Params) -> Asked:
         return Asked(
             method="POST",
-            url=f"{url}/_search",
+            url=f"{self.base_url}/{resource_type}{_POSTED}",
             where=self._where(resource_type),
             headers={**_STRICT, "Content-Type": _FORM},
             body=query(params).encode("ascii"),

@@ -29,6 +29,7 @@ RESULT_PARAMS = frozenset(
 """Parameters that shape an answer and select nothing: ignoring one loses no resource."""
 
 _EXPIRED = frozenset({400, 404, 410})
+_MOST_RESTARTS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,42 +65,68 @@ class Found:
 
 @dataclass(slots=True, kw_only=True)
 class Walk:
-    """Pages of one search; ``fetch`` gets a Bundle by address."""
+    """Pages of one search.
+
+    ``fetch`` gets a Bundle by address, ``again`` the first page anew, ``count`` how many resources
+    match (None where the server does not say).
+    """
 
     resource_type: str
     params: Params
     base: str
     max_pages: int
     fetch: Callable[[str], Resource]
+    again: Callable[[], Resource]
+    count: Callable[[], int | None]
     posted: bool = False
     _links: set[str] = field(default_factory=set[str])
     _keys: set[str] = field(default_factory=set[str])
     _matched: int = 0
+    _nameless: int = 0
+    _restarts: int = 0
+    _start: str = ""
     _total: int | None = None
     _number: int = 0
 
     def pages(self, first: Resource, asked: str) -> Iterator[Page]:
         """The first page and all after it; the last one carries the reason it is not whole."""
         bundle: Resource = first
+        self._start = asked
         while True:
             self._links.add(asked)
             page, lost = self._page(bundle), ""
             following, why_not = self._next(bundle, asked, page)
-            why_not = why_not or self._shortfall(following)
+            why_not = why_not or self._shortfall(page, following)
             if following and not why_not:
-                bundle, lost = self._fetched(following, bundle)
+                bundle, asked, lost = self._fetched(following, bundle)
             why_not = why_not or lost
             yield _ended(page, why_not)
             if why_not or not following:
                 return
-            asked = following
 
-    def _fetched(self, url: str, bundle: Resource) -> tuple[Resource, str]:
+    def _fetched(self, url: str, bundle: Resource) -> tuple[Resource, str, str]:
+        """A page, its address, and why there is none."""
         try:
-            return self.fetch(url), ""
+            return self.fetch(url), url, ""
         except ServerFault as fault:
-            expired = status_of(fault) in _EXPIRED
-            return bundle, "page-expired" if expired else why_not_of(fault)
+            why_not = _why(fault)
+        if why_not != "page-expired":
+            return bundle, url, why_not
+        return self._restarted(bundle)
+
+    def _restarted(self, bundle: Resource) -> tuple[Resource, str, str]:
+        """The search from its beginning: what was there already is told by its id.
+
+        Resources without an id would count twice: with one of them the search stays cut short.
+        """
+        if self._restarts >= _MOST_RESTARTS or self._nameless:
+            return bundle, "", "page-expired"
+        self._restarts += 1
+        self._links.clear()
+        try:
+            return self.again(), self._start, ""
+        except ServerFault as fault:
+            return bundle, "", _why(fault)
 
     def _page(self, bundle: Resource) -> Page:
         self._number += 1
@@ -136,6 +163,7 @@ class Walk:
         if resource.get("resourceType") == "OperationOutcome":
             return False
         if "id" not in resource:
+            self._nameless += 1
             return True
         key = f"{resource.get('resourceType')}/{resource['id']}"
         known = key in self._keys
@@ -169,9 +197,18 @@ class Walk:
             return url, "next-link-loop"
         return url, "too-many-pages" if self._number >= self.max_pages else ""
 
-    def _shortfall(self, following: str) -> str:
-        short = self._total is not None and self._matched < self._total
-        return "cut-short" if short and not following else ""
+    def _shortfall(self, page: Page, following: str) -> str:
+        """Fewer than the total; without one a last page that is full to the brim proves no end."""
+        if following:
+            return ""
+        if self._total is None and str(len(page.matches)) == self.params.get("_count"):
+            self._total = self.count()
+            return "" if self._total == self._matched else "cut-short"
+        return "cut-short" if self._total is not None and self._matched < self._total else ""
+
+
+def _why(fault: ServerFault) -> str:
+    return "page-expired" if status_of(fault) in _EXPIRED else why_not_of(fault)
 
 
 def _ended(page: Page, why_not: str) -> Page:

@@ -37,13 +37,14 @@ def retry_after(value: str, date: str) -> float | None:
     text = value.strip()
     if text.isascii() and text.isdigit():
         return float(text)
-    until, since = _moment(text), _moment(date)
+    until, since = moment(text), moment(date)
     if until is None or since is None:
         return None
     return max(0.0, (until - since).total_seconds())
 
 
-def _moment(text: str) -> datetime | None:
+def moment(text: str) -> datetime | None:
+    """A Date header; None where it is none."""
     try:
         found = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError):

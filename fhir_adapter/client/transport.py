@@ -15,9 +15,10 @@ from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError
 
 from fhir_adapter.client.auth import Auth
+from fhir_adapter.client.losses import REPEATED_LOSSES, Lost, fault_of_loss, loss_of
+from fhir_adapter.client.network import Network
 from fhir_adapter.client.retry import RetryBudget, retry_after
 from fhir_adapter.client.urls import is_followed, same_origin
-from fhir_adapter.errors import AdapterError, NotFhir, ServerBroken, ServerUnreachable
 
 _LEAKY_LOGGERS = ("urllib3.connectionpool", "urllib3.connection", "requests")
 for _name in _LEAKY_LOGGERS:  # they print whole URLs, patients' ids included, below ERROR
@@ -108,34 +109,6 @@ class Opened:
         self._response.close()
 
 
-class Lost(Enum):
-    """Why there is no answer."""
-
-    UNREACHABLE = "no connection"
-    TIMED_OUT = "no answer in time"
-    UNTRUSTED = "its certificate is not trusted"
-    CUT = "the answer was cut off"
-    GARBLED = "the answer's compression is broken"
-    UNSENDABLE = "the request could not be sent"
-    FOREIGN_REDIRECT = "it redirects to another origin"
-    REDIRECTED = "its redirects do not end or would change the request"
-
-
-_REPEATED_LOSSES = frozenset({Lost.UNREACHABLE, Lost.TIMED_OUT, Lost.CUT})
-_NOT_FHIR = frozenset({Lost.CUT, Lost.GARBLED})
-_BROKEN = frozenset({Lost.FOREIGN_REDIRECT, Lost.REDIRECTED})
-_REMEDIES = {
-    Lost.UNREACHABLE: "Check the base URL, the port and the proxy settings.",
-    Lost.TIMED_OUT: "Raise the time-out, or ask for smaller pages.",
-    Lost.UNTRUSTED: "Name the authority's certificate file in the settings.",
-    Lost.CUT: "Ask for smaller pages; look for a proxy with a size limit.",
-    Lost.GARBLED: "Look for a proxy that rewrites answers.",
-    Lost.UNSENDABLE: "Check the base URL, the certificate files, and the token for line breaks.",
-    Lost.FOREIGN_REDIRECT: "Give the address it redirects to as base URL, if you trust it.",
-    Lost.REDIRECTED: "Give the final address as base URL.",
-}
-
-
 class Transport:
     """Sends requests to one base URL over one session; nothing but ``opened`` goes elsewhere."""
 
@@ -148,8 +121,7 @@ class Transport:
         budget: RetryBudget,
         sleep: Callable[[float], None],
         headers: Mapping[str, str],
-        ca_file: str | None,
-        client_cert: str | tuple[str, str] | None,
+        network: Network,
     ) -> None:
         self.base = base
         self.sent: int = 0
@@ -157,13 +129,12 @@ class Transport:
         self._timeouts = (timeouts.connect, timeouts.read)
         self._budget = budget
         self._sleep = sleep
-        self._session = requests.Session()
+        self._network = network
+        self._session = network.session()
         self._session.headers.update(headers)
-        self._session.cert = client_cert
-        self._elsewhere = requests.Session()
+        self._session.cert = network.client_cert
+        self._elsewhere = network.session()
         self._elsewhere.headers["User-Agent"] = headers.get("User-Agent", "")
-        if ca_file is not None:
-            self._session.verify = self._elsewhere.verify = ca_file
 
     def close(self) -> None:
         """Close the connections."""
@@ -172,9 +143,26 @@ class Transport:
 
     def ask(self, asked: Asked) -> Answer:
         """The answer after the retries that the budget allows; raises where there is none."""
+        return self._until_answered(lambda: asked, self._once)
+
+    def ask_elsewhere(self, make: Callable[[], Asked]) -> Answer:
+        """As ``ask``, of any origin, made anew for each try; a redirect is an answer.
+
+        Credentials, the headers of the settings and the client's certificate stay at home.
+        """
+
+        def once(asked: Asked) -> Answer | Lost:
+            return self._send(asked, asked.url, "")
+
+        return self._until_answered(make, once)
+
+    def _until_answered(
+        self, make: Callable[[], Asked], once: Callable[[Asked], Answer | Lost]
+    ) -> Answer:
         tried, waited = 1, 0.0
         while True:
-            found = self._once(asked)
+            asked = make()
+            found = once(asked)
             pause = self._pause(asked, found, tried=tried, waited=waited)
             if pause is None:
                 return _answer(asked, found)
@@ -211,19 +199,22 @@ class Transport:
         return Lost.REDIRECTED
 
     def _send(self, asked: Asked, url: str, authorization: str) -> Answer | Lost:
+        session = self._session if same_origin(url, self.base) else self._elsewhere
         self.sent += 1
         try:
-            response = self._session.request(
-                asked.method,
-                url,
-                headers=dict(asked.headers),
-                data=asked.body,
-                auth=_Authorization(authorization),
-                timeout=self._timeouts,
-                allow_redirects=False,
-            )
+            with self._network.gate.passed():
+                response = session.request(
+                    asked.method,
+                    url,
+                    headers=dict(asked.headers),
+                    data=asked.body,
+                    auth=_Authorization(authorization),
+                    timeout=self._timeouts,
+                    allow_redirects=False,
+                    **self._network.options(),
+                )
         except (OSError, ValueError) as error:
-            return _lost(error)
+            return loss_of(error)
         return Answer(status=response.status_code, headers=response.headers, body=response.content)
 
     @contextmanager
@@ -240,7 +231,7 @@ class Transport:
                 found.close()
                 found = self._follow_file(asked, other)
         if isinstance(found, Lost):
-            raise _no_answer(found, asked.where)
+            raise fault_of_loss(found, asked.where)
         try:
             yield found
         finally:
@@ -262,17 +253,19 @@ class Transport:
         at_home = same_origin(url, self.base)
         self.sent += 1
         try:
-            response = (self._session if at_home else self._elsewhere).request(
-                asked.method,
-                url,
-                headers=dict(asked.headers),
-                auth=_Authorization(authorization if at_home else ""),
-                timeout=self._timeouts,
-                allow_redirects=False,
-                stream=True,
-            )
+            with self._network.gate.passed():
+                response = (self._session if at_home else self._elsewhere).request(
+                    asked.method,
+                    url,
+                    headers=dict(asked.headers),
+                    auth=_Authorization(authorization if at_home else ""),
+                    timeout=self._timeouts,
+                    allow_redirects=False,
+                    stream=True,
+                    **self._network.options(),
+                )
         except (OSError, ValueError) as error:
-            return _lost(error)
+            return loss_of(error)
         return Opened(response.status_code, response.headers, response)
 
 
@@ -290,7 +283,7 @@ class _Authorization(AuthBase):
 
 def _may_repeat(repeat: Repeat, found: Answer | Lost) -> bool:
     if isinstance(found, Lost):
-        return repeat is Repeat.ALWAYS and found in _REPEATED_LOSSES
+        return repeat is Repeat.ALWAYS and found in REPEATED_LOSSES
     match repeat:
         case Repeat.ALWAYS:
             return found.status in _RETRIED
@@ -300,32 +293,7 @@ def _may_repeat(repeat: Repeat, found: Answer | Lost) -> bool:
             return False
 
 
-_LOSSES: tuple[tuple[type[Exception], Lost], ...] = (
-    (requests.exceptions.SSLError, Lost.UNTRUSTED),
-    (requests.exceptions.Timeout, Lost.TIMED_OUT),
-    (requests.exceptions.ConnectionError, Lost.UNREACHABLE),
-    (requests.exceptions.ChunkedEncodingError, Lost.CUT),
-    (requests.exceptions.ContentDecodingError, Lost.GARBLED),
-)
-
-
-def _lost(error: Exception) -> Lost:
-    for kind, lost in _LOSSES:
-        if isinstance(error, kind):
-            return lost
-    return Lost.UNSENDABLE
-
-
 def _answer(asked: Asked, found: Answer | Lost) -> Answer:
     if isinstance(found, Answer):
         return found
-    raise _no_answer(found, asked.where)
-
-
-def _no_answer(lost: Lost, where: str) -> AdapterError:
-    """Built outside any except block: the library's own error quotes the whole URL."""
-    if lost in _NOT_FHIR:
-        return NotFhir(lost.value, where=where, remedy=_REMEDIES[lost])
-    if lost in _BROKEN:
-        return ServerBroken(lost.value, where=where, remedy=_REMEDIES[lost])
-    return ServerUnreachable(lost.value, where=where, remedy=_REMEDIES[lost])
+    raise fault_of_loss(found, asked.where)

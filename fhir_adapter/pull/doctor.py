@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fhir_adapter.client import Capability, FhirClient, Found, escaped, status_of, why_not_of
-from fhir_adapter.errors import AdapterError, ServerFault, ServerUnreachable
+from fhir_adapter.errors import AdapterError, OtherVersion, ServerFault, ServerUnreachable
 from fhir_adapter.ports import Need
 from fhir_adapter.pull.references import COMPANIONS, patients_of
 
@@ -72,9 +72,11 @@ class ServerDoctor:
         except ServerUnreachable as fault:
             return None, _server(Proof.FAILED, "unreachable", fault.remedy)
         except ServerFault as fault:
-            return None, _server(Proof.FAILED, why_not_of(fault), fault.remedy)
+            return None, _server(Proof.FAILED, _code(fault), fault.remedy)
         if not capability.fhir_version:
             return capability, _server(Proof.UNPROVED, "no-fhir-version", "Ask the vendor.")
+        if not capability.types:
+            return capability, _server(Proof.UNPROVED, "empty-capability", _EMPTY)
         return capability, _server(Proof.PASSED, "r4")
 
     def _types(
@@ -146,6 +148,14 @@ class ServerDoctor:
             return fault
 
 
+def _code(fault: ServerFault) -> str:
+    return fault.code if isinstance(fault, OtherVersion) else why_not_of(fault)
+
+
+_EMPTY = (
+    "The CapabilityStatement lists no resource type: each search is tried, and only a known "
+    "patient proves that it works."
+)
 _GONE = 404
 _ABSENT = "type-not-found"
 _WRONG_BASE = "Every search ended in 404: check that the address is the FHIR base and ends there."

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from fhir_adapter.client import Capability, FhirClient, Found, escaped, status_of, why_not_of
 from fhir_adapter.errors import (
     NotFhir,
+    OtherVersion,
     PatientNotFound,
     ServerBroken,
     ServerFault,
@@ -51,6 +52,8 @@ class ServerRecords:
         self.client = client
         self.page_size = page_size
         self.companions: dict[str, Resource] = {}
+        self.include_works: dict[str, bool] = {}
+        """By type, what was seen: True once it brought something, False where it lost something."""
         self._categories = dict(categories or {})
         self._capability: Capability | None = None
         self._capability_asked = False
@@ -60,6 +63,7 @@ class ServerRecords:
 
     def patients(self) -> Iterator[str]:
         """Ids of all patients, sorted; ServerBroken when the list is not whole."""
+        self.capability()
         ids = set[str]()
         params = {"_count": str(self.page_size)}
         for page in self.client.pages("Patient", params, max_pages=1_000_000):
@@ -105,18 +109,23 @@ class ServerRecords:
         """The companion to ask for with _include; None where the server does not offer it."""
         companion, capability = COMPANIONS.get(resource_type), self.capability()
         offered = capability.of(resource_type) if capability else None
-        if companion is None or offered is None:
+        if companion is None or offered is None or not self.include_works.get(resource_type, True):
             return None
         return companion if offered.offers_include(companion.include) else None
 
     def capability(self) -> Capability | None:
-        """What the server says of itself, asked once; None where that is unusable."""
+        """What the server says of itself, asked once; None where that is unusable.
+
+        Another version of FHIR is no matter of taste: OtherVersion is raised each time.
+        """
         if not self._capability_asked:
-            self._capability_asked = True
             try:
                 self._capability = self.client.capability()
+            except OtherVersion:
+                raise
             except ServerFault:
                 self._capability = None
+            self._capability_asked = True
         return self._capability
 
     def keep(self, key: str, resource: Resource) -> None:
@@ -233,17 +242,29 @@ class _Pull:
         return next((why for why in (found.why_not, foreign, *unread) if why), "")
 
     def _found(self, resource_type: str, params: Mapping[str, str]) -> Found:
-        """With _include where it is offered; without when the server then refuses it."""
+        """With _include where it is offered; without where the server then refuses or forgets.
+
+        A server that does not know a parameter may answer as if there were nothing: until an
+        _include has brought something, an empty answer is asked for again without it.
+        """
         companion = self._source.includes(resource_type)
         if companion is None:
             return self._client.search(resource_type, params)
         include = {"_include": f"{resource_type}:{companion.include}"}
         try:
-            return self._client.search(resource_type, {**params, **include})
+            found = self._client.search(resource_type, {**params, **include})
         except ServerFault as fault:
             if why_not_of(fault) != "not-supported":
                 raise
-        return self._client.search(resource_type, params)
+        else:
+            if found.matches:
+                self._source.include_works[resource_type] = True
+            if not found.complete or resource_type in self._source.include_works:
+                return found
+        plain = self._client.search(resource_type, params)
+        if plain.matches:
+            self._source.include_works[resource_type] = False
+        return plain
 
     def _is_own(self, resource: Resource) -> bool:
         """Not plainly somebody else's: a server that ignores ``patient`` sends everybody's."""

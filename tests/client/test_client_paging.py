@@ -182,3 +182,141 @@ def test_a_strange_bundle_is_read_as_far_as_it_goes(
     server.say(reply({"resourceType": "Bundle", **bundle}))
     found = client_of(server).search("Basic", {})
     assert (found.matches, found.complete) == ((), True)
+
+
+def searched(client: FhirClient, **params: str) -> tuple[list[str], str]:
+    found = client.search("Basic", params)
+    return ids_of(found), found.why_not
+
+
+@pytest.mark.parametrize("status", [400, 404, 410])
+def test_a_search_whose_page_expired_begins_again_and_counts_nothing_twice(
+    server: Any, reply: Any, client_of: Make, status: int
+) -> None:
+    server.say(
+        reply(page("1", "2", total=4, links={"next": "?p=2"})),
+        reply(status=status),
+        reply(page("1", "2", total=4, links={"next": "?p=9"})),
+        reply(page("3", "4")),
+    )
+    assert searched(client_of(server), patient="1") == (["1", "2", "3", "4"], "")
+    assert [seen.path for seen in server.seen] == [
+        "/fhir/Basic?patient=1",
+        "/fhir/Basic?p=2",
+        "/fhir/Basic?patient=1",
+        "/fhir/Basic?p=9",
+    ]
+
+
+def test_what_was_lost_between_two_walks_shows_against_the_total(
+    server: Any, reply: Any, client_of: Make
+) -> None:
+    server.say(
+        reply(page("1", total=3, links={"next": "?p=2"})),
+        reply(status=410),
+        reply(page("1", total=3, links={"next": "?p=9"})),
+        reply(page("3")),
+    )
+    assert searched(client_of(server)) == (["1", "3"], "cut-short")
+
+
+def test_a_search_begins_again_twice_at_the_most(server: Any, reply: Any, client_of: Make) -> None:
+    walk = [reply(page("1", total=2, links={"next": "?p=2"})), reply(status=410)]
+    server.say(*walk, *walk, *walk, *walk)
+    assert searched(client_of(server)) == (["1"], "page-expired")
+    assert len(server.seen) == 6
+
+
+def test_resources_without_id_are_not_counted_twice_by_beginning_again(
+    server: Any, reply: Any, client_of: Make
+) -> None:
+    nameless = {"resource": {"resourceType": "Basic"}}
+    server.say(reply(page(entries=[nameless], total=2, links={"next": "?p=2"})), reply(status=410))
+    found = client_of(server).search("Basic", {})
+    assert (found.why_not, len(found.matches)) == ("page-expired", 1)
+
+
+def test_a_server_that_breaks_down_on_beginning_again_says_so(
+    server: Any, reply: Any, client_of: Make
+) -> None:
+    server.say(reply(page("1", links={"next": "?p=2"})), reply(status=410), reply(status=500))
+    assert searched(client_of(server)) == (["1"], "server-broken")
+
+
+@pytest.mark.parametrize(
+    ("total", "why_not"), [(2, ""), (3, "cut-short"), (1, "cut-short"), (None, "cut-short")]
+)
+def test_without_a_total_a_full_last_page_is_counted(
+    server: Any, reply: Any, client_of: Make, total: int | None, why_not: str
+) -> None:
+    server.say(reply(page("1", "2")), reply(page(total=total)))
+    assert searched(client_of(server), patient="1", _count="2") == (["1", "2"], why_not)
+    assert server.seen[1].path == "/fhir/Basic?patient=1&_summary=count"
+
+
+def test_a_server_that_does_not_count_proves_no_end(
+    server: Any, reply: Any, client_of: Make
+) -> None:
+    server.say(reply(page("1")), reply(status=400))
+    assert searched(client_of(server), _count="1") == (["1"], "cut-short")
+
+
+@pytest.mark.parametrize("count", ["1", "3"])
+def test_a_last_page_of_another_size_is_an_end(
+    server: Any, reply: Any, client_of: Make, count: str
+) -> None:
+    server.say(reply(page("1", "2")))
+    assert searched(client_of(server), _count=count) == (["1", "2"], "")
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("link", ["?p=2", "Basic?p=2", "/fhir/Basic?p=2"])
+def test_a_page_after_a_posted_search_is_got_from_the_type(
+    server: Any, reply: Any, client_of: Make, link: str
+) -> None:
+    server.say(reply(page("1", links={"next": link})), reply(page("2")))
+    assert searched(client_of(server, prefer_post=True), patient="1") == (["1", "2"], "")
+    assert (server.seen[1].method, server.seen[1].path) == ("GET", "/fhir/Basic?p=2")
+
+
+@pytest.mark.parametrize(
+    ("params", "method"),
+    [
+        ({"patient": "canary"}, "POST"),
+        ({"patient:Patient": "canary", "_count": "5"}, "POST"),
+        ({"identifier": "canary"}, "POST"),
+        ({"_count": "5", "_lastUpdated": "ge2026-01-01"}, "GET"),
+        ({"status": "x" * 2000}, "POST"),
+        ({}, "GET"),
+    ],
+)
+def test_only_a_search_that_names_somebody_or_is_long_goes_by_post(
+    server: Any, reply: Any, client_of: Make, params: dict[str, str], method: str
+) -> None:
+    server.say(reply(page("1")))
+    client_of(server, prefer_post=True).search("Basic", params)
+    assert (server.seen[0].method, "canary" in server.seen[0].path) == (method, False)
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 415, 501])
+def test_a_server_without_post_search_is_asked_by_get_from_then_on(
+    server: Any, reply: Any, client_of: Make, status: int
+) -> None:
+    server.say(reply(status=status), reply(page("1")))
+    client = client_of(server, prefer_post=True)
+    assert searched(client, patient="1") == (["1"], "")
+    assert searched(client, patient="1") == (["1"], "")
+    assert [seen.method for seen in server.seen] == ["POST", "GET", "GET"]
+
+
+def test_a_search_that_neither_way_answers_proves_nothing_about_post(
+    server: Any, reply: Any, client_of: Make
+) -> None:
+    server.say(reply(status=400), reply(status=400), reply(page("1")), reply(status=400))
+    client = client_of(server, prefer_post=True)
+    with pytest.raises(ServerBroken):
+        client.search("Basic", {"nonsense": "1"})
+    assert searched(client, patient="1") == (["1"], "")
+    with pytest.raises(ServerBroken):
+        client.search("Basic", {"nonsense": "1"})
+    assert [seen.method for seen in server.seen] == ["POST", "GET", "POST", "POST"]

@@ -15,6 +15,7 @@ from fhir_adapter.client import (
     BasicAuth,
     BearerAuth,
     FhirClient,
+    Network,
     RetryBudget,
     Timeouts,
     status_of,
@@ -211,16 +212,18 @@ def test_a_silent_server_is_unreachable(naps: list[float]) -> None:
     assert len(naps) == 1
 
 
-def test_plain_http_behind_https_is_untrusted(server: Any, reply: Any) -> None:
+def test_plain_http_behind_https_breaks_the_handshake_off(server: Any, reply: Any) -> None:
     server.say(reply())
     client = FhirClient(server.url.replace("http:", "https:"), sleep=lambda _: None)
-    with pytest.raises(ServerUnreachable, match="certificate"):
+    with pytest.raises(ServerUnreachable, match="handshake"):
         client.read("Patient", "1")
 
 
 def test_a_missing_authority_file_is_a_fault_of_the_connection(server: Any, reply: Any) -> None:
     client = FhirClient(
-        server.url.replace("http:", "https:"), ca_file="/nowhere.pem", sleep=lambda _: None
+        server.url.replace("http:", "https:"),
+        network=Network(ca_file="/nowhere.pem"),
+        sleep=lambda _: None,
     )
     with pytest.raises(ServerUnreachable, match="certificate"):
         client.read("Patient", "1")

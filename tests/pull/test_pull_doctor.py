@@ -130,7 +130,7 @@ def test_a_server_that_names_no_version_is_unproved(fake: Fake, client: FhirClie
 def test_another_fhir_version_fails(fake: Fake, client: FhirClient) -> None:
     fake.can()
     fake.capability["fhirVersion"] = "5.0.0"  # type: ignore[index]
-    assert examine(fake, client)["capability", ""] == (FAILED, "not-fhir")
+    assert examine(fake, client)["capability", ""] == (FAILED, "other-fhir-version")
 
 
 def test_a_server_that_does_not_answer_ends_the_examination() -> None:
