@@ -1,0 +1,132 @@
+"""The sandbox without a network: the client's sessions call it in this process, faults and all."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import requests
+from requests.adapters import BaseAdapter
+
+from fhir_adapter.client import FhirClient
+from fhir_adapter.fhir.wire import encode
+from fhir_adapter.sandbox import Interactions
+from fhir_adapter.sandbox.interactions import Answer
+from fhir_adapter.sandbox.refusal import Refusal
+
+from fault_proxy import FaultProxy, Reply, Request
+
+BASE = "http://sandbox.example/fhir"
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of ours catches it."""
+
+
+class NearProxy(FaultProxy):
+    """The faults of the proxy in front of a sandbox in this process; it can kill the client too."""
+
+    def __init__(self, server: Interactions, seed: int = 0) -> None:
+        super().__init__(BASE, seed=seed)
+        server.base = BASE
+        self._server_here = server
+        self.requests = 0
+        self.kill_at: int | None = None
+        """Which request the process dies at: even before the server hears of it, odd after."""
+
+    def _forward(self, one: Request) -> Reply:
+        self.requests += 1
+        turn = None if self.kill_at is None else self.kill_at // 2
+        if turn == 0 and self.kill_at == 0:
+            self.kill_at = None
+            raise Killed
+        reply = answered(self._server_here, one)
+        if turn == 0:
+            self.kill_at = None
+            raise Killed
+        self.kill_at = None if self.kill_at is None else self.kill_at - 2
+        return reply
+
+
+def answered(server: Interactions, one: Request) -> Reply:
+    """What the sandbox says to one request, without its HTTP."""
+    try:
+        found = _interaction(server, one, one.path.strip("/").split("/"))
+    except Refusal as refusal:
+        return Reply(refusal.status, encode(refusal.outcome()), _FHIR)
+    headers = dict(_FHIR)
+    if found.version:
+        headers["ETag"] = f'W/"{found.version}"'
+    if found.location:
+        headers["Location"] = found.location
+    return Reply(found.status, b"" if found.body is None else encode(found.body), headers)
+
+
+_FHIR = {"Content-Type": "application/fhir+json"}
+
+
+def _interaction(server: Interactions, one: Request, path: list[str]) -> Answer:
+    match one.method, path:
+        case "GET", ["metadata"]:
+            return server.metadata()
+        case "GET", [kind]:
+            return server.search(kind, one.params)
+        case "POST", [kind, "_search"]:
+            return server.search(kind, one.params)
+        case "GET", [kind, number]:
+            return server.read(kind, number)
+        case "POST", [kind]:
+            return server.create(kind, one.body, one.header("If-None-Exist"))
+        case "PUT", [kind, number]:
+            return server.update(kind, number, one.body, one.header("If-Match"))
+        case "DELETE", [kind, number]:
+            return server.delete(kind, number, one.header("If-Match"))
+        case _:
+            raise Refusal(404, "not-supported", "not offered here")
+
+
+class InProcess(BaseAdapter):
+    """requests' way to the proxy."""
+
+    def __init__(self, proxy: NearProxy) -> None:
+        super().__init__()
+        self._proxy = proxy
+
+    def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:
+        parts = urlsplit(str(request.url))
+        body = request.body or b""
+        asked = Request(
+            method=str(request.method),
+            path=parts.path.removeprefix("/fhir"),
+            query=tuple(parse_qsl(parts.query, keep_blank_values=True)),
+            headers=dict(request.headers),
+            body=body.encode() if isinstance(body, str) else bytes(body),
+        )
+        reply = self._proxy.answer(asked)
+        if reply.lost:
+            raise requests.exceptions.ConnectionError("lost")
+        return _response(request, reply)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _response(request: requests.PreparedRequest, reply: Reply) -> requests.Response:
+    made = requests.Response()
+    made.status_code = reply.status
+    made.headers.update(reply.headers)
+    made.url = str(request.url)
+    made.request = request
+    made.raw = io.BytesIO(reply.body[: len(reply.body) - reply.cut])
+    if reply.cut:
+        raise requests.exceptions.ChunkedEncodingError("cut")
+    return made
+
+
+def client(proxy: NearProxy) -> FhirClient:
+    """A client whose requests reach the proxy."""
+    found = FhirClient(BASE, sleep=lambda _: None)
+    for session in (found._transport._session, found._transport._elsewhere):
+        session.mount("http://", InProcess(proxy))
+    return found

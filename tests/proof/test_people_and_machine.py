@@ -1,0 +1,179 @@
+"""People and machine write at once, requests fail, processes die: nothing is lost or doubled.
+
+A state machine draws events; after each one the invariants of ``World.check`` hold, and when the
+faults are over those of ``check_settled``; everybody read again then writes nothing.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from proof.world import AGAINST, FITS, PERSON, STUDY, UNCLEAR, World
+
+import fault_proxy as faults
+from small_study import write_small_study
+
+pytestmark = pytest.mark.timeout(1800)
+PATIENT = st.sampled_from(("p0", "p1", "p2"))
+COUNTED = {"events": 0, "kills": 0}
+FAULTS = (
+    lambda: faults.throttled(429, "1"),
+    lambda: faults.throttled_until(1, 503),
+    faults.cut_body,
+    faults.cut_after_commit,
+    faults.cut_before_commit,
+    lambda: faults.error_after_commit(500),
+    faults.duplicated,
+    faults.reordered,
+    faults.repeated_entry,
+    lambda: faults.html(200),
+    lambda: faults.html(502),
+    faults.unauthorized,
+)
+
+
+@cache
+def _study() -> str:
+    """One for all examples: it is compiled once."""
+    return str(write_small_study(Path(tempfile.mkdtemp()) / "study"))
+
+
+class PeopleAndMachine(RuleBasedStateMachine):
+    """Events in any order."""
+
+    @initialize()
+    def begin(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self.world = World(folder=Path(self._folder.name), study=_study())
+
+    @rule(patient=PATIENT, born=st.sampled_from((FITS, FITS, AGAINST, UNCLEAR)))
+    def record_changes(self, patient: str, born: str) -> None:
+        self._count()
+        self.world.change_patient(patient, birthDate=born)
+
+    @rule(patient=PATIENT, dead=st.booleans())
+    def dies_or_was_an_error(self, patient: str, *, dead: bool) -> None:
+        self._count()
+        self.world.change_patient(patient, deceasedBoolean=dead)
+
+    @rule(patient=PATIENT, out=st.booleans())
+    def opts_out_or_in(self, patient: str, *, out: bool) -> None:
+        self._count()
+        self.world.opt_out(patient, out=out)
+
+    @rule(patient=PATIENT)
+    def something_else_is_measured(self, patient: str) -> None:
+        self._count()
+        code = {"coding": [{"system": "http://loinc.org", "code": "8867-4"}]}
+        subject = {"reference": f"Patient/{patient}"}
+        self.world.server.store.create(
+            {"resourceType": "Observation", "status": "final", "code": code, "subject": subject}
+        )
+
+    @rule(
+        patient=PATIENT,
+        status=st.sampled_from(("screening", "eligible", "ineligible", "withdrawn")),
+        says=st.booleans(),
+    )
+    def a_person_moves_it_on(self, patient: str, status: str, *, says: bool) -> None:
+        """With our mark of who set it, or without."""
+        self._count()
+        self.world.person_changes(patient, status=status, _status=PERSON if says else None)
+
+    @rule(patient=PATIENT)
+    def a_person_enters_a_period(self, patient: str) -> None:
+        self._count()
+        self.world.person_changes(patient, period={"start": "2026-11-22"})
+
+    @rule(patient=PATIENT)
+    def a_person_deletes_it(self, patient: str) -> None:
+        self._count()
+        self.world.person_deletes(patient)
+
+    @rule(patient=PATIENT)
+    def a_patient_declines(self, patient: str) -> None:
+        self._count()
+        self.world.declined.add(patient)
+        with self.world.ledger() as ledger:
+            ledger.decline(patient=patient, study=STUDY, who="A. Nurse", role="coordinator")
+
+    @rule(old=PATIENT, new=PATIENT)
+    def two_records_are_merged(self, old: str, new: str) -> None:
+        self._count()
+        if old == new:
+            return
+        self.world.merged |= {old, new}
+        link = {"type": "replaced-by", "other": {"reference": f"Patient/{new}"}}
+        self.world.change_patient(old, link=[link])
+
+    @rule(patient=PATIENT)
+    def a_merge_is_undone(self, patient: str) -> None:
+        self._count()
+        self.world.change_patient(patient, link=None)
+
+    @rule(which=st.integers(0, len(FAULTS) - 1), times=st.integers(1, 3), after=st.integers(0, 40))
+    def the_server_fails(self, which: int, times: int, after: int) -> None:
+        self._count()
+        self.world.proxy.arm(FAULTS[which](), times=times, after=after)
+
+    @rule()
+    def the_server_is_well_again(self) -> None:
+        self._count()
+        self.world.proxy.disarm()
+
+    @rule()
+    def the_machine_works(self) -> None:
+        self._count()
+        self.world.run()
+
+    @rule(at=st.integers(0, 160))
+    def the_machine_is_killed(self, at: int) -> None:
+        """Before a request reaches the server, or before its answer reaches us."""
+        self._count()
+        self.world.proxy.kill_at = at
+        self.world.run()
+
+    @rule()
+    def the_machine_is_started_anew(self) -> None:
+        self._count()
+        self.world.stop()
+
+    @rule()
+    def all_is_quiet(self) -> None:
+        self._count()
+        self.world.settle()
+        self.world.check_settled()
+        assert self.world.everybody_again() == 0, "a replay writes nothing"
+
+    @invariant()
+    def nothing_is_doubled_or_overwritten(self) -> None:
+        if hasattr(self, "world"):
+            self.world.check()
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        try:
+            self.world.settle()
+            self.world.check_settled()
+            assert self.world.everybody_again() == 0
+        finally:
+            COUNTED["kills"] += self.world.kills
+            self.world.stop()
+            self._folder.cleanup()
+
+    def _count(self) -> None:
+        COUNTED["events"] += 1
+
+
+_PATIENCE = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
+TestShort = PeopleAndMachine.TestCase
+TestShort.settings = settings(
+    max_examples=5, stateful_step_count=50, deadline=None, suppress_health_check=_PATIENCE
+)

@@ -1,0 +1,283 @@
+"""People and machine over one server: what may happen, and what must hold whatever happens."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from proof.in_process import BASE as SERVER
+from proof.in_process import InProcess, Killed, NearProxy
+
+from fhir_adapter.bootstrap import clients, judging, watching
+from fhir_adapter.bootstrap.watch_loop import Loop
+from fhir_adapter.client import FhirClient
+from fhir_adapter.errors import AdapterError
+from fhir_adapter.ledger import Ledger, open_ledger
+from fhir_adapter.model.vocabulary import BASE
+from fhir_adapter.sandbox import Interactions
+from fhir_adapter.settings import Settings
+
+from cli.cli_for_tests import AS_OF
+from story.cohort_for_tests import COHORT
+
+STUDY = "NCT05985863"
+MODEL = "42-all-answered"
+"""A teaching patient who is a candidate of the small study."""
+SET_BY = f"{BASE}/StructureDefinition/status-set-by"
+FITS, AGAINST, UNCLEAR = "1976-05-04", "2015-05-04", ""
+
+
+@cache
+def _compiled(study: str) -> judging.Bench:
+    return judging.bench(Settings(study=study))
+
+
+class Clock:
+    """Moves a little at every look, and as far as it is told."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        self.at += timedelta(milliseconds=1)
+        return self.at
+
+
+def copies(name: str) -> Iterator[dict[str, Any]]:
+    """The model patient's record under another id."""
+    text = (COHORT / f"{MODEL}.json").read_text("utf-8").replace(MODEL, name)
+    for entry in json.loads(text)["entry"]:
+        yield entry["resource"]
+
+
+@dataclass
+class World:
+    """One hospital, one installation. ``people`` is what persons have said and left."""
+
+    folder: Path
+    study: str
+    patients: tuple[str, ...] = ("p0", "p1", "p2")
+    clock: Clock = field(default_factory=Clock)
+    events: int = 0
+    left: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """ResearchSubject id -> as a person left it."""
+    deleted: set[str] = field(default_factory=set)
+    """Patients whose proposal a person deleted."""
+    declined: set[str] = field(default_factory=set)
+    merged: set[str] = field(default_factory=set)
+    """Patients who have ever been part of a merge."""
+    kills: int = 0
+
+    def __post_init__(self) -> None:
+        self.server = Interactions(now=lambda: self.clock.now().isoformat())
+        for name in self.patients:
+            for resource in copies(name):
+                self.server.store.put(resource)
+        self.proxy = NearProxy(self.server)
+        self.settings = Settings(
+            study=self.study,
+            record_server=SERVER,
+            ledger=str(self.folder / "ledger.sqlite"),
+            site_key="a secret of the site",
+        )
+        self._process: ExitStack | None = None
+        self._loop: Loop | None = None
+
+    # -- the machine -----------------------------------------------------------------------------
+
+    @contextmanager
+    def patched(self) -> Iterator[None]:
+        """Clients whose requests end in this process, and this world's clock."""
+        with (
+            patch.object(clients, "FhirClient", self._client),
+            patch.object(watching, "SystemClock", lambda: self.clock),
+            patch.object(judging, "SystemClock", lambda: self.clock),
+            patch.object(watching, "bench", self._bench),
+        ):
+            yield
+
+    def _bench(self, settings: Settings, **people: Any) -> judging.Bench:
+        """A study is compiled once; what people said comes from this world's ledger."""
+        made = _compiled(settings.study)
+        screener = replace(made.screener, **people)
+        return replace(made, screener=screener, clock=self.clock)
+
+    def _client(self, base: str, **options: Any) -> FhirClient:
+        found = FhirClient(base, **{**options, "sleep": lambda _: None})
+        found._transport._session.mount("http://", InProcess(self.proxy))
+        return found
+
+    def start(self) -> bool:
+        """A process of ours; False where the server keeps it from starting."""
+        self.stop()
+        stack = ExitStack()
+        try:
+            stack.enter_context(self.patched())
+            made = stack.enter_context(watching.watching(self.settings, write=True, as_of=AS_OF))
+        except AdapterError:
+            stack.close()
+            return False
+        self._process, self._loop = stack, Loop(watching=made)
+        return True
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.close()
+        self._process = self._loop = None
+
+    def run(self) -> None:
+        """One look and all the work that is due; a kill on the way ends the process."""
+        self.clock.at += timedelta(minutes=1)
+        try:
+            if self._loop is None and not self.start():
+                return
+            assert self._loop is not None
+            self._loop.once()
+        except Killed:
+            self.kills += 1
+            self.stop()
+            self.clock.at += timedelta(hours=7)  # the lease of the dead, and every backoff
+        finally:
+            self.proxy.kill_at = None
+            self.proxy.seen.clear()
+
+    def settle(self) -> None:
+        """No fault any more, and time for every retry."""
+        self.proxy.disarm()
+        for _ in range(2):
+            self.clock.at += timedelta(hours=7)
+            self.run()
+
+    def everybody_again(self) -> int:
+        """Every patient is marked and worked on; how many versions that wrote."""
+        before = self.versions()
+        with self.ledger() as ledger:
+            now = int(self.clock.now().timestamp() * 1_000_000)
+            for patient in self.patients:
+                ledger.changed.mark_changed(patient, "person", now, not_before=now)
+        self.run()
+        return self.versions() - before
+
+    def versions(self) -> int:
+        """Versions of all that we write, deletions too."""
+        kinds = ("ResearchSubject", "GuidanceResponse", "Provenance", "Device", "Task")
+        store = self.server.store
+        return sum(len(found) for kind in kinds for found in store._versions.get(kind, {}).values())
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        found = open_ledger(self.settings.ledger, self.clock, site_key=self.settings.site_key)
+        try:
+            yield found
+        finally:
+            found.close()
+
+    # -- people and the record -------------------------------------------------------------------
+
+    def subjects(self, patient: str = "") -> list[dict[str, Any]]:
+        found = list(self.server.store.all_of("ResearchSubject"))
+        wanted = f"Patient/{patient}"
+        return [one for one in found if not patient or one["individual"]["reference"] == wanted]
+
+    def change_patient(self, patient: str, **elements: Any) -> None:
+        now = self.server.store.get("Patient", patient).resource or {}
+        kept = {**now, **elements}
+        self.server.store.put({name: value for name, value in kept.items() if value})
+
+    def person_changes(self, patient: str, **elements: Any) -> bool:
+        """A person edits what stands for a patient; False where nothing does."""
+        for one in self.subjects(patient)[:1]:
+            edited = {**one, **elements}
+            resource = {name: value for name, value in edited.items() if value is not None}
+            made = self.server.store.put(resource)
+            self.left[str(one["id"])] = _plain(made.resource or {})
+            return True
+        return False
+
+    def person_deletes(self, patient: str) -> bool:
+        for one in self.subjects(patient)[:1]:
+            self.server.store.delete("ResearchSubject", str(one["id"]))
+            self.left.pop(str(one["id"]), None)
+            self.deleted.add(patient)
+            return True
+        return False
+
+    # -- what must hold --------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """At any moment: nobody's word is overwritten, nothing is there twice."""
+        now = {str(one["id"]): _plain(one) for one in self.subjects()}
+        for number, theirs in self.left.items():
+            assert now.get(number) == theirs, "a person's word was overwritten"
+        keys = [identifier(one) for one in self.subjects() if identifier(one)]
+        assert len(keys) == len(set(keys)), "one key stands twice"
+        for patient in self.patients:
+            if patient not in self.merged:
+                assert len(self.subjects(patient)) <= 1, "one patient was proposed twice"
+            if patient in self.deleted and patient not in self.merged:
+                assert self.subjects(patient) == [], "what a person deleted came back"
+
+    def check_settled(self) -> None:
+        """After every fault is over: nobody is lost, and nobody stands who should not."""
+        self.check()
+        for patient in self.patients:
+            mine = self.subjects(patient)
+            theirs = any(str(one["id"]) in self.left for one in mine)
+            if theirs or patient in self.deleted | self.declined | self.merged:
+                continue
+            wanted = self._wanted(patient)
+            assert wanted is None or len(mine) == wanted, (patient, len(mine), wanted)
+
+    def _wanted(self, patient: str) -> int | None:
+        """How many proposals a patient should have; None: what stands, stays."""
+        found = self.server.store.get("Patient", patient).resource or {}
+        if found.get("deceasedBoolean") or self._opted_out(patient):
+            return 0
+        return {FITS: 1, AGAINST: 0}.get(str(found.get("birthDate", "")))
+
+    def _opted_out(self, patient: str) -> bool:
+        number = f"{patient}.optout"
+        return self.server.store.has("Consent", number)
+
+    def opt_out(self, patient: str, *, out: bool) -> None:
+        number = f"{patient}.optout"
+        if not out:
+            self.server.store.delete("Consent", number)
+            return
+        scope = {"coding": [{"system": _SCOPES, "code": "research"}]}
+        self.server.store.put(
+            {
+                "resourceType": "Consent",
+                "id": number,
+                "status": "active",
+                "scope": scope,
+                "category": [{"text": "research"}],
+                "patient": {"reference": f"Patient/{patient}"},
+                "provision": {"type": "deny"},
+            }
+        )
+
+
+_SCOPES = "http://terminology.hl7.org/CodeSystem/consentscope"
+PERSON = {"extension": [{"url": SET_BY, "valueCode": "person"}]}
+
+
+def identifier(subject: dict[str, Any]) -> str:
+    """Our key; empty where there is none."""
+    found = subject.get("identifier", [])
+    return next((str(one["value"]) for one in found if BASE in str(one.get("system"))), "")
+
+
+def _plain(resource: dict[str, Any]) -> dict[str, Any]:
+    return {k: copy.deepcopy(v) for k, v in resource.items() if k != "meta"}
+
+
+Event = Callable[[World], object]
