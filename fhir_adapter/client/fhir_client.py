@@ -19,7 +19,7 @@ from fhir_adapter.client.posting import Posting
 from fhir_adapter.client.retry import RetryBudget
 from fhir_adapter.client.transport import Answer, Asked, Repeat, Timeouts, Transport
 from fhir_adapter.client.urls import Params, base_of, query, segment
-from fhir_adapter.errors import InternalFault, NotFhir, ServerBroken, ServerFault
+from fhir_adapter.errors import InternalFault, NotFhir, ServerBroken, ServerFault, ServerRefused
 from fhir_adapter.fhir.wire import as_object, decode, encode
 from fhir_adapter.ports import Resource
 
@@ -235,7 +235,7 @@ class FhirClient:
         post = self._post_search(resource_type, params)
         try:
             found = self._bundle(post)
-        except ServerBroken as fault:
+        except (ServerBroken, ServerRefused) as fault:
             if not self._posting.may_be_refused(status_of(fault)):
                 raise
         else:

@@ -11,7 +11,8 @@ _LONGEST = 1800
 """Characters of an address that every proxy on the way takes."""
 _HARMLESS = RESULT_PARAMS | {"status", "url", "version", "_lastUpdated"}
 """Parameters that name nobody."""
-_REFUSALS = frozenset({400, 404, 405, 415, 501})
+_REFUSALS = frozenset({400, 403, 404, 405, 415, 501})
+"""403: a gateway that lets GET through and nothing else."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -298,7 +298,7 @@ def test_only_a_search_that_names_somebody_or_is_long_goes_by_post(
     assert (server.seen[0].method, "canary" in server.seen[0].path) == (method, False)
 
 
-@pytest.mark.parametrize("status", [400, 404, 405, 415, 501])
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 415, 501])
 def test_a_server_without_post_search_is_asked_by_get_from_then_on(
     server: Any, reply: Any, client_of: Make, status: int
 ) -> None:

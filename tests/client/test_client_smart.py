@@ -6,12 +6,15 @@ import itertools
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from joserfc.jwk import ECKey, RSAKey
 
+from fhir_adapter.bootstrap.clients import record_client
 from fhir_adapter.client import FhirClient, SmartAuth, SmartClient, smart_auth
 from fhir_adapter.client.keys import signing_key
 from fhir_adapter.client.scopes import scope_for
@@ -23,10 +26,11 @@ from fhir_adapter.errors import (
     SettingInvalid,
 )
 from fhir_adapter.pull.record import ServerRecords
+from fhir_adapter.settings import load
 from tests.client.token_server import TokenServer, token_server, until
 
 from fault_proxy import FaultProxy, cut_after_commit
-from key_files import EC, EC_PEM, RSA, RSA_JWK, RSA_PEM
+from key_files import EC, EC_PEM, RSA, RSA_JWK, RSA_PEM, private_file
 
 START = 1_800_000_000.0
 
@@ -279,7 +283,7 @@ def test_a_key_that_is_not_registered_is_refused_by_name(server, auth_for) -> No
 
 
 def test_the_token_endpoint_may_be_named_and_then_nothing_is_discovered(server, auth_for) -> None:
-    server.smart = {"absent": True}
+    server.discovery = 404
     scope = "system/Patient.read"
     auth = auth_for(server, token_url=server.token_url, scope=scope)
     assert auth.header() == "Bearer t1"
@@ -287,11 +291,34 @@ def test_the_token_endpoint_may_be_named_and_then_nothing_is_discovered(server, 
 
 
 def test_the_token_endpoint_may_be_named_where_discovery_is_not_there(server, auth_for) -> None:
-    server.smart = {"absent": True}
+    server.discovery = 404
     assert auth_for(server, token_url=server.token_url).header() == "Bearer t1"
     with pytest.raises(ServerRefused, match="names no token endpoint") as caught:
         auth_for(server).header()
     assert "token_url" in caught.value.remedy
+
+
+def test_a_configuration_that_is_busy_or_names_nothing_says_so(server, auth_for) -> None:
+    server.discovery = 503
+    with pytest.raises(ServerThrottled, match="SMART configuration"):
+        auth_for(server).header()
+    server.discovery, server.smart = 200, {"token_endpoint": 7}
+    with pytest.raises(ServerRefused, match="no token endpoint"):
+        auth_for(server).header()
+
+
+def test_the_settings_make_a_client_that_logs_in(tmp_path: Path) -> None:
+    with token_server(EC, clock=time.time()) as server:
+        file = tmp_path / "fhir-adapter.toml"
+        key = private_file(tmp_path / "key.pem", EC_PEM)
+        file.write_text(
+            f'[server.record]\nurl = "{server.url}"\nsmart_client = "me"\n'
+            f'smart_key = "@{key}"\nsmart_scope = "system/Patient.rs"\n'
+        )
+        settings = load(command_line={}, environment={}, file=file).settings
+        assert record_client(settings).read("Patient", "1") is not None
+        assert server.forms[0]["scope"] == "system/Patient.rs"
+        assert len(server.claims[0]["jti"]) == 36
 
 
 def test_a_server_that_is_not_there_says_so(auth_for) -> None:

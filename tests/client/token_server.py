@@ -28,7 +28,9 @@ class TokenServer:
     clock: float = 1_800_000_000.0
     """Of the server; its Date header says so."""
     smart: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Discovery beside the token endpoint; without ``token_endpoint: None`` that is named."""
+    """SMART configuration beside the token endpoint."""
+    discovery: int = 200
+    """Status of its SMART configuration."""
     refusals: list[tuple[int, Any, dict[str, str]]] = field(default_factory=list[Any])
     """Answers of the token endpoint before it works."""
     wait: threading.Event | None = None
@@ -92,7 +94,7 @@ def _handler(server: TokenServer) -> type[BaseHTTPRequestHandler]:
             server.sent.append((f"GET {self.path}", self.headers.get("Authorization", "")))
             if self.path.endswith("/.well-known/smart-configuration"):
                 body = {"token_endpoint": server.token_url, **server.smart}
-                self.say(404 if server.smart.get("absent") else 200, body, {})
+                self.say(server.discovery, body, {})
             else:
                 self.say(*server.read(self.headers.get("Authorization", "")), {})
 
