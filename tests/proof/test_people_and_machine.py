@@ -6,14 +6,22 @@ faults are over those of ``check_settled``; everybody read again then writes not
 
 from __future__ import annotations
 
+import os
 import tempfile
 from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from proof.world import AGAINST, FITS, PERSON, STUDY, UNCLEAR, World
 
 import fault_proxy as faults
@@ -38,6 +46,10 @@ FAULTS = (
 )
 
 
+_SELDOM = 12
+"""Events between two settlings: these are most of the work."""
+
+
 @cache
 def _study() -> str:
     """One for all examples: it is compiled once."""
@@ -46,6 +58,8 @@ def _study() -> str:
 
 class PeopleAndMachine(RuleBasedStateMachine):
     """Events in any order."""
+
+    _since_quiet = 0
 
     @initialize()
     def begin(self) -> None:
@@ -144,9 +158,11 @@ class PeopleAndMachine(RuleBasedStateMachine):
         self._count()
         self.world.stop()
 
+    @precondition(lambda self: self._since_quiet > _SELDOM)
     @rule()
     def all_is_quiet(self) -> None:
         self._count()
+        self._since_quiet = 0
         self.world.settle()
         self.world.check_settled()
         assert self.world.everybody_again() == 0, "a replay writes nothing"
@@ -170,10 +186,34 @@ class PeopleAndMachine(RuleBasedStateMachine):
 
     def _count(self) -> None:
         COUNTED["events"] += 1
+        self._since_quiet += 1
 
 
 _PATIENCE = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
-TestShort = PeopleAndMachine.TestCase
-TestShort.settings = settings(
-    max_examples=5, stateful_step_count=50, deadline=None, suppress_health_check=_PATIENCE
-)
+_STEPS = 50
+
+
+def run(events: int, number: int) -> None:
+    """So many events at least, by machines of fifty each; the same number draws the same ones."""
+    drawn = settings(
+        max_examples=-(-events // 30),
+        stateful_step_count=_STEPS,
+        deadline=None,
+        database=None,
+        suppress_health_check=_PATIENCE,
+    )
+    before = COUNTED["events"]
+    run_state_machine_as_test(seed(number)(PeopleAndMachine), settings=drawn)
+    assert COUNTED["events"] - before >= events * 2 // 3
+    assert COUNTED["kills"] > 0, "no process was ever killed: the proof has proved little"
+
+
+def test_nothing_is_lost_doubled_or_overwritten() -> None:
+    run(events=100, number=0)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("number", [1, 2])
+def test_ten_thousand_events(number: int) -> None:
+    """Half of them each, so that two workers share them."""
+    run(events=int(os.environ.get("PROOF_EVENTS", "10000")) // 2, number=number)
