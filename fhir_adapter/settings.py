@@ -18,9 +18,7 @@ from fhir_adapter.errors import SettingInvalid, SettingUnknown
 
 FILE_NAME = "fhir-adapter.toml"
 PREFIX = "FHIR_ADAPTER_"
-_SECRETS = frozenset(
-    ("record_token", "write_token", "study_token", "site_key", "ledger_password")
-)
+_SECRETS = frozenset(("record_token", "write_token", "study_token", "site_key", "ledger_password"))
 _ADDRESS = "ledger"
 """A setting that is no secret unless a password stands in it."""
 

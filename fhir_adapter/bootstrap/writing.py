@@ -22,7 +22,7 @@ from fhir_adapter.errors import (
 )
 from fhir_adapter.ledger import Ledger, Outgoing
 from fhir_adapter.model.study import Study
-from fhir_adapter.ports import Clock, Proposal, Written
+from fhir_adapter.ports import Proposal, Written
 from fhir_adapter.present.failures import failure, is_failed_evaluation
 from fhir_adapter.present.proposals import Desk, proposal
 from fhir_adapter.present.resources import device
@@ -148,7 +148,7 @@ class WritingDesk:
 def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[WritingDesk]:
     """Everything that writing back needs; a missing basis or key is said before that."""
     if write:
-        _refuse_without_basis(bench)
+        refuse_without_basis(bench)
     key = settings.site_key or ("" if write else "dry run")
     if not key:
         raise SettingInvalid(
@@ -163,7 +163,7 @@ def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[Writi
     try:
         yield WritingDesk(
             desk=_desk(settings, bench, client, key),
-            sink=ServerSink(client, ledger, choice=choose(_capability(client))),
+            sink=ServerSink(client, ledger, choice=choose(what_it_can(client))),
             ledger=ledger,
             run=run_id(),
             write=write,
@@ -174,14 +174,16 @@ def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[Writi
             ledger.close()
 
 
-def _capability(client: FhirClient) -> Capability | None:
+def what_it_can(client: FhirClient) -> Capability | None:
+    """What the server says of itself; None where it refuses to say."""
     try:
         return client.capability()
     except ServerRefused:
         return None
 
 
-def _refuse_without_basis(bench: Bench) -> None:
+def refuse_without_basis(bench: Bench) -> None:
+    """BasisMissing where the site records none for this study that is in force today."""
     if not bench.screener.basis:
         raise BasisMissing(
             f"the site file records no basis for {bench.package.study.id} that is in force today",
@@ -196,7 +198,7 @@ def _desk(settings: Settings, bench: Bench, client: FhirClient, key: str) -> Des
     return Desk(
         study=study,
         site_key=key.encode(),
-        study_reference=f"ResearchStudy/{_study_id(client, study)}",
+        study_reference=f"ResearchStudy/{study_id(client, study)}",
         plan=url,
         device=device(settings.device, __version__),
         judged_at=bench.clock.now().isoformat(timespec="seconds"),
@@ -204,7 +206,7 @@ def _desk(settings: Settings, bench: Bench, client: FhirClient, key: str) -> Des
     )
 
 
-def _study_id(client: FhirClient, study: Study) -> str:
+def study_id(client: FhirClient, study: Study) -> str:
     """The logical id of the ResearchStudy on the server that is written to; else our own."""
     token = f"{escaped(study.identity.registry)}|{escaped(study.identity.number)}"
     try:
