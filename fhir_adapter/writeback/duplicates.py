@@ -192,11 +192,9 @@ class Repair:
         devices = self.sender.all("Device", key_params(self.forms.device))
         if not devices:
             return
-        ids = {"Device": str(devices[0]["id"]), "ResearchSubject": str(resource["id"])}
-        person = resource["individual"]
-        made = filled(self.forms.provenance, ids)
-        targets = [one for one in made["target"] if one["reference"].startswith("Research")]
-        self.sender.add({**made, "target": [*targets, person]}, lambda: None)
+        about = [{"reference": reference_of(resource)}, resource["individual"]]
+        ids = {"Device": str(devices[0]["id"])}
+        self.sender.add(filled({**self.forms.provenance, "target": about}, ids), lambda: None)
 
 
 def _told(group: Sequence[Resource], why: str) -> Repaired:
