@@ -62,7 +62,7 @@ def status(*, common: Everywhere) -> None:
     if common.as_json:
         print_json(said)
         return
-    table = Table("", "", title=f"{state.kind}: {escape(state.place)}")
+    table = Table("", "")
     for name, value in _flat(said):
         table.add_row(name, escape(str(value)))
     print_table(stdout(), table)
@@ -94,7 +94,7 @@ def _state_json(state: LedgerState, days: int) -> dict[str, Any]:
 def _flat(said: dict[str, Any]) -> list[tuple[str, object]]:
     """Lines for people: what is empty is left out."""
     rows: list[tuple[str, object]] = [
-        (name, value) for name, value in said.items() if name not in (*_NESTED, "engine", "place")
+        (name, value) for name, value in said.items() if name not in _NESTED
     ]
     for name in _NESTED:
         rows += [(f"{name}: {inner}", value) for inner, value in said[name].items()]
