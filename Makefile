@@ -38,8 +38,9 @@ servers: $(ENGINES:%=.servers/%/.installed) servers-cql ## build the environment
 	.servers/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	touch $@
 
-test-servers: servers $(STAMP) ## both lanes against engines of others: Sail, Spark, cql-execution
+test-servers: servers $(STAMP) ## both lanes against engines of others: Sail, Spark, cql-execution; the ledger on PostgreSQL
 	$(BIN)/python -m pytest -m servers tests/servers/test_cql_oracle.py
+	$(BIN)/python -m pytest -m servers tests/ledger
 	.servers/sail/bin/python -m pytest -n auto -m servers tests/servers/test_spark.py
 	.servers/spark/bin/python -m pytest -m servers tests/servers/test_spark.py
 

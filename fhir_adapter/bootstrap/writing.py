@@ -151,7 +151,7 @@ class WritingDesk:
 def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[WritingDesk]:
     """Everything that writing back needs; a missing basis or key is said before that."""
     if write:
-        _refuse_without_basis(bench)
+        refuse_without_basis(bench)
     key = settings.site_key or ("" if write else "dry run")
     if not key:
         raise SettingInvalid(
@@ -160,7 +160,7 @@ def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[Writi
             "every ResearchSubject.",
         )
     client = write_client(settings)
-    choice = choose(_capability(client))
+    choice = choose(what_it_can(client))
     # a dry run reads what was written before, or its counts are those of a first run
     there = write or is_there(settings)
     ledger = ledger_of(settings, bench.clock, make=write) if there else None
@@ -178,7 +178,7 @@ def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[Writi
             ledger.close()
 
 
-def _capability(client: FhirClient) -> Capability | None:
+def what_it_can(client: FhirClient) -> Capability | None:
     """None where the server does not say: everything is tried then, and read back."""
     try:
         return client.capability()
@@ -188,7 +188,8 @@ def _capability(client: FhirClient) -> Capability | None:
         return None
 
 
-def _refuse_without_basis(bench: Bench) -> None:
+def refuse_without_basis(bench: Bench) -> None:
+    """BasisMissing where the site records none for this study that is in force today."""
     if not bench.screener.basis:
         raise BasisMissing(
             f"the site file records no basis for {bench.package.study.id} that is in force today",
@@ -203,7 +204,7 @@ def _desk(settings: Settings, bench: Bench, client: FhirClient, key: str, *, sta
     return Desk(
         study=study,
         site_key=key.encode(),
-        study_reference=f"ResearchStudy/{_study_id(client, study)}",
+        study_reference=f"ResearchStudy/{study_id(client, study)}",
         plan=url,
         device=device(settings.device, __version__),
         judged_at=bench.clock.now().isoformat(timespec="seconds"),
@@ -212,7 +213,7 @@ def _desk(settings: Settings, bench: Bench, client: FhirClient, key: str, *, sta
     )
 
 
-def _study_id(client: FhirClient, study: Study) -> str:
+def study_id(client: FhirClient, study: Study) -> str:
     """The logical id of the ResearchStudy on the server that is written to; else our own."""
     token = f"{escaped(study.identity.registry)}|{escaped(study.identity.number)}"
     try:

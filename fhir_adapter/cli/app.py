@@ -26,10 +26,11 @@ COMMANDS = {
     "study": "Check, build, publish and show a study.",
     "cohort": "Everyone in this hospital: fact tables, answers, reports; and synthetic records.",
     "server": "A small FHIR server, and a look at a real one.",
+    "ledger": "What the adapter remembers: state, replay, repair, retention.",
     "settings": "Print every setting in force and where it comes from; secrets are never shown.",
 }
 """Each is a file of that name beside this one, in the order of help, with its first sentence."""
-GROUPS = ("study", "cohort", "server")
+GROUPS = ("study", "cohort", "server", "ledger")
 """Those with commands of their own."""
 
 

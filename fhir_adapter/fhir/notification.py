@@ -71,8 +71,9 @@ def _is_status(resource: Resource) -> bool:
 
 
 def _named(resource: Resource, name: str) -> Resource:
+    nothing: Resource = {}
     found = (one for one in parts(resource.get("parameter")) if one.get("name") == name)
-    return next(found, {})
+    return next(found, nothing)
 
 
 def _of_parameters(status: Resource) -> Notification:

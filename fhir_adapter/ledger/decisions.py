@@ -141,6 +141,8 @@ def _decision(row: RowMapping) -> StoredDecision:
         as_of=row["as_of"],
         recorded_at=row["recorded_at"],
         study_version=row["study_version"],
+        study_hash=row["study_hash"],
+        listed=row["listed"],
         outcome=Outcome(row["outcome"]),
         hashes=hashes if hashes.outcome else None,
         body=None if row["body"] is None else row["body"].encode(),

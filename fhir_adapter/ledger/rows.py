@@ -24,6 +24,8 @@ class StoredDecision:
     as_of: int
     recorded_at: int
     study_version: str
+    study_hash: str
+    listed: bool
     outcome: Outcome
     hashes: Hashes | None
     body: bytes | None

@@ -15,7 +15,7 @@ from hashlib import sha256
 
 from fhir_adapter.client import FhirClient, why_not_of
 from fhir_adapter.errors import ServerBroken, ServerFault
-from fhir_adapter.fhir.reading import part, parts, text
+from fhir_adapter.fhir.reading import is_array, part, parts, text
 from fhir_adapter.fhir.set_by import set_by
 from fhir_adapter.ports import ChangeFeed, Look, Resource
 from fhir_adapter.pull.merges import edges_of
@@ -50,7 +50,7 @@ class PollState:
         except ValueError:
             return cls()
         seen = found.get("seen")
-        kept = tuple(text(one) for one in seen) if isinstance(seen, list) else ()
+        kept = tuple(text(one) for one in seen) if is_array(seen) else ()
         return cls(newest=text(found.get("newest")), seen=kept)
 
     def cursor(self) -> str:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from fhir_adapter.writeback.duplicates import Forms, Repair, Repaired, Stored
 from fhir_adapter.writeback.needs import LastWritten, SubjectLedger, SubjectState, WriteClient
+from fhir_adapter.writeback.sending import Sender
 from fhir_adapter.writeback.sink import ServerSink
 from fhir_adapter.writeback.strategy import Choice, Strategy, choose
 
 __all__ = [
     "Choice",
+    "Forms",
     "LastWritten",
+    "Repair",
+    "Repaired",
+    "Sender",
     "ServerSink",
+    "Stored",
     "Strategy",
     "SubjectLedger",
     "SubjectState",

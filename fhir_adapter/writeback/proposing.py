@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fhir_adapter.errors import ServerFault, WriteConflict
+from fhir_adapter.errors import WriteConflict
 from fhir_adapter.fhir.normal import same_content
 from fhir_adapter.fhir.reading import is_object
 from fhir_adapter.ports import Proposal, Resource, Written
@@ -16,13 +16,12 @@ from fhir_adapter.writeback.sending import Sender, key_params, token
 from fhir_adapter.writeback.standing import (
     CLOSED,
     Expected,
-    about,
-    by_a_person,
     identifiers,
     reference_of,
     target_of,
     version_of,
 )
+from fhir_adapter.writeback.touching import UNSURE, people_at
 
 _TRIES = 2
 
@@ -105,7 +104,7 @@ class Proposing:
         found = self._found()
         chosen = next((one for one in found if self._touch(one)), None)
         if chosen is None and len(found) > 1:
-            chosen = next((one for one in found if self._people(one)), found[0])
+            chosen = next((one for one in found if people_at(self.sender, one)), found[0])
         chosen = chosen or (found[0] if found else None)
         for other in found:
             if other is not chosen:
@@ -208,32 +207,15 @@ class Proposing:
         )
 
     def _left_to_person(self, current: Resource) -> bool:
-        why = self._touch(current) or self._people(current)
+        why = self._touch(current) or people_at(self.sender, current)
         if why:
-            self._leave(current, why, sure=why not in _UNSURE)
+            self._leave(current, why, sure=why not in UNSURE)
         return bool(why)
 
     def _touch(self, found: Resource) -> str:
         if self.last is not None and self.last.state == "left-to-person":
             return "left to a person before"
         return self.expected.touch(found)
-
-    def _people(self, found: Resource) -> str:
-        """Whether a Provenance shows a person; a search that cannot be trusted shows a doubt.
-
-        Our own write left a Provenance: a search that does not find even that one is no proof.
-        """
-        if "Provenance" in self.sender.choice.left_out:
-            return _NO_PROVENANCE
-        reference = reference_of(found)
-        try:
-            every = self.sender.all("Provenance", {"target": reference})
-        except ServerFault:
-            return _REFUSED
-        targeting = about(every, reference)
-        if any(by_a_person(one) for one in targeting):
-            return "a person's Provenance"
-        return "" if targeting else _NO_PROVENANCE
 
     def _leave(self, found: Resource, why: str, *, sure: bool) -> None:
         self.left = True
@@ -382,11 +364,6 @@ class Proposing:
             state=state,
         )
         self.last = self.ledger.subject(self.proposal.key)
-
-
-_NO_PROVENANCE = "no Provenance found, so nothing shows that no person touched it"
-_REFUSED = "the server refuses the search for Provenance"
-_UNSURE = frozenset((_NO_PROVENANCE, _REFUSED))
 
 
 def _row(last: LastWritten) -> tuple[str, str, str, SubjectState]:

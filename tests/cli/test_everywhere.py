@@ -19,7 +19,9 @@ from typer.main import get_command
 
 import fhir_adapter
 from fhir_adapter.artifacts import mappings_dir
+from fhir_adapter.bootstrap import SystemClock
 from fhir_adapter.cli.app import COMMANDS, GROUPS, app
+from fhir_adapter.ledger import open_ledger
 
 from cli.cli_for_tests import AS_OF, ONE, run, sandbox
 from story.cohort_for_tests import COHORT
@@ -58,6 +60,12 @@ FORMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cohort generate": ("cohort-generate", ("2",)),
     "server doctor": ("server-doctor", ("URL",)),
     "watch": ("watch", ("--server", "URL", "--once", *AT)),
+    "ledger status": ("ledger-status", ()),
+    "ledger replay": ("ledger-replay", ("--all",)),
+    "ledger repair": ("ledger-repair", ("--server", "URL")),
+    "ledger purge": ("ledger-purge", ()),
+    "ledger forget": ("ledger-forget", ("a",)),
+    "ledger access-report": ("ledger-access-report", ("a",)),
     "settings": ("settings", ()),
 }
 SERVING = {"serve": "serve", "server sandbox": "server-sandbox"}
@@ -93,11 +101,15 @@ def test_every_command_has_a_form_and_every_schema_a_use() -> None:
     [pytest.param(name, marks=pytest.mark.deep) if name == "demo" else name for name in FORMS],
 )
 def test_json_of_every_command_holds_to_its_schema_and_stands_alone(
-    name: str, tmp_path: Path, with_small_study: None
+    name: str, tmp_path: Path, with_small_study: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     form, arguments = FORMS[name]
     if "STORE" in arguments:
         run("cohort", "load", FOLDER, "--store", "tables", "--workers", "1")
+    if name.startswith("ledger"):
+        (tmp_path / ".fhir-adapter").mkdir()
+        open_ledger(tmp_path / ".fhir-adapter" / "ledger.sqlite", SystemClock()).close()
+        monkeypatch.setenv("FHIR_ADAPTER_SITE_KEY", "k")
     with sandbox(patients=(ONE,)) if "URL" in arguments else nullcontext() as server:
         said = {"URL": server.base_url if server else "", "STORE": "tables"}
         words = [said.get(word, word) for word in arguments]

@@ -17,8 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from fhir_adapter.ledger import Ledger, open_ledger
-
-from servers.postgres_for_tests import PASSWORD, Postgres, binaries, postgres
+from tests.servers.postgres_for_tests import PASSWORD, Postgres, binaries, postgres
 
 BERLIN = ZoneInfo("Europe/Berlin")
 KEY = "the key of a site"

@@ -33,6 +33,7 @@ class MemoryServer:
     keeps_references: bool = False
     """Refuses to delete what a Provenance targets (409)."""
     no_search: frozenset[str] = frozenset()
+    no_study_search: bool = False
     incomplete: bool = False
     mangle: Callable[[Resource], Resource] = copy.deepcopy
     kept: dict[tuple[str, str], Resource] = field(default_factory=dict)
@@ -53,7 +54,7 @@ class MemoryServer:
 
     def search(self, resource_type: str, params: Params) -> Found:
         self._enter("search")
-        if resource_type in self.no_search:
+        if resource_type in self.no_search or (self.no_study_search and "study" in params):
             raise refusal(400)
         matches = tuple(
             self._shown(one)
@@ -206,5 +207,7 @@ def _one(resource: Resource, name: str, value: str) -> bool:
         return value in tokens
     if name == "patient":
         return bool(resource.get("individual", {}).get("reference") == value)
+    if name == "study":
+        return bool(resource["study"]["reference"] == value)
     assert name == "target"
     return value in {target["reference"] for target in resource.get("target", [])}

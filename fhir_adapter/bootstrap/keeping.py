@@ -1,0 +1,122 @@
+"""The ledger kept in order: its state, retention, duplicates on the server."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from fhir_adapter.bootstrap.clients import write_client
+from fhir_adapter.bootstrap.judging import SystemClock, bench
+from fhir_adapter.bootstrap.ledgers import ledger_of, retention_days
+from fhir_adapter.bootstrap.writing import refuse_without_basis, study_id, what_it_can
+from fhir_adapter.ledger import Ledger, OutboxCounts, Purged, StoredSubject
+from fhir_adapter.ledger.rows import LedgerCounts
+from fhir_adapter.model.dates import instant
+from fhir_adapter.present.resources import (
+    REPLACED_BY,
+    SUBJECT_KEY,
+    device,
+    provenance,
+    research_subject,
+)
+from fhir_adapter.settings import Settings
+from fhir_adapter.version import __version__
+from fhir_adapter.writeback import Forms, Repair, Repaired, Sender, Stored, Strategy, choose
+
+_DAY = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerState:
+    """What `ledger status` says: counts and places, no contents."""
+
+    kind: str
+    place: str
+    counts: LedgerCounts
+    waiting: int
+    failing: int
+    oldest_due: int | None
+    outbox: OutboxCounts
+
+
+@contextmanager
+def opened(settings: Settings) -> Generator[Ledger]:
+    """The ledger that is there, for as long as the block lasts."""
+    ledger = ledger_of(settings, SystemClock())
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def state_of(ledger: Ledger) -> LedgerState:
+    """The ledger as it is now."""
+    return LedgerState(
+        kind=ledger.kind,
+        place=ledger.place,
+        counts=ledger.status(),
+        waiting=ledger.changed.count(),
+        failing=ledger.changed.failing(),
+        oldest_due=ledger.changed.oldest(),
+        outbox=ledger.outbox.counts(),
+    )
+
+
+def purge(settings: Settings, ledger: Ledger, *, write: bool) -> Purged:
+    """Values whose days are over."""
+    before = instant(SystemClock().now()) - retention_days(settings) * _DAY
+    return ledger.retention.purge(before, write=write)
+
+
+def repair(settings: Settings, *, write: bool) -> tuple[Repaired, ...]:
+    """Duplicates of the settings' study on the server that is written to."""
+    found = bench(settings)
+    if write:
+        refuse_without_basis(found)
+    client = write_client(settings)
+    choice = choose(what_it_can(client))
+    if choice.strategy is Strategy.LEDGER_ONLY:
+        return ()
+    study = f"ResearchStudy/{study_id(client, found.package.study)}"
+    like_ours = research_subject(key="", status="", study=study, patient="")
+    forms = Forms(
+        study=study,
+        system=SUBJECT_KEY,
+        status=like_ours["_status"],
+        replaced_by=REPLACED_BY,
+        device=device(settings.device, __version__),
+        provenance=provenance(
+            patient="",
+            sources=(),
+            recorded=found.clock.now().isoformat(timespec="seconds"),
+        ),
+    )
+    with opened(settings) as ledger:
+        rows = ledger.subjects_in(found.package.study.id)
+        sender = Sender(client=client, choice=choice, write=write)
+        made = Repair(sender=sender, forms=forms, stored=[_stored(row) for row in rows]).run()
+        if write:
+            _remember(ledger, rows, made)
+    return made
+
+
+def _stored(row: StoredSubject) -> Stored:
+    patient = "" if row.patient.startswith("#") else row.patient
+    return Stored(key=row.key, patient=patient, last=row)
+
+
+def _remember(ledger: Ledger, rows: tuple[StoredSubject, ...], made: tuple[Repaired, ...]) -> None:
+    """What was put away is no deletion by a person: the key now stands for what was kept."""
+    kept = {away: one.kept for one in made for act, away in one.done if act != "tell"}
+    for row in rows:
+        if row.reference in kept:
+            ledger.remember_subject(
+                key=row.key,
+                patient=row.patient,
+                study=row.study,
+                reference=kept[row.reference],
+                status=row.status,
+                fingerprint="",
+                state=row.state,
+            )

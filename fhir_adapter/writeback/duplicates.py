@@ -1,0 +1,201 @@
+"""Duplicate ResearchSubjects of one patient and study on a server (fhir-shapes section 2).
+
+Kept is the one that a person touched, else the oldest. The others go: DELETE where the server
+allows it, else status ``not-registered`` with what takes their place. Where two are a person's, or
+it cannot be told that they are not, nothing is done and a person is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from fhir_adapter.errors import ServerFault, WriteConflict
+from fhir_adapter.fhir.reading import parts
+from fhir_adapter.model.joins import roots_of
+from fhir_adapter.ports import Resource
+from fhir_adapter.writeback.filling import filled
+from fhir_adapter.writeback.needs import LastWritten
+from fhir_adapter.writeback.sending import Sender, key_params, token
+from fhir_adapter.writeback.standing import (
+    CLOSED,
+    Expected,
+    identifiers,
+    oldest_first,
+    reference_of,
+    target_of,
+    version_of,
+)
+from fhir_adapter.writeback.touching import people_at
+
+Act = Literal["delete", "not-registered", "tell"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A row of the ledger about one key."""
+
+    key: str
+    patient: str
+    """Empty where the patient was forgotten."""
+    last: LastWritten
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forms:
+    """What repairing needs of ours, made by present/."""
+
+    study: str
+    """ResearchStudy/<id> on that server."""
+    system: str
+    """System of our keys."""
+    status: Resource
+    """``_status`` of what the machine has set."""
+    replaced_by: str
+    """URL of the extension that names what takes its place."""
+    device: Resource
+    provenance: Resource
+    """Of a change to a ResearchSubject, with placeholders."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repaired:
+    """One patient's duplicates and what was, or would be, done with them."""
+
+    kept: str
+    """Reference; empty where a person has to say which."""
+    done: tuple[tuple[Act, str], ...]
+    """What with which reference."""
+    why: str = ""
+    """Why a person is told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """Finds and mends the duplicates of one study."""
+
+    sender: Sender
+    forms: Forms
+    stored: Sequence[Stored]
+
+    def run(self) -> tuple[Repaired, ...]:
+        """All of them, in order of reference; without ``write`` of the sender nothing is done."""
+        return tuple(self._mend(group) for group in self._groups())
+
+    def _groups(self) -> list[list[Resource]]:
+        """Open entries that share patient or key, two or more; closed ones are other attempts."""
+        found = [one for one in self._found() if one.get("status") not in CLOSED]
+        names = {reference_of(one): sorted(self._names(one)) for one in found}
+        joined = roots_of(
+            {one: tuple((one, name) for name in every) for one, every in names.items()}
+        )
+        groups: dict[str, list[Resource]] = {}
+        for one in found:
+            groups.setdefault(joined[reference_of(one)], []).append(one)
+        several = (oldest_first(group) for group in groups.values() if len(group) > 1)
+        return sorted(several, key=lambda group: reference_of(group[0]))
+
+    def _names(self, found: Resource) -> Iterable[str]:
+        """Patient and keys, written so that neither is taken for a reference."""
+        yield f"patient {target_of(found.get('individual'))}"
+        for system, value in identifiers(found):
+            if system == self.forms.system:
+                yield f"key {value}"
+
+    def _found(self) -> list[Resource]:
+        """By study; where the server cannot, by what the ledger knows, patient by patient."""
+        try:
+            every = self.sender.all("ResearchSubject", {"study": self.forms.study})
+        except ServerFault:
+            every = []
+        seen = {reference_of(one) for one in every}
+        for row in self.stored:
+            if not row.last.reference or row.last.reference not in seen:
+                every += self._of(row)
+        ours = (one for one in every if target_of(one.get("study")) == self.forms.study)
+        return list({reference_of(one): one for one in ours}.values())
+
+    def _of(self, row: Stored) -> list[Resource]:
+        found = self.sender.all("ResearchSubject", token(self.forms.system, row.key))
+        if row.patient:
+            found += self.sender.all("ResearchSubject", {"patient": f"Patient/{row.patient}"})
+        return found
+
+    def _mend(self, group: list[Resource]) -> Repaired:
+        doubts = {
+            reference_of(one): self._touch(one) or people_at(self.sender, one) for one in group
+        }
+        touched = [one for one in group if doubts[reference_of(one)]]
+        if len(touched) > 1:
+            return _told(group, "; ".join(sorted({*doubts.values()} - {""})))
+        kept = touched[0] if touched else group[0]
+        rest = [one for one in group if one is not kept]
+        done = tuple(self._put_away(one, kept) for one in rest)
+        return Repaired(
+            kept=reference_of(kept),
+            done=done,
+            why="it changed meanwhile" if any(act == "tell" for act, _ in done) else "",
+        )
+
+    def _touch(self, found: Resource) -> str:
+        """Name of the first element that is not as we write it."""
+        row = next((one for one in self.stored if one.last.reference == reference_of(found)), None)
+        if row is not None and row.last.state == "left-to-person":
+            return "left to a person before"
+        keys = [value for system, value in identifiers(found) if system == self.forms.system]
+        patient = target_of(found.get("individual")).removeprefix("Patient/")
+        key = {"identifier": [{"system": self.forms.system, "value": one} for one in keys[:1]]}
+        return Expected(
+            key=keys[0] if keys else "",
+            system=self.forms.system,
+            patients=frozenset((patient,)),
+            study=self.forms.study,
+            last_status=row.last.status if row is not None else "",
+            sent={"resourceType": "ResearchSubject", **key},
+        ).touch(found)
+
+    def _put_away(self, found: Resource, kept: Resource) -> tuple[Act, str]:
+        """On a fresh reading; who changed it in between has the last word."""
+        reference = reference_of(found)
+        if not self.sender.write:
+            return ("delete" if self.sender.choice.delete else "not-registered"), reference
+        now = self.sender.client.read("ResearchSubject", str(found["id"]))
+        if now is None:
+            return "delete", reference
+        if version_of(now) != version_of(found) or self._touch(now):
+            return "tell", reference
+        try:
+            if self.sender.delete(now):
+                return "delete", reference
+            self._replace(now, kept)
+        except WriteConflict:
+            return "tell", reference
+        return "not-registered", reference
+
+    def _replace(self, found: Resource, kept: Resource) -> None:
+        extensions = [*parts(self.forms.status.get("extension")), self._place(kept)]
+        resource = {**found, "status": "not-registered", "_status": {"extension": extensions}}
+        self.sender.update(resource, version_of(found))
+        self._prove(resource)
+
+    def _place(self, kept: Resource) -> dict[str, object]:
+        return {
+            "url": self.forms.replaced_by,
+            "valueReference": {"reference": reference_of(kept)},
+        }
+
+    def _prove(self, resource: Resource) -> None:
+        """Who did it, where the server keeps that and our Device stands there."""
+        if "Provenance" in self.sender.choice.left_out:
+            return
+        devices = self.sender.all("Device", key_params(self.forms.device))
+        if not devices:
+            return
+        about = [{"reference": reference_of(resource)}, resource["individual"]]
+        ids = {"Device": str(devices[0]["id"])}
+        self.sender.add(filled({**self.forms.provenance, "target": about}, ids), lambda: None)
+
+
+def _told(group: Sequence[Resource], why: str) -> Repaired:
+    return Repaired(kept="", done=tuple(("tell", reference_of(one)) for one in group), why=why)
