@@ -14,6 +14,7 @@ from fhir_adapter.criteria.names import canonical
 from fhir_adapter.errors import (
     AdapterError,
     BasisMissing,
+    ServerBroken,
     ServerFault,
     ServerRefused,
     ServerUnreachable,
@@ -119,9 +120,10 @@ def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[Writi
 
 
 def _capability(client: FhirClient) -> Capability | None:
+    """None where the server says nothing usable of itself: the careful way of writing is taken."""
     try:
         return client.capability()
-    except ServerRefused:
+    except (ServerRefused, ServerBroken):
         return None
 
 

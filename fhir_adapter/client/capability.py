@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_adapter.errors import NotFhir
+from fhir_adapter.errors import NotFhir, ServerBroken
 from fhir_adapter.fhir.wire import as_array, as_object
 from fhir_adapter.ports import Resource
 
+_NO_ANSWER = ("Bundle", "OperationOutcome")
 _R4 = re.compile(r"4\.[0-3]\.\d+")
 _VERSION = re.compile(r"\d{1,2}\.\d{1,2}\.\d{1,2}")
 
@@ -50,9 +51,14 @@ class Capability:
 
 
 def capability_of(statement: Resource, *, where: str) -> Capability:
-    """A CapabilityStatement as our words; NotFhir for another version than R4 or R4B."""
-    if statement.get("resourceType") != "CapabilityStatement":
-        raise NotFhir("no CapabilityStatement under /metadata", where=where, remedy=_REMEDY)
+    """A CapabilityStatement as our words; NotFhir for another version than R4 or R4B.
+
+    ServerBroken where a FHIR server answers with something else (Medplum's router, measured).
+    """
+    kind = statement.get("resourceType")
+    if kind != "CapabilityStatement":
+        fault = ServerBroken if kind in _NO_ANSWER else NotFhir
+        raise fault("no CapabilityStatement under /metadata", where=where, remedy=_REMEDY)
     version = str(statement.get("fhirVersion", ""))
     if version and not _R4.fullmatch(version):
         said = version if _VERSION.fullmatch(version) else "another version"
