@@ -76,7 +76,9 @@ def test_every_resource_is_valid_r4(world: World) -> None:
 
 
 def test_every_resource_can_be_found_again_on_a_server_that_gives_its_own_ids(world: World) -> None:
-    without = [r["resourceType"] for r in published(world) if not (r.keys() & {"url", "identifier"})]
+    without = [
+        r["resourceType"] for r in published(world) if not (r.keys() & {"url", "identifier"})
+    ]
     assert without == []
 
 

@@ -100,9 +100,7 @@ def postgres() -> Iterator[str]:
         for said in _postgres_settings(folder, port):
             command += ["-c", said]
         ready = re.compile(r"database system is ready to accept connections")
-        with _running(
-            "postgres", command, patience=_PATIENCE["postgres"], ready=ready, user=user
-        ):
+        with _running("postgres", command, patience=_PATIENCE["postgres"], ready=ready, user=user):
             yield f"postgresql://adapter:{password}@127.0.0.1:{port}/postgres"
 
 
@@ -244,7 +242,9 @@ def _wait(
         time.sleep(_STEP)
     state = process.poll()
     why = f"not ready after {patience:.0f} s" if state is None else f"ended with status {state}"
-    raise RuntimeError(f"{name}: {why}; its last lines:\n{_tail(log.read_text('utf-8', 'replace'))}")
+    raise RuntimeError(
+        f"{name}: {why}; its last lines:\n{_tail(log.read_text('utf-8', 'replace'))}"
+    )
 
 
 def _tail(text: str) -> str:

@@ -19,7 +19,8 @@ const SCOPES = ['system/*.rs', 'system/*.cruds', 'system/*.read', 'system/Patien
 const LIFE = 300; // seconds, the longest that SMART advises
 
 function configured() {
-  const own = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const own = privateKey.export({ format: 'jwk' });
   return {
     clients: [
       {
@@ -35,7 +36,7 @@ function configured() {
     clientAuthMethods: [METHOD],
     enabledJWA: { clientAuthSigningAlgValues: ALGORITHMS },
     features: { clientCredentials: { enabled: true }, devInteractions: { enabled: false } },
-    jwks: { keys: [{ ...own, kid: 'own', alg: 'ES256', use: 'sig' }] },
+    jwks: { keys: [{ ...own, kid: 'own', alg: 'RS256', use: 'sig' }] },
     scopes: SCOPES,
     ttl: { ClientCredentials: LIFE },
   };
