@@ -37,15 +37,15 @@ _NEVER = frozenset(
     ("candidate", "potential-candidate", "ineligible", "not-registered", "withdrawn")
 )
 _OBSERVING = frozenset(("observational", "non-interventional", "registry", "expanded-access"))
-_REGISTRIES = {
-    spelled: "https://clinicaltrials.gov"
-    for spelled in (
+_REGISTRIES = dict.fromkeys(
+    (
         "https://clinicaltrials.gov",
         "http://clinicaltrials.gov",
         "https://www.clinicaltrials.gov",
         "http://www.clinicaltrials.gov",
-    )
-}
+    ),
+    "https://clinicaltrials.gov",
+)
 """Spellings of a registry's identifier system, as records carry them."""
 NOT_INTERVENTIONAL = "study-not-interventional"
 
