@@ -67,7 +67,10 @@ def load(base: str) -> tuple[Refused, ...]:
 
 
 def _study_id(session: requests.Session, base: str) -> str:
-    found = session.get(f"{base}/ResearchStudy", params={"identifier": OUR_NUMBER}, timeout=60)
+    # HAPI answers for 60 s as it did when publishing asked the same and nothing was there yet
+    fresh = {"Cache-Control": "no-cache"}
+    asked = {"identifier": OUR_NUMBER}
+    found = session.get(f"{base}/ResearchStudy", params=asked, headers=fresh, timeout=60)
     (entry,) = found.json()["entry"]
     return str(entry["resource"]["id"])
 
