@@ -1,6 +1,6 @@
 """The teaching cohort on servers of others: the same decisions as on the sandbox, written once.
 
-HAPI's JPA server, in its lane of defaults, and Medplum's router. Ids of ours are kept;
+HAPI's JPA server in two lanes, and Medplum's router. Ids of ours are kept;
 versions, and the id of our ResearchStudy, are each server's own.
 """
 
@@ -30,7 +30,7 @@ from cli.cli_for_tests import AS_OF, Ran, run
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
 
 KEY = {"FHIR_ADAPTER_SITE_KEY": "a secret of the site"}
-REAL = ("hapi_defaults", "medplum")
+REAL = ("hapi_defaults", "hapi_all_on", "medplum")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +141,32 @@ def _candidates(base: str, patient: str) -> list[Any]:
     answer = requests.get(f"{base}/ResearchSubject", params=params, headers=fresh, timeout=60)
     subjects = (entry["resource"] for entry in answer.json().get("entry", ()))
     return [one for one in subjects if one["status"] == "candidate"]
+
+
+# ------------------------------------------------------------------- what the lanes differ in
+
+
+def test_the_lanes_of_hapi_are_as_they_say(hapi_defaults: str, hapi_all_on: str) -> None:
+    away = {"resourceType": "Observation", "id": "refers-away", "status": "final"}
+    away |= {"code": {"text": "x"}, "subject": {"reference": "https://ehr.example/fhir/Patient/1"}}
+    assert [_put(base, away) for base in (hapi_defaults, hapi_all_on)] == [400, 201]
+    number = {"resourceType": "Patient", "id": "4711"}
+    assert [_put(base, number) for base in (hapi_defaults, hapi_all_on)] == [400, 201]
+    offered = [_export_status(base) for base in (hapi_defaults, hapi_all_on)]
+    assert offered == [400, 202]
+
+
+def _put(base: str, resource: dict[str, Any]) -> int:
+    where = f"{base}/{resource['resourceType']}/{resource['id']}"
+    return requests.put(where, json=resource, headers=_SENT, timeout=60).status_code
+
+
+def _export_status(base: str) -> int:
+    wanted = {"Prefer": "respond-async", "Accept": "application/fhir+json"}
+    return requests.get(f"{base}/$export", headers=wanted, timeout=60).status_code
+
+
+_SENT = {"Content-Type": "application/fhir+json"}
 
 
 # ----------------------------------------------------- PostgreSQL and the authorization server
