@@ -31,14 +31,29 @@ test-deep: $(STAMP) ## properties at length, fuzz, crash runs
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n auto -m "deep or property" --timeout=900
 
 ENGINES := sail spark
-servers: $(ENGINES:%=.servers/%/.installed) servers-cql ## build the environments of other engines (Sail; Spark: needs Java 17; CQL: needs Node 20)
+servers: $(ENGINES:%=.servers/%/.installed) servers-cql servers-fhir ## build the environments of other engines and servers (needs Java 17, Maven, Node 20, PostgreSQL)
 
 .servers/%/.installed: requirements/%.txt
 	test -x .servers/$*/bin/python || $(PYTHON) -m venv .servers/$*
 	.servers/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	touch $@
 
-test-servers: servers $(STAMP) ## both lanes against engines of others: Sail, Spark, cql-execution; the ledger on PostgreSQL
+HAPI := $(CURDIR)/.servers/hapi
+servers-fhir: .servers/hapi/.installed .servers/medplum/.installed .servers/oidc/.installed # FHIR servers of others
+.servers/hapi/.installed: tests/servers/hapi/pom.xml $(wildcard tests/servers/hapi/src/main/java/servers/*.java)
+	rm -rf $(HAPI)
+	mvn -q -B -f $< -Dout=$(HAPI)/target package dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(HAPI)/lib
+	cp $(HAPI)/target/hapi-for-tests.jar $(HAPI)/
+	touch $@
+
+.servers/medplum/.installed .servers/oidc/.installed: .servers/%/.installed: tests/servers/%/package.json
+	mkdir -p .servers/$*
+	cp $< .servers/$*/package.json
+	cd .servers/$* && npm install --silent --no-audit --no-fund --no-package-lock
+	touch $@
+
+test-servers: servers $(STAMP) ## against engines and servers of others: Sail, Spark, cql-execution, HAPI, Medplum, PostgreSQL
+	$(BIN)/python -m pytest -m servers tests/servers/test_real_servers.py
 	$(BIN)/python -m pytest -m servers tests/servers/test_cql_oracle.py
 	$(BIN)/python -m pytest -m servers tests/ledger
 	.servers/sail/bin/python -m pytest -n auto -m servers tests/servers/test_spark.py
@@ -79,4 +94,4 @@ lock: $(STAMP) ## pin requirements with hashes again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group dev pyproject.toml -o requirements/dev.txt
 	for engine in $(ENGINES); do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/dev.txt --group $$engine pyproject.toml -o requirements/$$engine.txt || exit 1; done
 
-.PHONY: help install demo test test-deep servers servers-cql test-servers check format bench wheel lock
+.PHONY: help install demo test test-deep servers servers-cql servers-fhir test-servers check format bench wheel lock

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_adapter.errors import NotFhir, OtherVersion
+from fhir_adapter.errors import NotFhir, OtherVersion, ServerBroken
 from fhir_adapter.fhir.wire import as_array, as_object
 from fhir_adapter.ports import Resource
 
+_NO_ANSWER = ("Bundle", "OperationOutcome")
 _R4 = re.compile(r"4\.[0-3]\.\d+")
 _VERSION = re.compile(r"\d{1,2}\.\d{1,2}\.\d{1,2}")
 
@@ -51,13 +52,17 @@ class Capability:
 
 
 def capability_of(statement: Resource, *, where: str) -> Capability:
-    """A CapabilityStatement as our words; OtherVersion for another version than R4 or R4B."""
+    """A CapabilityStatement as our words; OtherVersion for another version than R4 or R4B.
+
+    ServerBroken where a FHIR server answers with something else (Medplum's router, measured).
+    """
     kind = statement.get("resourceType")
     version = str(statement.get("fhirVersion", ""))
     if kind == "Conformance":
         raise _other(_named(version) or "DSTU2", where)
     if kind != "CapabilityStatement":
-        raise NotFhir("no CapabilityStatement under /metadata", where=where, remedy=_REMEDY)
+        fault = ServerBroken if kind in _NO_ANSWER else NotFhir
+        raise fault("no CapabilityStatement under /metadata", where=where, remedy=_REMEDY)
     if version and not _R4.fullmatch(version):
         raise _other(_named(version) or "of another version", where)
     rest = next(

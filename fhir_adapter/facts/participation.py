@@ -37,13 +37,24 @@ _NEVER = frozenset(
     ("candidate", "potential-candidate", "ineligible", "not-registered", "withdrawn")
 )
 _OBSERVING = frozenset(("observational", "non-interventional", "registry", "expanded-access"))
+_REGISTRIES = dict.fromkeys(
+    (
+        "https://clinicaltrials.gov",
+        "http://clinicaltrials.gov",
+        "https://www.clinicaltrials.gov",
+        "http://www.clinicaltrials.gov",
+    ),
+    "https://clinicaltrials.gov",
+)
+"""Spellings of a registry's identifier system, as records carry them."""
 NOT_INTERVENTIONAL = "study-not-interventional"
 
 
 def facts(context: Context, resource: Resource, patient: str) -> tuple[Fact, ...]:
-    """status as concept, the study as reference."""
+    """status as concept; the study by its identifier where its resource was pulled."""
     status = text(resource.get("status"))
     study = _study(resource)
+    name = _name(context.studies.get(study)) or study
     is_machine = _set_by(resource) == "machine"
     worth, issues = _worth(context, status, study, is_machine=is_machine)
     return (
@@ -54,7 +65,7 @@ def facts(context: Context, resource: Resource, patient: str) -> tuple[Fact, ...
             worth,
             patient,
             concepts=(Code(PARTICIPATION, status),) if status else (),
-            study=study,
+            study=name,
             set_by="machine" if is_machine else "person",
             label=_title(context, resource, study),
             issues=issues,
@@ -68,6 +79,21 @@ def _study(resource: Resource) -> str:
     identifier = part(target.get("identifier"))
     logical = "|".join((text(identifier.get("system")), text(identifier.get("value"))))
     return reference(target) or ("" if logical == "|" else logical)
+
+
+def _name(study: Resource | None) -> str:
+    """The identifier as system|value, a registry's before others; empty where there is none.
+
+    A server may give a study an id of its own (HAPI and Medplum do): by that id alone a person
+    who declined this very study would look like one who took part in another.
+    """
+    pairs = [
+        (_REGISTRIES.get(system, system), value)
+        for item in parts(part(study).get("identifier"))
+        if (system := text(item.get("system"))) and (value := text(item.get("value")))
+    ]
+    registered = [pair for pair in pairs if pair[0] in _REGISTRIES.values()]
+    return "|".join(next(iter((*registered, *pairs)), ()))
 
 
 def _set_by(resource: Resource) -> str:

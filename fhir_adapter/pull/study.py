@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_adapter.client import FhirClient, Found, Saved, escaped
+from fhir_adapter.client import Capability, FhirClient, Found, Saved, escaped
 from fhir_adapter.errors import ServerBroken, ServerFault, StudyInvalid, StudyNotFound
 from fhir_adapter.fhir.wire import as_array, as_object
 from fhir_adapter.ports import Resource
@@ -57,6 +57,8 @@ class ServerStudies:
 
     def __init__(self, client: FhirClient) -> None:
         self._client = client
+        self._offered: Capability | None = None
+        self._offered_asked = False
 
     def fetch(self, name: str) -> tuple[Resource, ...]:
         """ResearchStudy, its PlanDefinitions, and every artifact they name that the server has.
@@ -196,11 +198,19 @@ class ServerStudies:
         return self._client.create(nameless, if_none_exist=_business_key(resource) or None)
 
     def _takes_ids(self, resource_type: str) -> bool:
-        try:
-            offered = self._client.capability().of(resource_type)
-        except ServerFault:
-            return False
-        return offered is not None and offered.update_create
+        offered = self._capability()
+        found = offered.of(resource_type) if offered is not None else None
+        return found is not None and found.update_create
+
+    def _capability(self) -> Capability | None:
+        """Asked once: HAPI makes 1.5 MB of it anew for every question."""
+        if not self._offered_asked:
+            self._offered_asked = True
+            try:
+                self._offered = self._client.capability()
+            except ServerFault:
+                self._offered = None
+        return self._offered
 
 
 def _row(there: Resource, action: str, *, verified: bool) -> PublishedResource:

@@ -19,6 +19,8 @@ class Habits:
     """Takes codes outside required value sets (Medplum)."""
     empty_for_unknown_parameter: bool = False
     """Answers an unknown search parameter with an empty Bundle, total 0 (Medplum)."""
+    no_metadata: bool = False
+    """Answers /metadata as a search, with an empty Bundle (Medplum's router)."""
     needs_patient: bool = False
     """Refuses searches of patient data without a patient (most EHRs)."""
     no_last_updated: bool = False

@@ -48,6 +48,8 @@ class Interactions:
 
     def metadata(self) -> Answer:
         """CapabilityStatement."""
+        if self.habits.no_metadata:
+            return Answer(200, {"resourceType": "Bundle", "type": "searchset", "total": 0})
         return Answer(200, capability(self.habits, self.now()))
 
     def read(self, resource_type: str, resource_id: str) -> Answer:

@@ -52,6 +52,16 @@ def test_a_dry_run_does_not_promise_what_a_person_has_deleted() -> None:
         assert any("somebody deleted" in note for note in dry["notes"])
 
 
+def test_a_server_that_says_nothing_of_itself_is_written_to_once() -> None:
+    with sandbox(patients=(CANDIDATE,), no_metadata=True) as server:
+        first = screen(server, "--write", "--json", **KEY)
+        again = screen(server, "--write", "--json", **KEY)
+        assert (first.status, again.status) == (0, 0)
+        assert len(first.json["written"][0]["created"]) == 4
+        assert again.json["written"][0]["created"] == again.json["written"][0]["updated"] == []
+        assert len(all_of(server, "ResearchSubject")) == 1
+
+
 def test_a_failed_evaluation_replaces_the_opinion_until_there_is_an_answer_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

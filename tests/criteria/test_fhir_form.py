@@ -75,6 +75,13 @@ def test_every_resource_is_valid_r4(world: World) -> None:
         assert validated(resource, fault=StudyInvalid)
 
 
+def test_every_resource_can_be_found_again_on_a_server_that_gives_its_own_ids(world: World) -> None:
+    without = [
+        r["resourceType"] for r in published(world) if not (r.keys() & {"url", "identifier"})
+    ]
+    assert without == []
+
+
 def test_two_runs_give_the_same_bytes(world: World) -> None:
     assert json.dumps(published(world)) == json.dumps(published(world))
 

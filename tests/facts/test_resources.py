@@ -720,6 +720,32 @@ def test_a_resource_becomes_its_fact(table: str, name: str) -> None:
 # ------------------------------------------------------------------- several facts, or none
 
 
+REGISTRY = {"system": "https://clinicaltrials.gov", "value": "NCT1"}
+INTERNAL = {"system": "urn:hospital:trials", "value": "17"}
+
+
+@pytest.mark.parametrize(
+    ("identifiers", "expected"),
+    [
+        ([REGISTRY], "https://clinicaltrials.gov|NCT1"),
+        (
+            [INTERNAL, {**REGISTRY, "system": "http://clinicaltrials.gov"}],
+            "https://clinicaltrials.gov|NCT1",
+        ),
+        ([INTERNAL], "urn:hospital:trials|17"),
+        ([{"value": "17"}], "ResearchStudy/x"),
+        ([], "ResearchStudy/x"),
+    ],
+    ids=["registered", "an id of the hospital first", "not registered", "no system", "none"],
+)
+def test_a_study_under_the_servers_own_id_is_known_by_its_identifier(
+    identifiers: list[dict[str, Any]], expected: str
+) -> None:
+    study = {"resourceType": "ResearchStudy", "id": "x", "identifier": identifiers}
+    (found,) = facts(study, subject("on-study"))
+    assert found.study == expected
+
+
 def test_components_are_facts_of_their_own_and_keep_their_doubts() -> None:
     found = facts(
         obs(

@@ -144,6 +144,11 @@ def test_publishing_twice_changes_nothing(fake: Fake, client: FhirClient) -> Non
     assert len([a for a in fake.asked if a.startswith(("PUT", "POST"))]) == writes
 
 
+def test_a_server_is_asked_once_what_it_can_do(fake: Fake, client: FhirClient) -> None:
+    ServerStudies(client).publish(package(), write=True)
+    assert len([asked for asked in fake.asked if "metadata" in asked]) == 1
+
+
 def test_references_follow_the_ids_that_the_server_gives(fake: Fake, client: FhirClient) -> None:
     report = ServerStudies(client).publish(package(), write=True)
     ids = {r.resource_type: r.id for r in report.resources}

@@ -215,7 +215,22 @@ def opted_out() -> list[Chart]:
                 {"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "research"}
             ]
         },
+        category=[
+            {
+                "coding": [
+                    {
+                        "system": "http://terminology.hl7.org/CodeSystem/consentcategorycodes",
+                        "code": "research",
+                    }
+                ]
+            }
+        ],
         dateTime="2026-09-01",
+        policyRule={
+            "coding": [
+                {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}
+            ]
+        },
         provision={"type": "deny"},
     )
     return [chart]

@@ -9,7 +9,7 @@ Library has CQL text, because without that text it would not be valid.
 from __future__ import annotations
 
 from fhir_adapter.criteria.fhir_form.publication import Publication
-from fhir_adapter.criteria.fhir_form.systems import CRITERION, concept
+from fhir_adapter.criteria.fhir_form.systems import CRITERION, GROUP_KEY, concept
 from fhir_adapter.model.study import Criterion, Study
 from fhir_adapter.ports import Resource
 
@@ -20,6 +20,7 @@ def group(made: Publication) -> Resource:
     return {
         "resourceType": "Group",
         "id": f"{made.id}-readable",
+        "identifier": [{"system": GROUP_KEY, "value": f"{made.id}-readable"}],
         "active": True,
         "type": "person",
         "actual": False,

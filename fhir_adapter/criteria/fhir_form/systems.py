@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fhir_adapter.model.vocabulary import CODE_SYSTEM, STRUCTURE
+from fhir_adapter.model.vocabulary import BASE, CODE_SYSTEM, STRUCTURE
 from fhir_adapter.ports import Resource
 
 CRITERION_KIND = f"{CODE_SYSTEM}/criterion-kind"
@@ -13,6 +13,9 @@ ELIGIBILITY = "eligibility-criteria"
 LIBRARY_TYPE = "http://terminology.hl7.org/CodeSystem/library-type"
 PHASE = "http://terminology.hl7.org/CodeSystem/research-study-phase"
 ALGEBRA_TYPE = "application/vnd.fhir-adapter.criteria+json"
+
+GROUP_KEY = f"{BASE}/NamingSystem/group-key"
+"""A Group has no url in R4: without an identifier every publishing would make another one."""
 
 GATE = f"{STRUCTURE}/criterion-gate"
 POLICY = f"{STRUCTURE}/criterion-absence-policy"
