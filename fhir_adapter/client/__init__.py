@@ -16,10 +16,12 @@ from fhir_adapter.client.fhir_client import FhirClient, Saved
 from fhir_adapter.client.outcomes import Issue, status_of, why_not_of
 from fhir_adapter.client.paging import Found, Page
 from fhir_adapter.client.retry import RetryBudget
-from fhir_adapter.client.transport import Timeouts
-from fhir_adapter.client.urls import Params, escaped
+from fhir_adapter.client.transport import Answer, Asked, Repeat, Timeouts
+from fhir_adapter.client.urls import Params, escaped, names_in, query, same_origin
 
 __all__ = [
+    "Answer",
+    "Asked",
     "Auth",
     "BasicAuth",
     "BearerAuth",
@@ -35,11 +37,15 @@ __all__ = [
     "Issue",
     "Page",
     "Params",
+    "Repeat",
     "RetryBudget",
     "Saved",
     "Timeouts",
     "TypeCapability",
     "escaped",
+    "names_in",
+    "query",
+    "same_origin",
     "status_of",
     "types_named",
     "why_not_of",
