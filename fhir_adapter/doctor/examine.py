@@ -45,7 +45,7 @@ class Report:
         return any(one.needed and one.verdict is Verdict.FAILS for one in self.findings)
 
 
-def examine(
+def examine(  # noqa: PLR0913 - one keyword per bound
     client: FhirClient,
     *,
     token: str,
@@ -53,12 +53,14 @@ def examine(
     patient: str = "",
     seconds: float = 120.0,
     most_requests: int = 1500,
+    told: Callable[[tuple[str, ...]], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Report:
     """Every check; without ``write`` those that write cannot tell.
 
-    What was written is taken away at the end, also after an error or Ctrl-C.
+    What was written is taken away at the end, also after an error or Ctrl-C; ``told`` hears what
+    could not be removed, whatever happened.
     """
     probe = Probe(
         client=client, until=clock() + seconds, most=most_requests, clock=clock, sleep=sleep
@@ -70,6 +72,8 @@ def examine(
         findings = tuple(_findings(exam))
     finally:
         left = own.remove_all()
+        if left:
+            told(left)
     return Report(
         software=_software(exam),
         findings=findings,

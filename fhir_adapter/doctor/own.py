@@ -98,16 +98,36 @@ class Own:
         return self.probe.ask("DELETE", f"{kind}/{number}")
 
     def remove_all(self) -> tuple[str, ...]:
-        """Take everything away, what refers to others first; gives what still stands."""
+        """Take everything away, what refers to others first; gives what still stands.
+
+        Ctrl-C here ends it: then what was not tried stands, too.
+        """
         self.probe.reserve = True
-        self._known |= dict.fromkeys(self._strays())
+        self._keep_strays()
         left = [one for one in reversed(self._known) if one[1]]
         for _ in range(_ROUNDS):
-            still = [one for one in left if not self._is_removed(*one)]
+            still = self._round(left)
             if not still or len(still) == len(left):
                 return tuple(f"{kind}/{number}" for kind, number in still)
             left = still
         return tuple(f"{kind}/{number}" for kind, number in left)
+
+    def _round(self, left: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        still: list[tuple[str, str]] = []
+        for place, one in enumerate(left):
+            try:
+                if not self._is_removed(*one):
+                    still.append(one)
+            except KeyboardInterrupt:
+                return [*still, *left[place:]]
+        return still
+
+    def _keep_strays(self) -> None:
+        try:
+            for found in self._strays():
+                self._known[found] = None
+        except KeyboardInterrupt:
+            return
 
     def _strays(self) -> Iterator[tuple[str, str]]:
         """What stands under our identifiers although no answer named its id."""
