@@ -13,7 +13,7 @@ from fhir_adapter.doctor.own import Own
 from fhir_adapter.doctor.probe import OutOfBounds, Probe
 from fhir_adapter.doctor.specimens import write_specimens
 from fhir_adapter.doctor.table import BEFORE_WRITING, CHECKS
-from fhir_adapter.errors import AdapterError, ServerUnreachable
+from fhir_adapter.errors import AdapterError
 from fhir_adapter.fhir.reading import part, text
 from fhir_adapter.model.server import Finding, ServerProfile, Verdict
 
@@ -85,11 +85,8 @@ def examine(  # noqa: PLR0913 - one keyword per bound
 
 
 def _findings(exam: Exam) -> Iterator[Finding]:
-    lost = 0
     for check in CHECKS:
-        seen, is_lost = _seen(exam, check, gone=lost >= _LOST_IN_A_ROW)
-        lost = lost + 1 if is_lost else 0 if lost < _LOST_IN_A_ROW else lost
-        finding = check.finding(seen)
+        finding = check.finding(_seen(exam, check))
         exam.verdicts[finding.id] = finding.verdict
         yield finding
         if check is BEFORE_WRITING[-1] and exam.may_write:
@@ -103,24 +100,22 @@ def _write_specimens(exam: Exam) -> None:
         return
 
 
-def _seen(exam: Exam, check: Check, *, gone: bool) -> tuple[Seen, bool]:
-    """What a check came to, and whether the server did not answer at all."""
-    if gone:
-        return unsure("the server no longer answers"), False
+def _seen(exam: Exam, check: Check) -> Seen:
+    """What a check came to, whatever happened."""
+    if exam.probe.lost >= _LOST_IN_A_ROW:
+        return unsure("the server no longer answers")
     if check.writes and not exam.write:
-        return unsure("not tried without --write"), False
+        return unsure("not tried without --write")
     if check.writes and not exam.may_write and check is not BEFORE_WRITING[-1]:
-        return unsure("not tried: what is written could not be taken away"), False
+        return unsure("not tried: what is written could not be taken away")
     try:
-        return check.look(exam), False
+        return check.look(exam)
     except OutOfBounds:
-        return unsure("not tried: no time or no request was left"), False
-    except ServerUnreachable as fault:
-        return unsure(why_not_of(fault)), True
+        return unsure("not tried: no time or no request was left")
     except AdapterError as fault:
-        return unsure(why_not_of(fault)), False
+        return unsure(why_not_of(fault))
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as fault:
-        return unsure(f"the answer could not be read ({type(fault).__name__})"), False
+        return unsure(f"the answer could not be read ({type(fault).__name__})")
 
 
 def _software(exam: Exam) -> str:

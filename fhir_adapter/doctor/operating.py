@@ -130,18 +130,21 @@ CHECKS: tuple[Check, ...] = (
         title="$export is accepted",
         means="a cohort cannot be loaded from everything: use Patient or Group export, or files",
         look=_export("$export"),
+        writes=True,  # it starts work at the server
     ),
     Check(
         id="operation.export-patient",
         title="Patient/$export is accepted",
         means="a cohort cannot be loaded by patients: use another export, or files",
         look=_export("Patient/$export"),
+        writes=True,
     ),
     Check(
         id="operation.export-cancel",
         title="an export can be taken back",
         means="an export that nobody needs goes on at the server",
         look=_cancelled,
+        writes=True,
     ),
 )
 SUBSCRIPTION: tuple[Check, ...] = (

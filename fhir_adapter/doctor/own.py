@@ -19,6 +19,8 @@ _TEST_DATA = {
     "display": "test health data",
 }
 _ROUNDS = 4
+_TRIES, _PAUSE = 2, 0.5
+_CONFLICT = 409
 _GONE = frozenset((404, 410))
 _WITHOUT_IDENTIFIER = frozenset(("Provenance", "Subscription", "Group"))
 
@@ -94,8 +96,17 @@ class Own:
                 self._known[named[-2], named[-1]] = None
 
     def delete(self, kind: str, number: str) -> Reply:
-        """DELETE of one of ours."""
-        return self.probe.ask("DELETE", f"{kind}/{number}")
+        """DELETE of one of ours; a 409 is tried again.
+
+        HAPI answers one now and then to a DELETE right after a create, and not a moment later.
+        """
+        reply = self.probe.ask("DELETE", f"{kind}/{number}")
+        for _ in range(_TRIES):
+            if reply.status != _CONFLICT:
+                return reply
+            self.probe.pause(_PAUSE)
+            reply = self.probe.ask("DELETE", f"{kind}/{number}")
+        return reply
 
     def remove_all(self) -> tuple[str, ...]:
         """Take everything away, what refers to others first; gives what still stands.

@@ -9,6 +9,7 @@ from typing import Any
 
 from fhir_adapter.client import Answer, Asked, FhirClient, Params, Repeat, names_in, query
 from fhir_adapter.client.outcomes import issues_of
+from fhir_adapter.errors import ServerUnreachable
 from fhir_adapter.fhir.reading import is_object, part, parts, text
 from fhir_adapter.fhir.wire import decode, encode
 from fhir_adapter.ports import Resource
@@ -118,6 +119,8 @@ class Probe:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     sent: int = 0
+    lost: int = 0
+    """How many requests in a row were not answered at all."""
     reserve: bool = False
     """Set for taking away what was written: that is never left undone for want of time."""
 
@@ -162,7 +165,13 @@ class Probe:
             repeat=Repeat.ALWAYS if safe else Repeat.NEVER,
             writes=not safe,
         )
-        return _reply(self.client.ask(asked), url)
+        try:
+            answer = self.client.ask(asked)
+        except ServerUnreachable:
+            self.lost += 1
+            raise
+        self.lost = 0
+        return _reply(answer, url)
 
     def _where(self, path: str) -> str:
         kind = path.removeprefix(self.base).lstrip("/").partition("/")[0].partition("?")[0]
