@@ -37,7 +37,7 @@ class World:
         ticks = count()
         start = datetime(2026, 11, 22, tzinfo=ZoneInfo("UTC"))
         self.server = Interactions(
-            now=lambda: (start + timedelta(milliseconds=next(ticks))).isoformat(),
+            now=lambda: f"{(start + timedelta(milliseconds=next(ticks))).isoformat()}",
             habits=Habits(**habits),
             base=BASE,
         )
