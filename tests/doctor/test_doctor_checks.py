@@ -11,8 +11,7 @@ from fhir_adapter.doctor.pairs import PAIRS
 from fhir_adapter.doctor.specimens import write_specimens
 from fhir_adapter.model.server import Verdict
 from fhir_adapter.sandbox import HAPI, NOT_CLAIMED, Habits
-
-from doctor_worlds import (
+from tests.doctor.doctor_worlds import (
     EMPTY,
     TABLE,
     Layer,

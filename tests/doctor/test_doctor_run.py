@@ -15,8 +15,7 @@ from fhir_adapter.doctor.specimens import write_specimens
 from fhir_adapter.errors import ServerUnreachable
 from fhir_adapter.model.server import Verdict
 from fhir_adapter.sandbox import Interactions
-
-from doctor_worlds import (
+from tests.doctor.doctor_worlds import (
     TABLE,
     Ask,
     World,
@@ -67,8 +66,15 @@ def test_a_record_that_is_there_proves_searches_without_writing(patient: str) ->
     world = World()
     record(world.server)
     found = said(run(world, write=False, patient=patient))
-    for name in ("read.read", "query.patient-id", "query.token-or", "query.date-zone", "paging.next",
-                 "search.Observation.patient", "search.Observation.code"):  # fmt: skip
+    for name in (
+        "read.read",
+        "query.patient-id",
+        "query.token-or",
+        "query.date-zone",
+        "search.Observation.patient",
+        "search.Observation.code",
+        "paging.next",
+    ):
         assert found[name][0] is WORKS, (name, found[name])
     assert found["search.Observation.category"] == (UNSURE, "nothing is there to look for")
     assert found["search.Condition.patient"][0] is UNSURE

@@ -1,4 +1,4 @@
-"""Write docs/server-matrix.md from real runs: python -m tests.servers.make_matrix (make servers)."""
+"""Write docs/server-matrix.md from real runs: make servers, python -m tests.servers.make_matrix."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ What `fhir-adapter server doctor URL --write` saw, on {day}, Python {python}. Ma
 `make servers` and `python -m tests.servers.make_matrix` (the versions are those that it installs);
 nothing here is typed by hand. `?` = cannot tell, with the reason.
 
-"HAPI, defaults" and "HAPI, all on" are HAPI's JPA server over H2 in memory, as it comes and with bulk export,
-subscriptions and lenient references turned on. Medplum is its router over its store in memory, which states no
-version of itself. "sandbox as HAPI" is our sandbox with the habits seen here (`fhir_adapter.sandbox.HAPI`):
-`tests/servers/test_doctor_servers.py` holds it equal to HAPI on every check but those that it does not
-claim (`fhir_adapter/sandbox/claims.py`). What a failure means for the adapter, and what to do about it, the
-doctor says.
+"HAPI, defaults" and "HAPI, all on" are HAPI's JPA server over H2 in memory, as it comes and with
+bulk export, subscriptions and lenient references turned on. Medplum is its router over its store in
+memory, which states no version of itself. "sandbox as HAPI" is our sandbox with the habits seen
+here (`fhir_adapter.sandbox.HAPI`): `tests/servers/test_doctor_servers.py` holds it equal to HAPI on
+every check but those that it does not claim (`fhir_adapter/sandbox/claims.py`). What a failure means for
+the adapter, and what to do about it, the doctor says.
 
 """
 
@@ -71,7 +71,8 @@ def main() -> int:
             report = doctored(base)
         left += len(report.left_behind)
         columns.append(Column(name=name, software=report.software, findings=report.findings))
-        print(name, report.software, report.requests, "requests", report.left_behind, flush=True)
+        said = f"{name}: {report.requests} requests, {len(report.left_behind)} left behind"
+        print(said, flush=True)  # noqa: T201 - a script
     now = datetime.now(UTC).date().isoformat()
     head = _HEAD.format(day=now, python=platform.python_version())
     PAGE.write_text(head + matrix(columns), "utf-8")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytest.importorskip("real_servers", reason="its fixtures start the servers: make servers")
+
 from fhir_adapter.doctor import Report
 from fhir_adapter.model.server import Verdict, WriteWay
 from fhir_adapter.sandbox import HAPI, NOT_CLAIMED
