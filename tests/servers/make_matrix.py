@@ -57,8 +57,8 @@ nothing here is typed by hand. `?` = cannot tell, with the reason.
 bulk export, subscriptions and lenient references turned on. Medplum is its router over its store in
 memory, which states no version of itself. "sandbox as HAPI" is our sandbox with the habits seen
 here (`fhir_adapter.sandbox.HAPI`): `tests/servers/test_doctor_servers.py` holds it equal to HAPI on
-every check but those that it does not claim (`fhir_adapter/sandbox/claims.py`). What a failure means for
-the adapter, and what to do about it, the doctor says.
+every check but those that it does not claim (`fhir_adapter/sandbox/claims.py`). What a failure
+means for the adapter, and what to do about it, the doctor says.
 
 """
 
