@@ -88,7 +88,7 @@ def _prefetched(service: Service, patient: str) -> dict[str, Any]:
 
 
 def _is(resource: dict[str, Any], patient: str) -> bool:
-    return resource["resourceType"] == "Patient" and resource["id"] == patient
+    return bool(resource["resourceType"] == "Patient" and resource["id"] == patient)
 
 
 def _page(pages: Pages, service: Service, **more: Any) -> Response:
