@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
@@ -81,11 +82,32 @@ class World:
         return {name: sum(1 for _ in store.all_of(name)) for name in store.types()}
 
 
-def seen(check: str, *layers: Layer, late: bool = True, **habits: Any) -> Seen:
-    """One check of a server with everything of ours on it; ``late`` = it goes wrong after that."""
-    world = World(*(() if late else layers), **habits)
-    exam = world.exam()
-    write_specimens(exam)
+_FILLED: dict[str, tuple[World, Exam]] = {}
+"""Servers with everything of ours on them, by their habits: written once, copied for each test."""
+
+
+def filled(**habits: Any) -> tuple[World, Exam]:
+    """A server with everything of ours on it."""
+    key = str(sorted(habits.items()))
+    if key not in _FILLED:
+        first = World(**habits)
+        made = first.exam()
+        write_specimens(made)
+        _FILLED[key] = first, made
+    template, written = _FILLED[key]
+    world = World(**habits)
+    for name in ("_versions", "_gone", "_next"):
+        setattr(world.server.store, name, deepcopy(getattr(template.server.store, name)))
+    exam = world.exam(patient=written.patient)
+    exam.specimens = deepcopy(written.specimens)
+    exam.replies, exam.sent = dict(written.replies), deepcopy(written.sent)
+    exam.own._known, exam.own._count = dict(written.own._known), written.own._count
+    return world, exam
+
+
+def seen(check: str, *layers: Layer, **habits: Any) -> Seen:
+    """One check of a server that goes wrong once everything of ours is on it."""
+    world, exam = filled(**habits)
     world.layers = list(layers)
     return TABLE[check].look(exam)
 

@@ -8,7 +8,6 @@ import pytest
 
 from fhir_adapter.doctor import CHECKS, examine, ids
 from fhir_adapter.doctor.pairs import PAIRS
-from fhir_adapter.doctor.specimens import write_specimens
 from fhir_adapter.model.server import Verdict
 from fhir_adapter.sandbox import HAPI, NOT_CLAIMED, Habits
 from tests.doctor.doctor_worlds import (
@@ -27,6 +26,7 @@ from tests.doctor.doctor_worlds import (
     drops,
     edits,
     empty_searches,
+    filled,
     forgetting_self,
     ignoring_searches,
     moved,
@@ -232,9 +232,7 @@ LEFT_TO_OTHERS = {
 
 @pytest.fixture(scope="module", params=BY_SEARCH)
 def searches(request: pytest.FixtureRequest) -> tuple[str, dict[str, Verdict]]:
-    world = World()
-    exam = world.exam()
-    write_specimens(exam)
+    world, exam = filled()
     world.layers = [BY_SEARCH[request.param]]
     names = [name for name in TABLE if name.startswith(("query.", "search."))]
     return request.param, {name: TABLE[name].look(exam).verdict for name in names}
@@ -308,9 +306,7 @@ def test_narrow_searches_work_where_both_canaries_hold(check: str) -> None:
                                   for number in ("1", "11")]  # fmt: skip
         return ask(asked) if "?" not in asked.url else answer(200, {**EMPTY, "entry": entry})
 
-    world = World()
-    exam = world.exam()
-    write_specimens(exam)
+    world, exam = filled()
     exam.specimens["Observation"] = {**exam.specimens["Observation"], "id": "11"}
     exam.specimens["Observation"]["subject"] = {"reference": "Patient/1"}
     world.layers = [layer]

@@ -11,7 +11,6 @@ import pytest
 from fhir_adapter.client import Answer, Asked, FhirClient
 from fhir_adapter.doctor import Report, examine
 from fhir_adapter.doctor.operating import CHECKS as OPERATIONS
-from fhir_adapter.doctor.specimens import write_specimens
 from fhir_adapter.errors import ServerUnreachable
 from fhir_adapter.model.server import Verdict
 from fhir_adapter.sandbox import Interactions
@@ -23,6 +22,7 @@ from tests.doctor.doctor_worlds import (
     answers,
     edits,
     empty_searches,
+    filled,
     refuses,
     seen,
 )
@@ -276,8 +276,7 @@ def test_without_versions_a_condition_on_one_cannot_be_told(check: str) -> None:
 
 def test_a_late_entry_that_does_not_fail_proves_nothing() -> None:
     good = answers(200, {"resourceType": "Bundle", "entry": []}, method="POST", path="")
-    exam = World().exam()
-    write_specimens(exam)
+    _, exam = filled()
 
     def layer(one: Asked, ask: Ask) -> Answer:
         root = not one.url.removeprefix("http://127.0.0.1:8/fhir").strip("/")
@@ -315,3 +314,85 @@ def test_no_finding_repeats_what_the_server_or_the_record_said() -> None:
     report = run(world, write=False, patient="p")
     text = json.dumps([(one.reason, one.consequence, one.remedy) for one in report.findings])
     assert canary not in text
+
+
+BARE = {"resourceType": "Observation", "id": "1", "subject": {"reference": "Patient/1"}}
+
+
+@pytest.mark.parametrize(
+    "check",
+    [name for name in TABLE if name.startswith("query.") and name != "query.include"],
+)
+def test_a_result_without_code_date_and_value_proves_little(check: str) -> None:
+    """Whatever is said of it is said without an error."""
+    _, exam = filled()
+    exam.specimens["Observation"] = BARE
+    assert TABLE[check].look(exam).verdict in set(Verdict)
+
+
+UNTELLABLE = ("query.token-code", "query.token-system-counts", "query.and", "query.date-ge",
+              "query.date-zone", "query.last-updated", "query.quantity", "query.composite",
+              "query.has")  # fmt: skip
+
+
+@pytest.mark.parametrize("check", UNTELLABLE)
+def test_without_the_element_a_search_cannot_be_told(check: str) -> None:
+    _, exam = filled()
+    exam.specimens["Observation"] = BARE
+    assert TABLE[check].look(exam).verdict is UNSURE
+
+
+@pytest.mark.parametrize("check", ["query.include", "query.chained", "operation.everything"])
+def test_without_somebody_to_look_for_nothing_can_be_told(check: str) -> None:
+    def nameless(body: dict[str, Any]) -> None:
+        body.pop("gender", None)
+
+    world, exam = filled()
+    world.layers = [edits(nameless)]
+    exam.specimens["MedicationRequest"] = {"resourceType": "MedicationRequest", "id": "1"}
+    if check == "operation.everything":
+        exam.specimens["Observation"] = {}
+    assert TABLE[check].look(exam).verdict is UNSURE
+
+
+FIXED = [name for name in TABLE if name.startswith(("write.", "caching.", "kept."))]
+
+
+@pytest.mark.parametrize("check", FIXED)
+@pytest.mark.parametrize("broken", ["POST", "PUT", "DELETE", "GET"])
+def test_a_server_that_refuses_a_method_ends_no_check_with_an_error(
+    check: str, broken: str
+) -> None:
+    found = seen(check, refuses(500, method=broken))
+    assert found.reason
+
+
+@pytest.mark.parametrize("check", ["paging.next", "paging.whole", "paging.total", "paging.stable"])
+def test_pages_without_end_are_followed_a_little_way(check: str) -> None:
+    world, exam = filled()
+    for _ in range(10):
+        exam.own.create({k: v for k, v in exam.sent["Observation"].items() if k != "id"})
+    assert TABLE[check].look(exam).verdict in {WORKS, UNSURE}
+    assert len(world.asked) < 30
+
+
+def test_a_specimen_that_refers_to_what_was_refused_is_left_out() -> None:
+    world = World(refuses_types=frozenset(("Medication",)))
+    report = run(world)
+    found = said(report)
+    assert found["query.include"][0] is UNSURE
+    assert found["search.MedicationRequest.patient"] == (UNSURE, "nothing is there to look for")
+    assert world.standing() == {}
+
+
+def test_a_server_that_breaks_off_while_we_write_is_examined_all_the_same() -> None:
+    asked = count()
+
+    def once(one: Asked, ask: Ask) -> Answer:
+        if one.method == "POST" and next(asked) == 5:
+            raise ServerUnreachable("no connection", where="x", remedy="x")
+        return ask(one)
+
+    world = World(once)
+    assert len(run(world).findings) == len(TABLE)
+    assert world.standing() == {}
