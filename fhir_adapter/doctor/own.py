@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from fhir_adapter.doctor.probe import Probe, Reply
@@ -59,12 +58,19 @@ class Own:
         for one in parts(resource.get("identifier")):
             self._maybe[text(resource["resourceType"]), text(one.get("value"))] = None
 
+    def _settle(self, resource: Resource) -> None:
+        """What was sent is known by its id: it need not be looked for."""
+        for one in parts(resource.get("identifier")):
+            self._maybe.pop((text(resource["resourceType"]), text(one.get("value"))), None)
+
     def create(self, resource: Resource, **headers: str) -> Reply:
         """POST of a marked resource."""
         kind = text(resource["resourceType"])
         self.expect(resource)
         reply = self.probe.ask("POST", kind, body=resource, headers=_spelled(headers))
         self.keep(kind, reply)
+        if reply.is_good and reply.id:
+            self._settle(resource)
         return reply
 
     def put(self, resource: Resource, **headers: str) -> Reply:
@@ -72,7 +78,11 @@ class Own:
         kind, number = text(resource["resourceType"]), text(resource["id"])
         self.expect(resource)
         self._known[kind, number] = None
-        return self.probe.ask("PUT", f"{kind}/{number}", body=resource, headers=_spelled(headers))
+        place = f"{kind}/{number}"
+        reply = self.probe.ask("PUT", place, body=resource, headers=_spelled(headers))
+        if reply.is_good and reply.id in {"", number}:
+            self._settle(resource)
+        return reply
 
     def put_where(self, resource: Resource, params: dict[str, str]) -> Reply:
         """Conditional PUT."""
@@ -114,14 +124,15 @@ class Own:
         Ctrl-C here ends it: then what was not tried stands, too.
         """
         self.probe.reserve = True
-        self._keep_strays()
+        unseen = self._keep_strays()
         left = [one for one in reversed(self._known) if one[1]]
         for _ in range(_ROUNDS):
             still = self._round(left)
-            if not still or len(still) == len(left):
-                return tuple(f"{kind}/{number}" for kind, number in still)
+            done = not still or len(still) == len(left)
             left = still
-        return tuple(f"{kind}/{number}" for kind, number in left)
+            if done:
+                break
+        return (*(f"{kind}/{number}" for kind, number in left), *unseen)
 
     def _round(self, left: list[tuple[str, str]]) -> list[tuple[str, str]]:
         still: list[tuple[str, str]] = []
@@ -133,23 +144,30 @@ class Own:
                 return [*still, *left[place:]]
         return still
 
-    def _keep_strays(self) -> None:
-        try:
-            for found in self._strays():
-                self._known[found] = None
-        except KeyboardInterrupt:
-            return
+    def _keep_strays(self) -> tuple[str, ...]:
+        """Find what stands under our identifiers although no answer named its id.
 
-    def _strays(self) -> Iterator[tuple[str, str]]:
-        """What stands under our identifiers although no answer named its id."""
-        for kind, value in self._maybe:
-            try:
-                found = self.probe.find(kind, {"identifier": f"{SYSTEM}|{value}"})
-            except AdapterError:
-                continue
-            for one in found.rows(kind):
-                if any(text(i.get("value")) == value for i in parts(one.get("identifier"))):
-                    yield kind, text(one.get("id"))
+        Gives those that could not be looked for.
+        """
+        unseen = list(self._maybe)
+        try:
+            for one in tuple(self._maybe):
+                if self._is_found(*one):
+                    unseen.remove(one)
+        except KeyboardInterrupt:
+            pass
+        return tuple(f"{kind}?identifier={SYSTEM}|{value}" for kind, value in unseen)
+
+    def _is_found(self, kind: str, value: str) -> bool:
+        """Whether the server could be asked; what is there is kept in mind."""
+        try:
+            found = self.probe.find(kind, {"identifier": f"{SYSTEM}|{value}"})
+        except AdapterError:
+            return False
+        for one in found.rows(kind):
+            if any(text(i.get("value")) == value for i in parts(one.get("identifier"))):
+                self._known[kind, text(one.get("id"))] = None
+        return True
 
     def _is_removed(self, kind: str, number: str) -> bool:
         try:
