@@ -1,23 +1,19 @@
-"""How searches behave: values, modifiers, results, unknown parameters."""
+"""How search values are compared: patients, tokens, dates, quantities, chains."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from urllib.parse import urlencode
 
 from fhir_adapter.client import escaped
-from fhir_adapter.doctor.check import Check, Seen, either, fails, unsure, works
+from fhir_adapter.doctor.check import Check, Seen, fails, unsure, works
 from fhir_adapter.doctor.exam import NOBODY, Exam
 from fhir_adapter.doctor.probe import Reply
-from fhir_adapter.fhir.reading import codings, part, reference, text
+from fhir_adapter.fhir.reading import codings, part, text
 from fhir_adapter.ports import Resource
 
-_CANARY = "fhir-adapter-canary"
-"""Without an underscore: HAPI drops unknown names that begin with one, whatever it is asked."""
-_FORM = "application/x-www-form-urlencoded"
-_MANY = "50"
+MANY = "50"
 _NONE = "no result of a known patient is there"
 _EAST, _WEST = timezone(timedelta(hours=14)), timezone(-timedelta(hours=12))
 
@@ -26,25 +22,26 @@ def holds(
     exam: Exam, kind: str, wanted: Mapping[str, str], unwanted: Mapping[str, str], number: str
 ) -> Seen:
     """The first search must find the resource, the second must not."""
-    found = exam.probe.find(kind, {**wanted, "_count": _MANY})
+    found = exam.probe.find(kind, {**wanted, "_count": MANY})
     if not found.is_searchset:
         return fails(f"refused ({found.status})")
-    if not _has(found, kind, number):
+    if not has(found, kind, number):
         return fails("answered as if it were not there")
-    against = exam.probe.find(kind, {**unwanted, "_count": _MANY})
-    if against.is_searchset and _has(against, kind, number):
+    against = exam.probe.find(kind, {**unwanted, "_count": MANY})
+    if against.is_searchset and has(against, kind, number):
         return fails("found whatever is asked: ignored")
     return works("found what is there, and nothing else")
 
 
-def _has(reply: Reply, kind: str, number: str) -> bool:
+def has(reply: Reply, kind: str, number: str) -> bool:
+    """Whether this resource is among the matches."""
     return any(one.get("id") == number for one in reply.rows(kind))
 
 
 Result = Callable[[Exam, Resource, str], Seen]
 
 
-def _of_result(look: Result) -> Callable[[Exam], Seen]:
+def of_result(look: Result) -> Callable[[Exam], Seen]:
     """With an Observation and the id of its patient."""
 
     def looked(exam: Exam) -> Seen:
@@ -62,7 +59,7 @@ def _patient_as(spell: Callable[[str, str], str]) -> Callable[[Exam], Seen]:
         unwanted = {"patient": spell(base, NOBODY), "_id": number}
         return holds(exam, "Observation", wanted, unwanted, number)
 
-    return _of_result(look)
+    return of_result(look)
 
 
 def _code_as(spell: Callable[[str, str], str]) -> Callable[[Exam], Seen]:
@@ -74,7 +71,7 @@ def _code_as(spell: Callable[[str, str], str]) -> Callable[[Exam], Seen]:
         other = {"patient": patient, "code": spell(f"{named.system}/{NOBODY}", NOBODY)}
         return holds(exam, "Observation", asked, other, text(found["id"]))
 
-    return _of_result(look)
+    return of_result(look)
 
 
 def _system_counts(exam: Exam, found: Resource, patient: str) -> Seen:
@@ -98,7 +95,7 @@ def _both(exam: Exam, found: Resource, patient: str) -> Seen:
     return holds(exam, "Observation", wanted, {**wanted, "code": NOBODY}, number)
 
 
-def _moment(found: Resource) -> datetime | None:
+def moment_of(found: Resource) -> datetime | None:
     """effectiveDateTime as an instant; None where it is none."""
     try:
         moment = datetime.fromisoformat(text(found.get("effectiveDateTime")))
@@ -111,7 +108,7 @@ def _date(prefix: str, inside: int) -> Callable[[Exam], Seen]:
     """Whole days, two days apart from it, so that no zone matters."""
 
     def look(exam: Exam, found: Resource, patient: str) -> Seen:
-        moment = _moment(found)
+        moment = moment_of(found)
         if moment is None:
             return unsure("it has no date with a time and zone")
         near = (moment + timedelta(days=inside)).date().isoformat()
@@ -120,12 +117,12 @@ def _date(prefix: str, inside: int) -> Callable[[Exam], Seen]:
         unwanted = {"patient": patient, "date": f"{prefix}{far}"}
         return holds(exam, "Observation", wanted, unwanted, text(found["id"]))
 
-    return _of_result(look)
+    return of_result(look)
 
 
 def _zone(exam: Exam, found: Resource, patient: str) -> Seen:
     """An hour before it, on a clock that reads later; an hour after, on one that reads earlier."""
-    moment = _moment(found)
+    moment = moment_of(found)
     if moment is None:
         return unsure("it has no date with a time and zone")
     before = (moment - timedelta(hours=1)).astimezone(_EAST).isoformat()
@@ -145,65 +142,7 @@ def _updated(*, everybody: bool) -> Callable[[Exam], Seen]:
         unwanted = {**scope, "_lastUpdated": "lt1900-01-01T00:00:00Z"}
         return holds(exam, "Observation", wanted, unwanted, text(found["id"]))
 
-    return _of_result(look)
-
-
-def _sorted(exam: Exam, found: Resource, patient: str) -> Seen:
-    up = exam.probe.find("Observation", {"patient": patient, "_sort": "date", "_count": _MANY})
-    down = exam.probe.find("Observation", {"patient": patient, "_sort": "-date", "_count": _MANY})
-    if not up.is_searchset or not down.is_searchset:
-        return fails(f"refused ({max(up.status, down.status)})")
-    if not up.link("next") and not _has(up, "Observation", text(found["id"])):
-        return fails("answered as if it were not there")
-    rising, falling = _moments(up), _moments(down)
-    if len(set(rising)) < 2 or len(set(falling)) < 2:  # noqa: PLR2004
-        return unsure("there are not two dates to sort")
-    ordered = rising == sorted(rising) and falling == sorted(falling, reverse=True)
-    return either(ordered, "in order", "not in order")
-
-
-def _moments(reply: Reply) -> list[datetime]:
-    return [moment for one in reply.rows("Observation") if (moment := _moment(one)) is not None]
-
-
-def _counted(exam: Exam, found: Resource, patient: str) -> Seen:
-    del found
-    one = exam.probe.find("Observation", {"patient": patient, "_count": "1"})
-    if not one.is_searchset:
-        return fails(f"refused ({one.status})")
-    rows = len(one.rows("Observation"))
-    if rows == 1 and not one.link("next"):
-        return unsure("there is only one")
-    return either(rows == 1, "one, as asked", f"{rows} where one was asked for")
-
-
-def _total(exam: Exam, found: Resource, patient: str) -> Seen:
-    asked = {"patient": patient, "_total": "accurate", "_count": _MANY}
-    one = exam.probe.find("Observation", asked)
-    if not one.is_searchset:
-        return fails(f"refused ({one.status})")
-    if not one.link("next") and not _has(one, "Observation", text(found["id"])):
-        return fails("answered as if it were not there")
-    return _true_total(one)
-
-
-def _true_total(reply: Reply) -> Seen:
-    rows = len(reply.rows("Observation"))
-    if reply.total is None:
-        return fails("no total is stated")
-    if reply.link("next"):
-        return either(reply.total > rows, "stated", "less than there is")
-    return either(reply.total == rows, "stated and true", "stated and not true")
-
-
-def _summary(exam: Exam, found: Resource, patient: str) -> Seen:
-    del found
-    one = exam.probe.find("Observation", {"patient": patient, "_summary": "count"})
-    if not one.is_searchset:
-        return fails(f"refused ({one.status})")
-    if one.rows("Observation"):
-        return fails("resources came, not only their count")
-    return either(bool(one.total), "counted", "no count, or none found")
+    return of_result(look)
 
 
 def _amount(found: Resource) -> tuple[Decimal, str] | None:
@@ -258,77 +197,7 @@ def _reverse_chained(exam: Exam, found: Resource, patient: str) -> Seen:
     return holds(exam, "Patient", wanted, {"_id": patient, name: NOBODY}, patient)
 
 
-def _include(exam: Exam) -> Seen:
-    found = exam.specimen("MedicationRequest")
-    target = "" if found is None else reference(part(found.get("medicationReference")))
-    if found is None or not target:
-        return unsure("no order with a Medication of its own is there")
-    asked = {"_id": text(found["id"]), "_include": "MedicationRequest:medication"}
-    reply = exam.probe.find("MedicationRequest", asked)
-    if not reply.is_searchset:
-        return fails(f"refused ({reply.status})")
-    came = [one for one in reply.included("Medication") if f"Medication/{one.get('id')}" == target]
-    return either(bool(came), "came with it", "did not come")
-
-
-def _revinclude(exam: Exam, found: Resource, patient: str) -> Seen:
-    asked = {"_id": patient, "_revinclude": "Observation:patient"}
-    reply = exam.probe.find("Patient", asked)
-    if not reply.is_searchset:
-        return fails(f"refused ({reply.status})")
-    came = [one for one in reply.included("Observation") if one.get("id") == found["id"]]
-    if not came and reply.included("Observation"):
-        return unsure("others came, on a first page")
-    return either(bool(came), "came with it", "did not come")
-
-
-def _post(exam: Exam, found: Resource, patient: str) -> Seen:
-    number = text(found["id"])
-    for asked, good in ((patient, True), (NOBODY, False)):
-        form = urlencode({"patient": asked, "_id": number}).encode()
-        reply = exam.probe.ask(
-            "POST", "Observation/_search", body=form, headers={"Content-Type": _FORM}
-        )
-        if not reply.is_searchset:
-            return fails(f"refused ({reply.status})")
-        if _has(reply, "Observation", number) is not good:
-            return fails("not found" if good else "found whatever is asked")
-    return works("found what is there, and nothing else")
-
-
-def _unknown(exam: Exam, found: Resource, patient: str) -> Seen:
-    """R4 search 3.1.1.1: left out of ``self``, or refused; never answered with nothing."""
-    asked = {"patient": patient, _CANARY: "1", "_count": _MANY}
-    reply = exam.probe.find("Observation", asked, {"Prefer": "handling=lenient"})
-    if not reply.is_good:
-        return works(f"refused ({reply.status})")
-    if not reply.rows("Observation"):
-        return fails("answered as if nobody had data")
-    if not reply.link("self"):
-        return fails("ignored, and there is no self link to see it by")
-    del found
-    return either(_CANARY not in reply.echoed, "left out of self", "ignored, and kept in self")
-
-
-def _strict(exam: Exam, found: Resource, patient: str) -> Seen:
-    del found
-    asked = {"patient": patient, _CANARY: "1", "_count": "1"}
-    reply = exam.probe.find("Observation", asked, {"Prefer": "handling=strict"})
-    return either(not reply.is_good, f"refused ({reply.status})", f"answered {reply.status}")
-
-
-def _self(exam: Exam, found: Resource, patient: str) -> Seen:
-    del found
-    reply = exam.probe.find("Observation", {"patient": patient, "_count": "1"})
-    if not reply.is_searchset:
-        return fails(f"refused ({reply.status})")
-    if not reply.link("self"):
-        return fails("no self link")
-    return either("patient" in reply.echoed, "echoes what was used", "does not echo it")
-
-
 _FILTERED = "none: the adapter filters here; it is not used"
-_REQUESTS = "costs requests: they are read one by one"
 
 CHECKS: tuple[Check, ...] = (
     Check(
@@ -361,7 +230,7 @@ CHECKS: tuple[Check, ...] = (
         id="query.token-system-counts",
         title="a code in another system is another code",
         means="identifiers of others could be taken for ours: each is compared after a search",
-        look=_of_result(_system_counts),
+        look=of_result(_system_counts),
     ),
     Check(
         id="query.token-code",
@@ -379,7 +248,7 @@ CHECKS: tuple[Check, ...] = (
         id="query.and",
         title="two parameters must both hold",
         means="a narrower search brings more than was asked for, or all",
-        look=_of_result(_both),
+        look=of_result(_both),
         needed=True,
     ),
     Check(
@@ -398,7 +267,7 @@ CHECKS: tuple[Check, ...] = (
         id="query.date-zone",
         title="dates are compared as instants, whatever the zone",
         means="no search is narrowed by hours",
-        look=_of_result(_zone),
+        look=of_result(_zone),
     ),
     Check(
         id="query.last-updated",
@@ -413,88 +282,27 @@ CHECKS: tuple[Check, ...] = (
         look=_updated(everybody=False),
     ),
     Check(
-        id="query.sort",
-        title="_sort=date and -date",
-        means="none: nothing is taken as latest because a server says so",
-        look=_of_result(_sorted),
-    ),
-    Check(
-        id="query.count",
-        title="_count",
-        means="pages are as large as the server likes",
-        look=_of_result(_counted),
-    ),
-    Check(
-        id="query.total",
-        title="_total=accurate",
-        means="a page chain that breaks off cannot be noticed",
-        look=_of_result(_total),
-    ),
-    Check(
-        id="query.summary-count",
-        title="_summary=count",
-        means="counts need whole searches",
-        look=_of_result(_summary),
-    ),
-    Check(
         id="query.quantity",
         title="value-quantity",
         means=_FILTERED,
-        look=_of_result(_quantity),
+        look=of_result(_quantity),
     ),
     Check(
         id="query.composite",
         title="code-value-quantity",
         means=_FILTERED,
-        look=_of_result(_composite),
+        look=of_result(_composite),
     ),
     Check(
         id="query.chained",
         title="patient.gender",
         means=_FILTERED,
-        look=_of_result(_chained),
+        look=of_result(_chained),
     ),
     Check(
         id="query.has",
         title="_has:Observation:patient:code",
         means=_FILTERED,
-        look=_of_result(_reverse_chained),
-    ),
-    Check(
-        id="query.include",
-        title="_include=MedicationRequest:medication",
-        means=_REQUESTS,
-        look=_include,
-    ),
-    Check(
-        id="query.revinclude",
-        title="_revinclude=Observation:patient",
-        means=_REQUESTS,
-        look=_of_result(_revinclude),
-    ),
-    Check(
-        id="query.post",
-        title="POST _search",
-        means="patients' ids stand in addresses, and so in the server's access log",
-        remedy="See that the log of this server and of proxies is protected like the record.",
-        look=_of_result(_post),
-    ),
-    Check(
-        id="query.unknown-lenient",
-        title="an unknown parameter shows",
-        means="an unsupported search looks like a patient without data: only proved ones are used",
-        look=_of_result(_unknown),
-    ),
-    Check(
-        id="query.unknown-strict",
-        title="Prefer: handling=strict refuses an unknown parameter",
-        means="what was ignored must be seen in the self link",
-        look=_of_result(_strict),
-    ),
-    Check(
-        id="query.self",
-        title="the self link echoes what was used",
-        means="a parameter that is dropped silently cannot be noticed",
-        look=_of_result(_self),
+        look=of_result(_reverse_chained),
     ),
 )

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from fhir_adapter.doctor import bundles, keeping, metadata, operating, paging, querying, reading
+from fhir_adapter.doctor import (
+    answering,
+    bundles,
+    keeping,
+    metadata,
+    operating,
+    paging,
+    querying,
+    reading,
+)
 from fhir_adapter.doctor import writing as writes
 from fhir_adapter.doctor.check import Check
 from fhir_adapter.doctor.pairs import pair_checks
@@ -13,6 +22,7 @@ CHECKS: tuple[Check, ...] = (
     *keeping.KEPT,
     *reading.CHECKS,
     *querying.CHECKS,
+    *answering.CHECKS,
     *pair_checks(),
     *paging.CHECKS,
     *writes.CHECKS,

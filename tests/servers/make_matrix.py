@@ -10,14 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import real_servers
-
 from fhir_adapter.client import FhirClient, RetryBudget, Timeouts
 from fhir_adapter.doctor import Report, examine
 from fhir_adapter.present.server_report import Column, matrix
 from fhir_adapter.sandbox import HAPI, TIDY, Habits, Interactions, RunningSandbox
+from tests.servers import real_servers
 
 PAGE = Path(__file__).parents[2] / "docs" / "server-matrix.md"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("real_servers", reason="its fixtures start the servers: make servers")
+pytest.importorskip("tests.servers.real_servers", reason="starts the servers")
 
 from fhir_adapter.doctor import Report
 from fhir_adapter.model.server import Verdict, WriteWay
