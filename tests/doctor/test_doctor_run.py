@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -13,6 +14,7 @@ from fhir_adapter.doctor import Report, examine
 from fhir_adapter.doctor.operating import CHECKS as OPERATIONS
 from fhir_adapter.errors import ServerUnreachable
 from fhir_adapter.model.server import Verdict
+from fhir_adapter.pull import doctor as old_doctor
 from fhir_adapter.sandbox import Interactions
 from tests.doctor.doctor_worlds import (
     TABLE,
@@ -408,3 +410,18 @@ def test_a_server_that_breaks_off_while_we_write_is_examined_all_the_same() -> N
     world = World(once)
     assert len(run(world).findings) == len(TABLE)
     assert world.standing() == {}
+
+
+def test_a_server_that_drops_underscored_names_is_seen_to_refuse_the_others() -> None:
+    """HAPI: a canary that begins with an underscore would be dropped, and kept in self."""
+
+    def hapi(one: Asked, ask: Ask) -> Answer:
+        if "_fhir-adapter" not in one.url:
+            return ask(one)
+        kept = one.url.replace("_fhir-adapter-canary=1&", "")
+        found = json.loads(ask(replace(one, url=kept)).body)
+        return answer(200, {**found, "link": [{"relation": "self", "url": one.url}]})
+
+    for check in ("query.unknown-lenient", "query.unknown-strict"):
+        assert seen(check, hapi).verdict is WORKS
+    assert not old_doctor._CANARY.startswith("_")
