@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -77,6 +78,16 @@ def plainly(*, as_json: bool) -> Generator[None]:
             ),
             as_json=as_json,
         )
+
+
+@contextmanager
+def stopped_alike() -> Generator[None]:
+    """SIGTERM is Ctrl-C: whoever stops a command in the background gets its orderly end."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _place(fault: BaseException) -> str:

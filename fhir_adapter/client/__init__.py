@@ -21,10 +21,12 @@ from fhir_adapter.client.outcomes import Issue, status_of, why_not_of
 from fhir_adapter.client.paging import Found, Page
 from fhir_adapter.client.retry import RetryBudget
 from fhir_adapter.client.smart import SmartAuth, SmartClient, smart_auth
-from fhir_adapter.client.transport import Timeouts
-from fhir_adapter.client.urls import Params, escaped, origin_of
+from fhir_adapter.client.transport import Answer, Asked, Repeat, Timeouts
+from fhir_adapter.client.urls import Params, escaped, names_in, origin_of, query, same_origin
 
 __all__ = [
+    "Answer",
+    "Asked",
     "Auth",
     "BasicAuth",
     "BearerAuth",
@@ -44,6 +46,7 @@ __all__ = [
     "Network",
     "Page",
     "Params",
+    "Repeat",
     "RetryBudget",
     "Saved",
     "SigningKey",
@@ -52,7 +55,10 @@ __all__ = [
     "Timeouts",
     "TypeCapability",
     "escaped",
+    "names_in",
     "origin_of",
+    "query",
+    "same_origin",
     "signing_key",
     "smart_auth",
     "status_of",

@@ -172,6 +172,10 @@ class FhirClient:
         _raise_unless_good(answer, asked)
         return True
 
+    def ask(self, asked: Asked) -> Answer:
+        """One exchange as it was, whatever the status: for whom a refusal is a finding."""
+        return self._transport.ask(asked)
+
     def bulk(self, *, patience: float = 86_400.0) -> BulkClient:
         """The same server's Bulk Data export; one may take so many seconds."""
         return BulkClient(self._transport, patience=patience, sleep=self._sleep)

@@ -37,7 +37,7 @@ _NEVER = frozenset(
     ("candidate", "potential-candidate", "ineligible", "not-registered", "withdrawn")
 )
 _OBSERVING = frozenset(("observational", "non-interventional", "registry", "expanded-access"))
-_REGISTRIES = dict.fromkeys(
+_REGISTRIES: dict[str, str] = dict.fromkeys(
     (
         "https://clinicaltrials.gov",
         "http://clinicaltrials.gov",

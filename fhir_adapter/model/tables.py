@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from fhir_adapter.model.fact import Kind, Standing
 
-TABLES_SCHEMA = 2
+TABLES_SCHEMA = 3
 """Version of these tables; stores of another number are refused by name."""
 
 KIND_NUMBER: dict[Kind, int] = {kind: number for number, kind in enumerate(Kind, start=1)}

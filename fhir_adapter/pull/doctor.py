@@ -15,7 +15,8 @@ from fhir_adapter.errors import AdapterError, OtherVersion, ServerFault, ServerU
 from fhir_adapter.ports import Need
 from fhir_adapter.pull.references import COMPANIONS, patients_of
 
-_CANARY = "_fhir-adapter-canary"
+_CANARY = "fhir-adapter-canary"
+"""Without an underscore: HAPI drops unknown names that begin with one, whatever it is asked."""
 _NOBODY = "fhir-adapter-canary-nobody"
 _WRITTEN = ("ResearchSubject", "GuidanceResponse")
 

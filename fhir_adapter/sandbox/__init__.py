@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from fhir_adapter.sandbox.habits import Habits
+from fhir_adapter.sandbox.claims import NOT_CLAIMED
+from fhir_adapter.sandbox.habits import HAPI, TIDY, Habits
 from fhir_adapter.sandbox.interactions import Interactions
 from fhir_adapter.sandbox.loading import Loaded, load, save
 from fhir_adapter.sandbox.running import RunningSandbox
 
-__all__ = ["Habits", "Interactions", "Loaded", "RunningSandbox", "load", "save"]
+__all__ = [
+    "HAPI",
+    "NOT_CLAIMED",
+    "TIDY",
+    "Habits",
+    "Interactions",
+    "Loaded",
+    "RunningSandbox",
+    "load",
+    "save",
+]

@@ -65,7 +65,8 @@ def _read_routes(app: FastAPI, server: Interactions) -> None:
 
     @app.get("/{kind}")
     def search(kind: str, request: Request) -> Response:
-        return _sent(server.search(kind, request.query_params.multi_items()))
+        fresh = "no-cache" in request.headers.get("cache-control", "")
+        return _sent(server.search(kind, request.query_params.multi_items(), fresh=fresh))
 
     @app.post("/{kind}/_search")
     def search_by_post(kind: str, request: Request, body: Body) -> Response:
@@ -73,8 +74,11 @@ def _read_routes(app: FastAPI, server: Interactions) -> None:
         return _sent(server.search(kind, asked))
 
     @app.get("/{kind}/{number}")
-    def read(kind: str, number: str) -> Response:
-        return _sent(server.read(kind, number))
+    def read(kind: str, number: str, request: Request) -> Response:
+        sent = _sent(server.read(kind, number))
+        known = request.headers.get("if-none-match")
+        same = known is not None and known == sent.headers.get("ETag")
+        return Response(status_code=304, headers={"ETag": known or ""}) if same else sent
 
     @app.get("/{kind}/{number}/_history")
     def history(kind: str, number: str) -> Response:
@@ -101,6 +105,13 @@ def _write_routes(app: FastAPI, server: Interactions) -> None:
         if not asked:
             raise Refusal(400, "required", "a conditional update names its condition")
         return _sent(server.conditional_update(kind, asked, body))
+
+    @app.delete("/{kind}")
+    def conditional_delete(kind: str, request: Request) -> Response:
+        asked = request.query_params.multi_items()
+        if not asked:
+            raise Refusal(400, "required", "a conditional delete names its condition")
+        return _sent(server.conditional_delete(kind, asked))
 
     @app.delete("/{kind}/{number}")
     def delete(kind: str, number: str, request: Request) -> Response:

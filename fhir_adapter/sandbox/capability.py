@@ -50,6 +50,7 @@ def _type(name: str, habits: Habits) -> Resource:
         "updateCreate": True,
         "conditionalCreate": not habits.no_conditional_create,
         "conditionalUpdate": True,
+        "conditionalDelete": "not-supported" if habits.no_delete else "single",
         "searchParam": [_param(key, value) for key, value in _params(name, habits).items()],
     }
     if name in _EXPORTS:

@@ -37,6 +37,14 @@ class Habits:
     """Types that this server does not have at all."""
     forbids_types: frozenset[str] = frozenset()
     """Types that the caller may not see (403)."""
+    accepts_missing: bool = False
+    """Takes resources without a required element (HAPI)."""
+    ignores_match_on_delete: bool = False
+    """Deletes whatever version If-Match names (HAPI)."""
+    knows_no_absolute: bool = False
+    """Finds nothing by the absolute URL of a reference (HAPI, Medplum)."""
+    caches_searches: bool = False
+    """Answers a search asked before from a cache, unless asked with no-cache (HAPI, 60 s)."""
     max_page: int = 1000
     export_polls: int = 1
     """How often an export says that it is not ready yet."""
@@ -45,3 +53,12 @@ class Habits:
 
 
 TIDY = Habits()
+HAPI = Habits(
+    strips_versions=True,
+    keeps_old_tags=True,
+    accepts_missing=True,
+    ignores_match_on_delete=True,
+    knows_no_absolute=True,
+    caches_searches=True,
+)
+"""What the doctor saw of HAPI JPA (docs/server-matrix.md)."""

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo
 
+from fhir_adapter.fhir.dates import DateReader
 from fhir_adapter.fhir.reading import is_array, is_object
 from fhir_adapter.fhir.wire import decode
 from fhir_adapter.ports import Resource
@@ -41,6 +43,10 @@ class Interactions:
     store: Store = field(init=False)
     pages: Pages = field(default_factory=Pages)
     exports: Exports = field(init=False)
+    cache: dict[tuple[str, tuple[tuple[str, str], ...]], Resource] = field(
+        default_factory=dict[tuple[str, tuple[tuple[str, str], ...]], Resource]
+    )
+    """Searches that were answered; looked into by a server that caches."""
 
     def __post_init__(self) -> None:
         self.store = Store(self.habits, self.now)
@@ -73,10 +79,16 @@ class Interactions:
         body = {"resourceType": "Bundle", "type": "history", "total": len(versions)}
         return Answer(200, {**body, "entry": entries})
 
-    def search(self, resource_type: str, asked: Asked) -> Answer:
-        """A searchset."""
+    def search(self, resource_type: str, asked: Asked, *, fresh: bool = True) -> Answer:
+        """A searchset; where this server caches, an old one unless it must be fresh."""
         self._allow(resource_type)
-        return Answer(200, self._searching().search(resource_type, asked))
+        key = (resource_type, tuple(asked))
+        if self.habits.caches_searches and not fresh and key in self.cache:
+            return Answer(200, self.cache[key])
+        found = self._searching().search(resource_type, asked)
+        if self.habits.caches_searches:
+            self.cache[key] = found
+        return Answer(200, found)
 
     def create(self, resource_type: str, body: bytes, if_none_exist: str) -> Answer:
         """POST; with If-None-Exist nothing where one such resource exists already."""
@@ -120,9 +132,20 @@ class Interactions:
             raise Refusal(405, "not-supported", "this server does not delete")
         with self.store.lock:
             exists = self.store.has(resource_type, resource_id)
-            if exists:
+            if exists and not self.habits.ignores_match_on_delete:
                 self._match(resource_type, resource_id, if_match, exists=True)
             self.store.delete(resource_type, resource_id)
+        return Answer(204, None)
+
+    def conditional_delete(self, resource_type: str, asked: Asked) -> Answer:
+        """DELETE on a search: the one that it finds; more than one is refused."""
+        self._allow(resource_type)
+        with self.store.lock:
+            known = self._searching().find(resource_type, asked)
+            if len(known) > 1:
+                raise Refusal(412, "multiple-matches", "more than one resource matches")
+            if known:
+                return self.delete(resource_type, str(known[0]["id"]), "")
         return Answer(204, None)
 
     def _searching(self) -> Searching:
@@ -147,11 +170,15 @@ class Interactions:
         return resource
 
     def _refuse_invalid(self, resource_type: str, resource: Resource) -> None:
+        if not _dates_are_dates(resource):
+            raise Refusal(400, "value", "a date is none")
         for name in REQUIRED.get(resource_type, ()):
-            if resource.get(name) in (None, "", [], {}):
+            missing = resource.get(name) in (None, "", [], {})
+            if missing and not self.habits.accepts_missing:
                 raise Refusal(422, "required", f"{resource_type}.{name} is missing")
         allowed = STATUSES.get(resource_type)
-        if allowed and resource["status"] not in allowed and not self.habits.accepts_any_code:
+        status = resource.get("status")
+        if allowed and status and status not in allowed and not self.habits.accepts_any_code:
             raise Refusal(422, "code-invalid", f"{resource_type}.status is not a code of R4")
 
     def _match(self, resource_type: str, resource_id: str, tag: str, *, exists: bool) -> None:
@@ -167,6 +194,20 @@ class Interactions:
         number = 0 if self.habits.no_versions else version.number
         location = f"{place}/_history/{version.number}" if number else place
         return Answer(status, resource, number, location)
+
+
+def _dates_are_dates(value: Any, name: str = "") -> bool:
+    """Of the elements that R4 spells as dates and that are written here."""
+    if is_object(value):
+        return all(_dates_are_dates(inner, key) for key, inner in value.items())
+    if is_array(value):
+        return all(_dates_are_dates(inner, name) for inner in value)
+    dated = name.endswith(("Date", "DateTime")) or name in _DATED
+    return not dated or _DATES.read(value)[0] is not None
+
+
+_DATED = frozenset(("authored", "authoredOn", "recorded", "whenHandedOver"))
+_DATES = DateReader(ZoneInfo("UTC"))
 
 
 def _depth(value: Any, depth: int = 0) -> int:

@@ -117,11 +117,12 @@ class Searching:
     def _found(
         self, resource_type: str, wanted: Sequence[Wanted], controls: dict[str, str]
     ) -> tuple[Resource, ...]:
+        base = "" if self.habits.knows_no_absolute else self.base
         with self.store.lock:
             found = [
                 resource
                 for resource in self.store.all_of(resource_type)
-                if matches(resource, wanted, self.base)
+                if matches(resource, wanted, base)
             ]
         return tuple(self._sorted(resource_type, found, controls.get("_sort", "")))
 

@@ -6,10 +6,11 @@ takes neither, the ledger alone holds the proposals.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from fhir_adapter.client import Capability, TypeCapability
+from fhir_adapter.model.server import ServerProfile, WriteWay
 
 _WRITTEN_BESIDE = ("Device", "GuidanceResponse", "Provenance")
 _NEEDED = frozenset(("create", "read", "search-type"))
@@ -51,12 +52,51 @@ class Choice:
         return self.strategy is Strategy.CONDITIONAL_CREATE
 
 
-def choose(capability: Capability | None) -> Choice:
+_BUILT = {
+    WriteWay.CONDITIONAL_CREATE: Strategy.CONDITIONAL_CREATE,
+    WriteWay.SEARCH_THEN_CREATE: Strategy.SEARCH_THEN_CREATE,
+}
+"""The ways of a profile that are built here; the others wait for theirs."""
+
+
+def choose(capability: Capability | None, profile: ServerProfile | None = None) -> Choice:
     """The strategy for a server; None or an empty statement: everything is tried and read back.
+
+    What the doctor proved (``profile``, of a run that wrote) stands above what the server says.
 
     >>> str(choose(None))
     'conditional-create: the server does not say what it can do; every write is read back'
     """
+    said = _said(capability)
+    return said if profile is None else _proved(said, profile)
+
+
+def _proved(said: Choice, profile: ServerProfile) -> Choice:
+    if profile.fails("kept.ResearchSubject"):
+        return _not_kept(said, profile)
+    seen = (_BUILT[way] for way in profile.write_ways if way in _BUILT)
+    strategy = next(seen, None)
+    refused = {name for name in _WRITTEN_BESIDE if profile.fails(f"kept.{name}")}
+    return replace(
+        said,
+        strategy=strategy or said.strategy,
+        reason="the doctor saw that it works" if strategy else said.reason,
+        if_match=said.if_match
+        and not (profile.fails("write.if-match") or profile.fails("write.versions")),
+        delete=said.delete and not profile.fails("write.delete"),
+        left_out=frozenset(_WRITTEN_BESIDE) if "Device" in refused else said.left_out | refused,
+    )
+
+
+def _not_kept(said: Choice, profile: ServerProfile) -> Choice:
+    seen = "the doctor saw that the server does not keep ResearchSubject as sent"
+    if not said.stand_in or profile.fails(f"kept.{said.stand_in}"):
+        return Choice(strategy=Strategy.LEDGER_ONLY, reason=seen)
+    reason = f"{seen}: a {said.stand_in} stands for it"
+    return replace(said, strategy=Strategy.STAND_IN, reason=reason)
+
+
+def _said(capability: Capability | None) -> Choice:
     if capability is None or not capability.types:
         return Choice(
             strategy=Strategy.CONDITIONAL_CREATE,

@@ -113,7 +113,7 @@ class Fake:
             entries += [
                 {"resource": r, "search": {"mode": "include"}} for r in self.companions(shown)
             ]
-        kept = {k: v for k, v in query.items() if self.echoing or not k.startswith("_fhir")}
+        kept = {k: v for k, v in query.items() if self.echoing or "canary" not in k}
         names = [] if self.ignoring else [f"{k}={v[0]}" for k, v in kept.items()]
         links = [{"relation": "self", "url": f"{self.url}/{name}?{'&'.join(names)}"}]
         if start + size < len(matches):

@@ -399,3 +399,42 @@ def test_it_runs_on_loopback_and_says_when_its_port_is_taken() -> None:
         other = Interactions(now=lambda: "2026-11-22T00:00:00Z")
         with pytest.raises(ServerUnreachable, match="is taken"), RunningSandbox(other, port=port):
             pass
+
+
+def test_a_read_of_a_known_version_is_not_repeated() -> None:
+    one = server(PATIENT)
+    tag = one.get("/Patient/p").headers["ETag"]
+    assert one.get("/Patient/p", headers={"If-None-Match": tag}).status_code == 304
+    assert one.get("/Patient/p", headers={"If-None-Match": 'W/"9"'}).status_code == 200
+
+
+def test_a_conditional_delete_takes_the_one_that_it_finds() -> None:
+    one = server(*LABS)
+    assert one.delete("/Observation?_id=o1").status_code == 204
+    assert one.delete("/Observation?_id=o1").status_code == 204
+    assert one.get("/Observation/o1").status_code == 410
+    assert outcome(one.delete("/Observation?patient=p")) == "multiple-matches"
+    assert outcome(one.delete("/Observation")) == "required"
+
+
+@pytest.mark.parametrize("born", ["1970-13-45", "yesterday"])
+def test_a_date_that_is_none_is_refused(born: str) -> None:
+    sent = {"resourceType": "Patient", "link": [{"x": [{"birthDate": born}]}]}
+    assert outcome(server().post("/Patient", json=sent)) == "value"
+
+
+def test_a_caching_server_answers_from_before_unless_asked_not_to() -> None:
+    one = server(caches_searches=True)
+    asked = "/Observation?patient=p"
+    assert ids(one.get(asked)) == []
+    one.put("/Observation/o1", json=LABS[0])
+    assert ids(one.get(asked)) == []
+    assert ids(one.get(asked, headers={"Cache-Control": "no-cache"})) == ["o1"]
+    assert ids(one.get(asked)) == ["o1"]
+
+
+def test_a_habit_of_hapi_deletes_whatever_version_is_named() -> None:
+    one = server(PATIENT, ignores_match_on_delete=True)
+    old = {"If-Match": 'W/"7"'}
+    assert one.delete("/Patient/p", headers=old).status_code == 204
+    assert server(PATIENT).delete("/Patient/p", headers=old).status_code == 412

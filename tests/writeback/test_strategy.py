@@ -7,11 +7,13 @@ import pytest
 from fhir_adapter.client import Capability, TypeCapability
 from fhir_adapter.errors import InternalFault
 from fhir_adapter.fhir.set_by import set_by
+from fhir_adapter.model.server import ServerProfile, Verdict
 from fhir_adapter.writeback import Strategy, choose
 from fhir_adapter.writeback.filling import filled
 from fhir_adapter.writeback.sending import token
 from fhir_adapter.writeback.standing import oldest_first, version_of
 
+WORKS, FAILS = Verdict.WORKS, Verdict.FAILS
 ALL = frozenset(("create", "read", "search-type", "update", "delete"))
 BESIDE = ("Device", "GuidanceResponse", "Provenance")
 
@@ -121,3 +123,51 @@ def test_who_set_the_status_is_read_in_any_form(extension: dict[str, object], wh
 def test_a_resource_without_meta_has_no_version_and_no_age() -> None:
     assert version_of({}) == ""
     assert oldest_first([{"id": "2"}, {"id": "1"}]) == [{"id": "1"}, {"id": "2"}]
+
+
+def _profile(**verdicts: Verdict) -> ServerProfile:
+    named = {name.replace("__", ".").replace("_", "-"): one for name, one in verdicts.items()}
+    subject = {"kept.ResearchSubject": WORKS, "search.ResearchSubject.identifier": WORKS}
+    return ServerProfile(verdicts={**subject, **named})
+
+
+@pytest.mark.parametrize(
+    ("profile", "strategy"),
+    [
+        pytest.param(_profile(), Strategy.SEARCH_THEN_CREATE, id="it keeps what it takes"),
+        pytest.param(
+            _profile(write__conditional_create=WORKS),
+            Strategy.CONDITIONAL_CREATE,
+            id="conditional create was seen",
+        ),
+        pytest.param(
+            ServerProfile(verdicts={"kept.ResearchSubject": FAILS}),
+            Strategy.STAND_IN,
+            id="it does not keep ResearchSubject",
+        ),
+        pytest.param(
+            ServerProfile(verdicts={"kept.ResearchSubject": FAILS, "kept.Task": FAILS}),
+            Strategy.LEDGER_ONLY,
+            id="nor a Task",
+        ),
+        pytest.param(ServerProfile(), Strategy.CONDITIONAL_CREATE, id="nothing was tried"),
+    ],
+)
+def test_what_was_proved_stands_above_what_is_said(
+    profile: ServerProfile, strategy: Strategy
+) -> None:
+    assert choose(None, profile).strategy is strategy
+
+
+def test_a_proof_takes_away_what_does_not_work() -> None:
+    profile = _profile(write__if_match=FAILS, write__delete=FAILS)
+    choice = choose(_server(_subject(), *BESIDE), profile)
+    assert (choice.if_match, choice.delete, choice.left_out) == (False, False, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("refused", "left_out"), [("Provenance", {"Provenance"}), ("Device", set(BESIDE))]
+)
+def test_types_that_were_refused_are_left_out(refused: str, left_out: set[str]) -> None:
+    profile = ServerProfile(verdicts={f"kept.{refused}": FAILS})
+    assert choose(None, profile).left_out == left_out

@@ -1,0 +1,40 @@
+"""A look at a server: what a study needs of it, then every check of the doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+
+from fhir_adapter.bootstrap.clients import record_client
+from fhir_adapter.bootstrap.judging import run_id
+from fhir_adapter.doctor import Report, examine
+from fhir_adapter.settings import Settings
+
+_PATIENCE = 10
+"""Seconds for one answer: a screening waits longer."""
+
+
+def examine_server(
+    settings: Settings,
+    *,
+    write: bool,
+    known_patient: str,
+    until: float,
+    told: Callable[[tuple[str, ...]], None],
+) -> Report:
+    """Every check, as far as they go until a moment of the monotonic clock."""
+    seconds = max(1.0, until - monotonic())
+    client = record_client(settings, patience=min(int(seconds), _PATIENCE))
+    return examine(
+        client,
+        token=f"doctor-{run_id()}",
+        write=write,
+        patient=known_patient,
+        seconds=seconds,
+        told=told,
+    )
+
+
+def moment(seconds: int) -> float:
+    """So many seconds from now, on the monotonic clock."""
+    return monotonic() + seconds

@@ -1,0 +1,156 @@
+"""`server doctor`: what a FHIR server does, check by check, and what that means here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fhir_adapter import bootstrap, publishing
+from fhir_adapter.cli import options
+from fhir_adapter.cli.everywhere import Everywhere
+from fhir_adapter.cli.running import print_json, stderr_console, stdout, stopped_alike
+from fhir_adapter.cli.tables import print_table
+from fhir_adapter.present import server_report as report
+
+if TYPE_CHECKING:
+    from fhir_adapter.bootstrap.studies import Findings
+    from fhir_adapter.doctor import Report
+
+_COLOURS = {
+    "passed": "green",
+    "failed": "red",
+    "unproved": "yellow",
+    "works": "green",
+    "fails": "red",
+    "cannot-tell": "yellow",
+}
+
+
+def doctor(
+    url: Annotated[str | None, typer.Argument(help="Base URL of the server.")] = None,
+    *,
+    study: options.Study = None,
+    study_server: options.StudyServer = None,
+    patient: Annotated[
+        str, typer.Option(help="A patient who has data of every type: makes proof possible.")
+    ] = "",
+    seconds: Annotated[
+        int, typer.Option(help="About how long to go on with a slow server.", min=1)
+    ] = 120,
+    write: Annotated[
+        bool,
+        typer.Option(
+            "--write",
+            help="Also write test resources, each marked as ours, and remove them at the end.",
+        ),
+    ] = False,
+    markdown: Annotated[
+        Path | None, typer.Option(help="File for the findings as Markdown tables.")
+    ] = None,
+    common: Everywhere,
+) -> None:
+    """Say what a server does, what that means for the adapter, and what a study needs of it.
+
+    Without --write only reads and searches are sent. Exit 1 where something failed that the
+    adapter, or the study, needs.
+    """
+    # each command waits for its own libraries only
+    from fhir_adapter.bootstrap import doctoring, studies  # noqa: PLC0415 - as said above
+
+    in_force = common.settings(record_server=url, study=study, study_server=study_server)
+    package = bootstrap.study_package(in_force)
+    until = doctoring.moment(seconds)
+    needs = publishing.needs(package)
+    of_study = studies.examine(in_force, needs, known_patient=patient, seconds=seconds)
+    with stopped_alike():
+        found = doctoring.examine_server(
+            in_force, write=write, known_patient=patient, until=until, told=_say_left
+        )
+    if markdown is not None:
+        markdown.write_text(_markdown(found), "utf-8")
+    if common.as_json:
+        print_json(_json(found, of_study, write=write))
+    else:
+        _print(stdout(), found, of_study)
+    if found.has_needed_failure or any(one.ok.value == "failed" for one in of_study):
+        raise typer.Exit(1)
+
+
+def _say_left(left: tuple[str, ...]) -> None:
+    """Ours, made a moment ago: their ids tell nothing about anybody."""
+    console = stderr_console()
+    console.print("[bold red]Could not be removed[/] (test resources of this run):")
+    for one in left:
+        console.print(f"  {escape(one)}")
+
+
+def _markdown(found: Report) -> str:
+    column = report.Column(name="server", software=found.software, findings=found.findings)
+    return f"# What a FHIR server does\n\n{report.matrix([column])}"
+
+
+def _json(found: Report, of_study: Findings, *, write: bool) -> dict[str, Any]:
+    return {
+        "software": found.software,
+        "requests": found.requests,
+        "written": write,
+        "token": found.token,
+        "left-behind": list(found.left_behind),
+        "checks": [report.finding_json(one) for one in found.findings],
+        "choices": report.choices(found.profile),
+        "study": [
+            {
+                "check": finding.check,
+                "type": finding.resource_type,
+                "result": finding.ok.value,
+                "code": finding.code,
+                "remedy": finding.remedy,
+            }
+            for finding in of_study
+        ],
+    }
+
+
+def _print(console: Console, found: Report, of_study: Findings) -> None:
+    for title, rows in report.grouped(found.findings):
+        print_table(console, _table(title, rows))
+    print_table(console, _study_table(of_study))
+    console.print(f"{report.tally(found.findings)} ({found.requests} requests).")
+    chosen = report.choices(found.profile)
+    ways = [way for way in chosen["write-ways"] if way != "nothing"]
+    said = ", ".join(ways) if ways else "not proved (--write tries)"
+    console.print(f"Proposals by: {said}.")
+
+
+def _table(title: str, rows: Sequence[report.Row]) -> Table:
+    table = Table("check", "result", "seen", "means", title=title, title_justify="left")
+    for row in rows:
+        table.add_row(
+            escape(row.what), _coloured(row.verdict.value), escape(row.seen), escape(row.means)
+        )
+    return table
+
+
+def _coloured(result: str) -> str:
+    return f"[{_COLOURS[result]}]{result}[/]"
+
+
+def _study_table(found: Findings) -> Table:
+    table = Table(
+        "check", "type", "result", "seen", "remedy", title="This study", title_justify="left"
+    )
+    for finding in found:
+        table.add_row(
+            finding.check,
+            finding.resource_type,
+            _coloured(finding.ok.value),
+            escape(finding.code),
+            escape(finding.remedy),
+        )
+    return table

@@ -1,0 +1,126 @@
+"""One examination: every check once, whatever the others came to; then everything is taken away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from fhir_adapter.client import FhirClient, why_not_of
+from fhir_adapter.doctor.check import Check, Seen, unsure
+from fhir_adapter.doctor.exam import Exam
+from fhir_adapter.doctor.own import Own
+from fhir_adapter.doctor.probe import OutOfBounds, Probe
+from fhir_adapter.doctor.specimens import write_specimens
+from fhir_adapter.doctor.table import BEFORE_WRITING, CHECKS
+from fhir_adapter.errors import AdapterError
+from fhir_adapter.fhir.reading import part, text
+from fhir_adapter.model.server import Finding, ServerProfile, Verdict
+
+_LOST_IN_A_ROW = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What one examination came to."""
+
+    software: str
+    """Name and version as the server states them; empty where it does not."""
+    findings: tuple[Finding, ...]
+    requests: int
+    left_behind: tuple[str, ...]
+    """``Type/id`` of resources of ours that could not be removed."""
+    token: str
+    """In the identifiers of everything that this run wrote."""
+    largest_page: int = 0
+
+    @property
+    def profile(self) -> ServerProfile:
+        """What the adapter's choices are made from."""
+        return ServerProfile.of(self.findings, largest_page=self.largest_page)
+
+    @property
+    def has_needed_failure(self) -> bool:
+        """Whether something fails that the adapter cannot do without."""
+        return any(one.needed and one.verdict is Verdict.FAILS for one in self.findings)
+
+
+def examine(  # noqa: PLR0913 - one keyword per bound
+    client: FhirClient,
+    *,
+    token: str,
+    write: bool,
+    patient: str = "",
+    seconds: float = 120.0,
+    most_requests: int = 1500,
+    told: Callable[[tuple[str, ...]], None] = lambda _: None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Report:
+    """Every check; without ``write`` those that write cannot tell.
+
+    What was written is taken away at the end, also after an error or Ctrl-C; ``told`` hears what
+    could not be removed, whatever happened.
+    """
+    probe = Probe(
+        client=client, until=clock() + seconds, most=most_requests, clock=clock, sleep=sleep
+    )
+    own = Own(probe=probe, token=token)
+    exam = Exam(probe=probe, own=own, write=write, patient=patient)
+    left: tuple[str, ...] = ()
+    try:
+        findings = tuple(_findings(exam))
+    finally:
+        left = own.remove_all()
+        if left:
+            told(left)
+    return Report(
+        software=_software(exam),
+        findings=findings,
+        requests=probe.sent,
+        left_behind=left,
+        token=token,
+        largest_page=exam.largest_page,
+    )
+
+
+def _findings(exam: Exam) -> Iterator[Finding]:
+    for check in CHECKS:
+        finding = check.finding(_seen(exam, check))
+        exam.verdicts[finding.id] = finding.verdict
+        yield finding
+        if check is BEFORE_WRITING[-1] and exam.may_write:
+            _write_specimens(exam)
+
+
+def _write_specimens(exam: Exam) -> None:
+    try:
+        write_specimens(exam)
+    except (AdapterError, OutOfBounds):
+        return
+
+
+def _seen(exam: Exam, check: Check) -> Seen:
+    """What a check came to, whatever happened."""
+    if exam.probe.lost >= _LOST_IN_A_ROW:
+        return unsure("the server no longer answers")
+    if check.writes and not exam.write:
+        return unsure("not tried without --write")
+    if check.writes and not exam.may_write and check is not BEFORE_WRITING[-1]:
+        return unsure("not tried: what is written could not be taken away")
+    try:
+        return check.look(exam)
+    except OutOfBounds:
+        return unsure("not tried: no time or no request was left")
+    except AdapterError as fault:
+        return unsure(why_not_of(fault))
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as fault:
+        return unsure(f"the answer could not be read ({type(fault).__name__})")
+
+
+def _software(exam: Exam) -> str:
+    """Printable and short, whatever a server sends."""
+    found = exam.memory.get("metadata")
+    said = part(found.body.get("software")) if found else {}
+    named = f"{text(said.get('name'))} {text(said.get('version'))}".strip()
+    return "".join(sign for sign in named if sign.isprintable())[:60]

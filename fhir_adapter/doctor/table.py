@@ -1,0 +1,40 @@
+"""Every check, in the order in which they run."""
+
+from __future__ import annotations
+
+from fhir_adapter.doctor import (
+    answering,
+    bundles,
+    keeping,
+    metadata,
+    operating,
+    paging,
+    querying,
+    reading,
+)
+from fhir_adapter.doctor import writing as writes
+from fhir_adapter.doctor.check import Check
+from fhir_adapter.doctor.pairs import pair_checks
+
+BEFORE_WRITING: tuple[Check, ...] = (*metadata.FIRST, writes.CANARY)
+CHECKS: tuple[Check, ...] = (
+    *BEFORE_WRITING,
+    *keeping.KEPT,
+    *reading.CHECKS,
+    *querying.CHECKS,
+    *answering.CHECKS,
+    *pair_checks(),
+    *paging.CHECKS,
+    *writes.CHECKS,
+    *bundles.CHECKS,
+    *keeping.CACHING,
+    *keeping.VALIDATION,
+    *operating.CHECKS,
+    *operating.SUBSCRIPTION,
+    *metadata.LAST,
+)
+
+
+def ids() -> tuple[str, ...]:
+    """Ids of all checks."""
+    return tuple(check.id for check in CHECKS)

@@ -1,0 +1,108 @@
+"""What is known of a FHIR server because it was tried: findings, and the choices that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Verdict(Enum):
+    """What one check came to: compare with ``is``."""
+
+    WORKS = "works"
+    FAILS = "fails"
+    CANNOT_TELL = "cannot-tell"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One check of one server; no text here holds an id, a value or what the server wrote."""
+
+    id: str
+    """``group.name``, or ``search.Type.parameter``."""
+    title: str
+    verdict: Verdict
+    reason: str
+    """What was seen."""
+    consequence: str = ""
+    """What it means for the adapter; empty where the check works."""
+    remedy: str = ""
+    needed: bool = False
+    """Whether the adapter cannot do its work where this fails."""
+
+    @property
+    def group(self) -> str:
+        """The part of the id before the first dot."""
+        return self.id.partition(".")[0]
+
+
+class WriteWay(Enum):
+    """How a proposal can reach a server, the best first."""
+
+    CONDITIONAL_UPDATE = "conditional-update"
+    CONDITIONAL_CREATE = "conditional-create"
+    CLIENT_ID = "client-id"
+    SEARCH_THEN_CREATE = "search-then-create"
+    TASK = "task"
+    LIST = "list"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerProfile:
+    """The findings of one server by id; what was not tried is CANNOT_TELL.
+
+    >>> ServerProfile.of([]).verdict("paging.next")
+    <Verdict.CANNOT_TELL: 'cannot-tell'>
+    """
+
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict[str, Verdict])
+    largest_page: int = 0
+    """Most resources seen on one page where more were asked for; 0: no bound was seen."""
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding], *, largest_page: int = 0) -> ServerProfile:
+        """From the findings of one run."""
+        found = {finding.id: finding.verdict for finding in findings}
+        return cls(verdicts=found, largest_page=largest_page)
+
+    def verdict(self, check: str) -> Verdict:
+        """Of one check."""
+        return self.verdicts.get(check, Verdict.CANNOT_TELL)
+
+    def works(self, *checks: str) -> bool:
+        """Whether every one of these was seen to work."""
+        return all(self.verdict(check) is Verdict.WORKS for check in checks)
+
+    def fails(self, check: str) -> bool:
+        """Whether it was seen to fail."""
+        return self.verdict(check) is Verdict.FAILS
+
+    @property
+    def write_ways(self) -> tuple[WriteWay, ...]:
+        """Every way that was seen to work, the best first; NOTHING is always left."""
+        found = (way for way, needs in _WAYS if self.works(*needs))
+        return (*found, WriteWay.NOTHING)
+
+    @property
+    def posts_searches(self) -> bool:
+        """Whether searches can keep patients' ids out of addresses."""
+        return self.works("query.post")
+
+    def unused_parameters(self, resource_type: str) -> frozenset[str]:
+        """Search parameters that were seen to fail: what depends on one is not retrieved."""
+        start = f"search.{resource_type}."
+        failed = (name for name in self.verdicts if name.startswith(start) and self.fails(name))
+        return frozenset(name.removeprefix(start) for name in failed)
+
+
+_SUBJECT = ("kept.ResearchSubject", "search.ResearchSubject.identifier")
+_WAYS: tuple[tuple[WriteWay, tuple[str, ...]], ...] = (
+    (WriteWay.CONDITIONAL_UPDATE, (*_SUBJECT, "write.conditional-update")),
+    (WriteWay.CONDITIONAL_CREATE, (*_SUBJECT, "write.conditional-create")),
+    (WriteWay.CLIENT_ID, ("kept.ResearchSubject", "write.client-id")),
+    (WriteWay.SEARCH_THEN_CREATE, _SUBJECT),
+    (WriteWay.TASK, ("kept.Task", "search.Task.identifier")),
+    (WriteWay.LIST, ("kept.List", "search.List.identifier")),
+)

@@ -1,0 +1,52 @@
+"""`server doctor` with and without writing: what it prints, what it leaves, how it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.cli_for_tests import ONE, run, sandbox
+
+
+@pytest.mark.usefixtures("with_small_study")
+def test_with_write_everything_is_tried_and_nothing_is_left(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    with sandbox(patients=(ONE,)) as server:
+        count = len(run("screen", "--server", server.base_url, "--json").json["decisions"])
+        ran = run("server", "doctor", server.base_url, "--write", "--json", "--markdown", str(page))
+        after = len(run("screen", "--server", server.base_url, "--json").json["decisions"])
+    found = ran.json
+    assert (ran.status, found["left-behind"], count, after) == (0, [], 1, 1)
+    assert found["written"]
+    assert found["choices"]["write-ways"][0] == "conditional-update"
+    assert found["choices"]["post-search"]
+    results = {one["id"]: one["result"] for one in found["checks"]}
+    assert results["kept.ResearchSubject"] == results["write.conditional-update"] == "works"
+    assert results["bundle.rollback"] == "cannot-tell"
+    assert "| patient=ID | works |" in page.read_text("utf-8")
+
+
+@pytest.mark.usefixtures("with_small_study")
+def test_what_could_not_be_removed_is_named() -> None:
+    with sandbox(patients=(ONE,), no_delete=True) as server:
+        ran = run("server", "doctor", server.base_url, "--write")
+    assert "Could not be removed" in ran.err
+    assert "Device/1" in ran.err
+    assert "not tried: what is written could not be taken away" in ran.flat
+
+
+@pytest.mark.usefixtures("with_small_study")
+def test_people_get_groups_with_what_a_failure_means() -> None:
+    with sandbox(patients=(ONE,), refuses_types=frozenset(("Procedure",))) as server:
+        ran = run("server", "doctor", server.base_url, "--patient", ONE)
+    assert ran.status == 1
+    for said in (
+        "What it says of itself",
+        "Search parameters, by type",
+        "Procedure is not retrieved",
+        "This study",
+        "cannot be told",
+        "Proposals by: not proved (--write tries).",
+    ):
+        assert said in ran.flat
