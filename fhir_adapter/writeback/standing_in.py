@@ -14,6 +14,7 @@ from fhir_adapter.fhir.normal import same_content
 from fhir_adapter.fhir.set_by import set_by
 from fhir_adapter.ports import Resource, Written
 from fhir_adapter.writeback.filling import filled, without_output
+from fhir_adapter.writeback.needs import LastWritten
 from fhir_adapter.writeback.proposing import Proposing
 from fhir_adapter.writeback.sending import key_params
 from fhir_adapter.writeback.standing import by_a_person, reference_of, target_of, version_of
@@ -24,7 +25,12 @@ _OF_SERVERS = frozenset(("id", "meta", "text", "lastModified", "authoredOn", "ou
 
 @dataclass(slots=True, kw_only=True)
 class StandingIn(Proposing):
-    """The state of one ``send``; used once."""
+    """The state of one ``send``; used once. Of a stand-in, what is said of the ResearchSubject."""
+
+    last: LastWritten | None = None
+    ours: Resource | None = None
+    raced: bool = False
+    left: bool = False
 
     def send(self) -> Written:
         """The opinion first, for the Task links to it; then the stand-in and the Provenance."""
