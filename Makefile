@@ -40,9 +40,9 @@ servers: $(ENGINES:%=.servers/%/.installed) servers-cql ## build the environment
 
 test-servers: servers $(STAMP) ## both lanes against engines of others: Sail, Spark, cql-execution
 	$(BIN)/python -m pytest -m servers tests/servers/test_cql_oracle.py
-	$(BIN)/python -m pytest -m servers tests/servers/test_doctor_servers.py
 	.servers/sail/bin/python -m pytest -n auto -m servers tests/servers/test_spark.py
 	.servers/spark/bin/python -m pytest -m servers tests/servers/test_spark.py
+	$(BIN)/python -m pytest -m servers tests/servers/test_doctor_servers.py
 
 check: $(STAMP) ## format, lint, types, imports, words
 	$(BIN)/ruff format --check .

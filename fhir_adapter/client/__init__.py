@@ -16,12 +16,10 @@ from fhir_adapter.client.fhir_client import FhirClient, Saved
 from fhir_adapter.client.outcomes import Issue, status_of, why_not_of
 from fhir_adapter.client.paging import Found, Page
 from fhir_adapter.client.retry import RetryBudget
-from fhir_adapter.client.transport import Answer, Asked, Repeat, Timeouts
-from fhir_adapter.client.urls import Params, escaped, names_in, query, same_origin
+from fhir_adapter.client.transport import Timeouts
+from fhir_adapter.client.urls import Params, escaped
 
 __all__ = [
-    "Answer",
-    "Asked",
     "Auth",
     "BasicAuth",
     "BearerAuth",
@@ -37,15 +35,11 @@ __all__ = [
     "Issue",
     "Page",
     "Params",
-    "Repeat",
     "RetryBudget",
     "Saved",
     "Timeouts",
     "TypeCapability",
     "escaped",
-    "names_in",
-    "query",
-    "same_origin",
     "status_of",
     "types_named",
     "why_not_of",
