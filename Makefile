@@ -56,9 +56,9 @@ test-servers: servers $(STAMP) ## against engines and servers of others: Sail, S
 	$(BIN)/python -m pytest -m servers tests/servers/test_real_servers.py
 	$(BIN)/python -m pytest -m servers tests/servers/test_cql_oracle.py
 	$(BIN)/python -m pytest -m servers tests/ledger
-	$(BIN)/python -m pytest -m servers tests/servers/test_doctor_servers.py
 	.servers/sail/bin/python -m pytest -n auto -m servers tests/servers/test_spark.py
 	.servers/spark/bin/python -m pytest -m servers tests/servers/test_spark.py
+	$(BIN)/python -m pytest -m servers tests/servers/test_doctor_servers.py
 
 check: $(STAMP) ## format, lint, types, imports, words
 	$(BIN)/ruff format --check .

@@ -21,12 +21,10 @@ from fhir_adapter.client.outcomes import Issue, status_of, why_not_of
 from fhir_adapter.client.paging import Found, Page
 from fhir_adapter.client.retry import RetryBudget
 from fhir_adapter.client.smart import SmartAuth, SmartClient, smart_auth
-from fhir_adapter.client.transport import Answer, Asked, Repeat, Timeouts
-from fhir_adapter.client.urls import Params, escaped, names_in, origin_of, query, same_origin
+from fhir_adapter.client.transport import Timeouts
+from fhir_adapter.client.urls import Params, escaped, origin_of
 
 __all__ = [
-    "Answer",
-    "Asked",
     "Auth",
     "BasicAuth",
     "BearerAuth",
@@ -46,7 +44,6 @@ __all__ = [
     "Network",
     "Page",
     "Params",
-    "Repeat",
     "RetryBudget",
     "Saved",
     "SigningKey",
@@ -55,10 +52,7 @@ __all__ = [
     "Timeouts",
     "TypeCapability",
     "escaped",
-    "names_in",
     "origin_of",
-    "query",
-    "same_origin",
     "signing_key",
     "smart_auth",
     "status_of",

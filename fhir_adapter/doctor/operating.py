@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urljoin, urlsplit
 
-from fhir_adapter.client import same_origin
+from fhir_adapter.client.urls import same_origin
 from fhir_adapter.doctor.check import Check, Seen, either, fails, unsure, works
 from fhir_adapter.doctor.exam import Exam
 from fhir_adapter.doctor.listener import Listener

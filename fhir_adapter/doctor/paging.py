@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fhir_adapter.client import same_origin
-from fhir_adapter.client.urls import resolved
+from fhir_adapter.client.urls import resolved, same_origin
 from fhir_adapter.doctor.check import Check, Seen, either, fails, unsure, works
 from fhir_adapter.doctor.exam import Exam
 from fhir_adapter.doctor.probe import Reply

@@ -115,7 +115,7 @@ def test_study_is_checked_shown_and_built(tmp_path: Path) -> None:
 def test_settings_say_where_each_value_comes_from(tmp_path: Path) -> None:
     (tmp_path / "fhir-adapter.toml").write_text('site = "synthea"\n')
     found = run("settings", "--json", **KEY, FHIR_ADAPTER_STUDY="X").json
-    by_name = {row["name"]: row for row in found["study"]}
+    by_name = {row["name"]: row for row in found}
     assert by_name["site"]["value"] == "synthea"
     assert by_name["site"]["origin"].endswith("fhir-adapter.toml")
     assert by_name["study"]["origin"] == "environment"

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from requests.structures import CaseInsensitiveDict
 
-from fhir_adapter.client import Answer, Asked
+from fhir_adapter.client.transport import Answer, Asked
 from fhir_adapter.doctor.check import Check, Seen
 from fhir_adapter.doctor.exam import Exam
 from fhir_adapter.doctor.own import Own

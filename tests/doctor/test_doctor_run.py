@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from fhir_adapter.client import Answer, Asked, FhirClient
+from fhir_adapter.client import FhirClient
+from fhir_adapter.client.transport import Answer, Asked
 from fhir_adapter.doctor import Report, examine
 from fhir_adapter.doctor.operating import CHECKS as OPERATIONS
 from fhir_adapter.errors import ServerUnreachable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 from collections.abc import Callable, Iterator
@@ -37,6 +38,14 @@ def doctored(base: str) -> Report:
     return examine(client, token=f"doctor-{uuid4().hex[:12]}", write=True, seconds=400)
 
 
+def installed(name: str) -> str:
+    """What `make servers` installs for a server that does not say what it is."""
+    package = Path(__file__).parent / name.lower() / "package.json"
+    wanted = json.loads(package.read_text("utf-8"))["dependencies"]
+    found = next((one for one in wanted if "fhir-router" in one), "")
+    return f"{found} {wanted[found]}" if found else ""
+
+
 SERVERS: dict[str, Callable[[], AbstractContextManager[str]]] = {
     "sandbox": lambda: sandbox(TIDY),
     "sandbox as HAPI": lambda: sandbox(HAPI),
@@ -67,7 +76,8 @@ def main() -> int:
         with started() as base:
             report = doctored(base)
         left += len(report.left_behind)
-        columns.append(Column(name=name, software=report.software, findings=report.findings))
+        software = report.software or installed(name)
+        columns.append(Column(name=name, software=software, findings=report.findings))
         said = f"{name}: {report.requests} requests, {len(report.left_behind)} left behind"
         print(said, flush=True)  # noqa: T201 - a script
     now = datetime.now(UTC).date().isoformat()
