@@ -66,7 +66,7 @@ def serve(  # noqa: PLR0913 - one argument per option
         log("serve-started", studies=len(service.benches))
         with ExitStack() as open_:
             if watch:
-                open_.enter_context(_watched(service, in_force, common.as_of, write=write))
+                open_.enter_context(watched(service, in_force, common.as_of, write=write))
             run_until_stopped(
                 create_app(service),
                 host=host,
@@ -80,14 +80,14 @@ def serve(  # noqa: PLR0913 - one argument per option
 
 
 @contextmanager
-def _watched(
+def watched(
     service: Service, in_force: Settings, as_of: str | None, *, write: bool
 ) -> Generator[None]:
     """The record server is followed for as long as the service runs."""
     with watching(in_force, write=write, as_of=as_of, read=service.follow) as made:
         loop = Loop(watching=made, told=logged)
         service.notices = made.notices
-        thread = threading.Thread(target=_loop, args=(loop, service), name="watch")
+        thread = threading.Thread(target=run_loop, args=(loop, service), name="watch")
         thread.start()
         try:
             yield
@@ -96,7 +96,7 @@ def _watched(
             thread.join()
 
 
-def _loop(loop: Loop, service: Service) -> None:
+def run_loop(loop: Loop, service: Service) -> None:
     """A watcher that has died is said by /ready: nobody takes old lists for new ones."""
     try:
         loop.forever()

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from fhir_adapter.bootstrap.watch_loop import Loop
+from fhir_adapter.bootstrap.writing import WritingDesk
+from fhir_adapter.errors import ServerThrottled
 from fhir_adapter.sandbox import RunningSandbox
 
 from cli.cli_for_tests import AS_OF, run, sandbox
@@ -142,3 +145,51 @@ def test_it_runs_until_it_is_stopped(small_study: str) -> None:
 
 def _env() -> dict[str, str]:
     return {**os.environ, **KEY, "FHIR_ADAPTER_POLL_SECONDS": "1"}
+
+
+@pytest.mark.usefixtures("with_small_study")
+def test_people_read_what_was_done_and_what_cannot_be_polled() -> None:
+    with sandbox(patients=FEW, forbids_types=frozenset({"Condition"})) as server:
+        args = ("watch", "--server", server.base_url, "--once", "--as-of", AS_OF)
+        ran = run(*args, **KEY)
+    assert ran.status == 0
+    assert "Cannot be polled: Condition (forbidden). Their changes are found by: census" in ran.flat
+    assert "Patients read again" in ran.out
+    assert "Dry run, nothing written. Add --write." in ran.flat
+
+
+@pytest.mark.usefixtures("with_small_study")
+def test_what_failed_is_counted_by_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> None:
+        raise ServerThrottled("too many", remedy="Wait.")
+
+    monkeypatch.setattr(WritingDesk, "send", gone)
+    with sandbox(patients=FEW) as server:
+        args = ("watch", "--server", server.base_url, "--once", "--as-of", AS_OF, "--write")
+        ran = run(*args, **KEY)
+        assert ran.status == 3
+        assert "server-throttled: 2" in ran.flat
+        assert "2 patients wait" in ran.flat
+
+
+@pytest.mark.usefixtures("with_small_study")
+def test_a_signal_ends_it_after_the_patients_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    look = Loop._look
+
+    def interrupted(self: Loop) -> Any:
+        found = look(self)
+        os.kill(os.getpid(), signal.SIGTERM)  # its handler is in place as long as it loops
+        return found
+
+    monkeypatch.setattr(Loop, "_look", interrupted)
+    with sandbox(patients=FEW) as server:
+        ran = run("watch", "--server", server.base_url, "--as-of", AS_OF, "--json", **KEY)
+    assert ran.status == 0
+    assert ran.json["errors"] == {}
+
+
+def test_a_moment_that_moves_with_each_patient_is_refused(small_study: str) -> None:
+    with sandbox(patients=FEW) as server:
+        args = ("watch", "--server", server.base_url, "--once", "--study", small_study)
+        ran = run(*args, "--as-of", "last-fact", **KEY)
+    assert (ran.status, "one moment" in ran.err) == (2, True)

@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 import requests
 from fastapi import FastAPI
+from web.web_for_tests import STUDY, client, service
 
+from fhir_adapter.cli.serve import run_loop, watched
 from fhir_adapter.web.running import run_until_stopped
 
 from cli.cli_for_tests import AS_OF, run, sandbox
@@ -211,3 +213,32 @@ def test_nothing_is_written_without_a_watcher(tmp_path: Path) -> None:
     config.write_text(f'tokens = "{tokens(tmp_path)}"\n')
     ran = run("serve", "--write", "--server", "http://127.0.0.1:9", "--config", str(config))
     assert (ran.status, "--watch" in ran.err) == (2, True)
+
+
+def test_the_lists_follow_in_this_process_too(tmp_path: Path, small_study: str) -> None:
+    """Read by the watcher after the list was made: the list has it."""
+    with service(tmp_path, study=small_study, site_key="a secret") as made:
+        made.refresh()
+        before = made.listed(STUDY)
+        assert before is not None
+        with watched(made, made.settings, AS_OF, write=False):
+            until(lambda: made.listed(STUDY) is not before)
+        after = made.listed(STUDY)
+        assert after is not None
+        assert after.screened.keys() == before.screened.keys()
+        assert after.worklist.listed == before.worklist.listed
+
+
+def test_a_watcher_that_died_is_said_by_ready(tmp_path: Path) -> None:
+    with service(tmp_path) as made, client(made) as web:
+        made.refresh()
+        assert web.get("/ready").status_code == 200
+
+        class Dead:
+            def forever(self) -> None:
+                raise RuntimeError("gone")
+
+        run_loop(Dead(), made)  # type: ignore[arg-type]
+        answer = web.get("/ready")
+        assert answer.status_code == 503
+        assert "watcher has died" in answer.text
