@@ -1,9 +1,10 @@
 """STORY: changes. A patient may have changed -> read again -> judge -> write the differences.
 
 Whatever tells of a change (a poll, a notification, a sweep, a date that was reached, a person)
-only marks the patient in a durable queue. A worker reads the record as it is now, judges the
-studies that it can touch and writes differences only: order, duplicates and lost messages do not
-matter, and what is marked once too often costs a reading.
+only marks the patient in a durable queue. A worker reads the record as it is now, judges it and
+writes differences only: order, duplicates and lost messages do not
+matter, and what is marked once too often costs a reading. Every study is judged: a gate that is
+shut today may open on a date.
 """
 
 from __future__ import annotations
@@ -37,8 +38,6 @@ class Watched:
     """Anew for each patient: a basis ends on its day, and people answer meanwhile."""
     send: Callable[[Screened], Written | None]
     """Writes the differences; None where nothing is due."""
-    proposed: Callable[[Iterable[str]], bool]
-    """Whether somebody with these ids was proposed, answered or worked on before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +56,7 @@ class Worked:
     reason: str
     written: tuple[Written, ...] = ()
     judged: int = 0
-    """Studies that were judged in full."""
+    """Studies that it was judged for."""
     again: bool = False
     """Marked again while it was being worked on: its turn comes once more."""
     error: str = ""
@@ -119,9 +118,6 @@ class Watch:
     needs: tuple[Need, ...]
     studies: tuple[Watched, ...]
     now: Callable[[], int]
-    touched: Callable[[PatientRecord, int], frozenset[int]]
-    """Numbers of the studies in which all gates may fit at an instant: the others change nothing
-    for whoever was never proposed there."""
     frozen: bool = False
     """``now`` is one fixed moment: no date is ever reached."""
     read: Callable[[PatientRecord], None] = lambda _record: None
@@ -148,7 +144,7 @@ class Watch:
     def _judged(self, claimed: Claimed, record: PatientRecord) -> Worked:
         now = self.now()
         written, decisions = list[Written](), list[Decision]()
-        for study in self._concerned(record, now):
+        for study in self.studies:
             try:
                 found = self._screened(study, record, now)
                 sent = study.send(found)
@@ -167,14 +163,6 @@ class Watch:
         return self._finished(
             claimed, written=tuple(written), judged=len(decisions), next_at=next_at
         )
-
-    def _concerned(self, record: PatientRecord, now: int) -> list[Watched]:
-        """Studies that may propose this patient, and those in which something stands already."""
-        open_to = self.touched(record, now)
-        ids = (record.patient, *record.aliases)
-        return [
-            one for number, one in enumerate(self.studies) if number in open_to or one.proposed(ids)
-        ]
 
     def _screened(self, study: Watched, record: PatientRecord, now: int) -> Screened:
         screener = study.screener()

@@ -16,7 +16,6 @@ from fhir_adapter.bootstrap.notices import NoticeDesk
 from fhir_adapter.bootstrap.writing import WritingDesk, writing
 from fhir_adapter.client import FhirClient
 from fhir_adapter.errors import ServerFault, SettingInvalid
-from fhir_adapter.evaluate.many import ManyStudies, SiteStudy
 from fhir_adapter.ledger import ChangedPatient, Ledger, Mark, open_ledger
 from fhir_adapter.model.dates import instant
 from fhir_adapter.model.fact import PatientRecord
@@ -24,7 +23,7 @@ from fhir_adapter.ports import ChangeFeed, Claimed, Clock, Written
 from fhir_adapter.pull.changes import Census, Pollable, feeds_of, in_the_house, of_group
 from fhir_adapter.pull.notified import Notified
 from fhir_adapter.pull.record import ServerRecords
-from fhir_adapter.screening import GATES, Refusals, Screened, Screener, alertable
+from fhir_adapter.screening import Refusals, Screened, Screener
 from fhir_adapter.settings import Settings
 from fhir_adapter.watching import Watch, Watched
 
@@ -163,11 +162,6 @@ class _Study:
         now = self.bench.clock.now().isoformat(timespec="seconds")
         return replace(self.desk, desk=replace(self.desk.desk, judged_at=now)).send(one)
 
-    def stands(self, ids: Iterable[str]) -> bool:
-        """Whether anything of this patient stands in this study: a proposal, or an answer."""
-        study, known = self.bench.package.study.id, tuple(ids)
-        return bool(self.ledger.subjects_of(study, known) or self.ledger.of(study, known))
-
 
 def _bench(settings: Settings, ledger: Ledger) -> Bench:
     refusals = Refusals(
@@ -198,13 +192,9 @@ def _put_together(  # noqa: PLR0913, PLR0917 - all that there is
 ) -> Watching:
     benches = [one.bench for one in studies]
     needs = tuple(dict.fromkeys(need for one in benches for need in one.screener.needs))
-    many = ManyStudies([SiteStudy.of(one.screener.compiled) for one in benches], GATES)
     run = run_id()
     feeds, able = _feeds(settings, client, first, [one.resource_type for one in needs], clock.now)
     queue = LedgerQueue(ledger, clock, f"{run}/look")
-
-    def touched(record: PatientRecord, now: int) -> frozenset[int]:
-        return frozenset(alertable(many, [one.screener() for one in studies], record, now))
 
     def worker(number: int) -> Watch:
         return Watch(
@@ -212,12 +202,8 @@ def _put_together(  # noqa: PLR0913, PLR0917 - all that there is
             source=lambda: ServerRecords(client, capability_of=first),
             normalise=benches[0].screener.normalise,
             needs=needs,
-            studies=tuple(
-                Watched(screener=one.screener, send=one.send, proposed=one.stands)
-                for one in studies
-            ),
+            studies=tuple(Watched(screener=one.screener, send=one.send) for one in studies),
             now=lambda: instant(clock.now()),
-            touched=touched,
             read=read,
         )
 

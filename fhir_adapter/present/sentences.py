@@ -9,7 +9,14 @@ from fhir_adapter.model.study import BEFORE_CONTACT
 from fhir_adapter.present.rows import iso
 from fhir_adapter.present.words import OUTCOMES, SETTLED, STOPS, WHO
 
-_LOSES = frozenset(("unreadable-file", "unreadable-line", "no-type", "entry-without-resource"))
+_NOT_READ = "file-not-read"
+_LOSES = frozenset(
+    ("unreadable-file", "unreadable-line", "no-type", "entry-without-resource", _NOT_READ)
+)
+_OTHER_FORM = (
+    " A file-not-read has another form than NDJSON or JSON, plain or gz: unpack it, rename it, or "
+    "move it away if it holds no records."
+)
 _NOBODYS = (
     " Resources that name no patient are in nobody's record: whom they are about cannot be known."
 )
@@ -36,6 +43,7 @@ def damage_sentence(issues: Mapping[str, int], places: Sequence[str]) -> str:
     )
     order = " Numbers count the files in sorted order." if any(map(_is_number, places)) else ""
     lost = lost if _LOSES & set(issues) else ""
+    lost += _OTHER_FORM if _NOT_READ in issues else ""
     nobody = _NOBODYS if "no-patient" in issues else ""
     withheld = _WITHHELD if any(map(_is_withheld, issues)) else ""
     told = "Noted in the files" if set(issues) <= _NOTED else "The files are not whole"

@@ -19,11 +19,15 @@ from fhir_adapter.ports import COMPANION, DOCUMENT, WHOLE, ExportState, Piece, R
 from fhir_adapter.pull.bundles import read_bundle
 from fhir_adapter.pull.files import (
     MISLABELLED,
+    NOT_READ,
     RecordFile,
     Unreadable,
     is_mislabelled,
+    is_packed,
+    may_hold,
     raw_in,
     record_files,
+    says_of,
 )
 from fhir_adapter.pull.index import EVERY_TYPE, LONE_TYPES
 from fhir_adapter.pull.merges import edges_of
@@ -93,12 +97,16 @@ class FilesRead:
 
     def _file(self, file: RecordFile, *, strict: bool) -> Iterator[Piece]:
         named = set(file.named_types) if file.is_lines else set[str]()
+        if not file.is_read:
+            self._issues[NOT_READ] += 1
+            self._break(named, NOT_READ)
+            return
         self._types |= named
         types = set[str]()
-        bad = 0
+        bad = list[str]()
         for raw in raw_in(file):
             if isinstance(raw, Unreadable):
-                bad += 1
+                bad.append(raw.says)
                 continue
             head = None if strict or not file.is_lines else _head(raw)
             if head is not None:
@@ -107,16 +115,15 @@ class FilesRead:
                 continue
             resource = decode(raw)
             if resource is None:
-                bad += 1
+                bad.append(says_of(raw))
             else:
                 yield from self._whole(resource, raw, types)
         if is_mislabelled(file, types):
             self._issues[MISLABELLED] += 1
             self._break(named, MISLABELLED)
-        types |= named
         if bad:
-            self._issues[_CUT if file.is_lines else "unreadable-file"] += bad
-            self._break(types, _CUT)
+            self._issues[_CUT if file.is_lines else "unreadable-file"] += len(bad)
+            self._break(may_hold(file, types, bad), _CUT)
 
     def _headed(self, head: _Head, raw: bytes) -> Iterator[Piece]:
         owners, key = _owners(head), f"{head.resourceType}/{head.id}"
@@ -188,7 +195,8 @@ class FolderExport(FilesRead):
         return links_in(
             file
             for file in self.files
-            if not (file.is_lines and file.named_types and "Patient" not in file.named_types)
+            if file.is_read
+            and not (file.is_lines and file.named_types and "Patient" not in file.named_types)
         )
 
     def hashes(self) -> dict[str, str]:
@@ -220,7 +228,7 @@ def _hash(path: Path) -> str:
 
 def size_of(path: Path) -> int:
     """About how many bytes of resources a file holds."""
-    return path.stat().st_size * (_PACKED if path.name.endswith(".gz") else 1)
+    return path.stat().st_size * (_PACKED if is_packed(path) else 1)
 
 
 def _links(raw: bytes) -> dict[str, tuple[tuple[str, str], ...]]:

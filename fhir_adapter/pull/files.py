@@ -84,6 +84,8 @@ class RecordFile:
     number: int
     """Place in the sorted list, from 1."""
     is_lines: bool
+    is_read: bool = True
+    """False: its name says of no form that is read here, and it may hold records all the same."""
 
     @property
     def named_types(self) -> frozenset[str]:
@@ -107,6 +109,34 @@ class Unreadable:
 
     line: int = 0
     """Where it stands, from 1; 0 where the file is read whole."""
+    says: str = ""
+    """The resource type with which it begins; empty where it does not say."""
+
+
+NOT_READ = "file-not-read"
+"""Issue, and why types are whole for nobody: a file of another form may hold more of them."""
+_BEGINS = re.compile(rb'\s*\{\s*"resourceType"\s*:\s*"([A-Za-z]+)"')
+
+
+def says_of(raw: bytes | None) -> str:
+    """The type with which a line begins that cannot be read to its end.
+
+    Only what stands first counts: further on it may be a contained resource's.
+    """
+    found = _BEGINS.match(raw) if raw else None
+    return found[1].decode("ascii") if found else ""
+
+
+def may_hold(file: RecordFile, seen: Collection[str], said: Collection[str]) -> frozenset[str]:
+    """Types that unreadable lines of a file may be of; empty: of any.
+
+    ``said``: what each of them says of itself. A line that does not say is of what the file is
+    named after; in a file of no type's name nobody knows.
+    """
+    unknown = "" in said and not (file.is_lines and file.named_types)
+    if unknown or "Bundle" in said:
+        return frozenset()
+    return frozenset((*file.named_types, *seen, *said)) - {""}
 
 
 MISLABELLED = "mislabelled-file"
@@ -144,7 +174,57 @@ def record_files(path: Path) -> tuple[RecordFile, ...]:
     )
     if not path.is_dir():
         _refuse_unopened(files[0])
-    return files
+    left = [p for p in paths if not _kind(p.name) and _may_be_records(p)]
+    return files + tuple(
+        RecordFile(path=p, number=n, is_lines=True, is_read=False)
+        for n, p in enumerate(left, len(files) + 1)
+    )
+
+
+_OTHERS = frozenset(
+    [
+        "cfg",
+        "conf",
+        "crc",
+        "css",
+        "csv",
+        "gitignore",
+        "htm",
+        "html",
+        "ini",
+        "js",
+        "log",
+        "md",
+        "md5",
+        "pdf",
+        "png",
+        "py",
+        "rst",
+        "sh",
+        "sha1",
+        "sha256",
+        "sha512",
+        "sql",
+        "toml",
+        "tsv",
+        "txt",
+        "yaml",
+        "yml",
+    ]
+)
+"""Endings of what lies beside records and holds none."""
+_OTHER_NAMES = frozenset(
+    ("_success", "changelog", "checksums", "license", "makefile", "manifest", "notice", "readme")
+)
+
+
+def _may_be_records(path: Path) -> bool:
+    """A download that still runs, an archive, XML: anything that is not plainly something else."""
+    name = path.name.lower()
+    if name.startswith(".") or not path.stat().st_size:
+        return False
+    stem, dot, ending = name.rpartition(".")
+    return ending not in _OTHERS if dot and stem else name not in _OTHER_NAMES
 
 
 def _refuse_unopened(file: RecordFile) -> None:
@@ -159,13 +239,19 @@ def _refuse_unopened(file: RecordFile) -> None:
         ) from None
 
 
+def is_packed(path: Path) -> bool:
+    """Whether it is named as a gzip, in small letters or capitals."""
+    return path.name.lower().endswith(".gz")
+
+
 def _stem(name: str) -> str:
-    plain = name.removesuffix(".gz")
-    return next((plain.removesuffix(s) for s in (*_LINES, *_WHOLE) if plain.endswith(s)), plain)
+    plain = name[: -len(".gz")] if name.lower().endswith(".gz") else name
+    ends = (s for s in (*_LINES, *_WHOLE) if plain.lower().endswith(s))
+    return next((plain[: -len(s)] for s in ends), plain)
 
 
 def _kind(name: str) -> str:
-    plain = name.removesuffix(".gz")
+    plain = name.lower().removesuffix(".gz")
     if name.startswith("."):
         return ""
     return "lines" if plain.endswith(_LINES) else "whole" if plain.endswith(_WHOLE) else ""
@@ -174,7 +260,7 @@ def _kind(name: str) -> str:
 def resources_in(file: RecordFile) -> Iterator[Resource | Unreadable]:
     """Every resource, and an Unreadable for what is none and for a file that does not open."""
     for number, raw in _numbered(file):
-        yield (None if raw is None else decode(raw)) or Unreadable(number)
+        yield (None if raw is None else decode(raw)) or Unreadable(number, says_of(raw))
 
 
 def raw_in(file: RecordFile) -> Iterator[bytes | Unreadable]:
@@ -212,7 +298,7 @@ def _bytes(file: RecordFile) -> bytes | None:
 
 def _opened(file: RecordFile) -> IO[bytes]:
     raw = file.path.open("rb")
-    if not file.path.name.endswith(".gz"):
+    if not is_packed(file.path):
         return raw
     # an empty .gz, as some exports write for "none", is no gzip either: nobody knows what it held
     with raw:

@@ -15,9 +15,11 @@ from pathlib import Path
 from fhir_adapter.ports import Need, Pulled, Resource
 from fhir_adapter.pull.files import (
     MISLABELLED,
+    NOT_READ,
     RecordFile,
     Unreadable,
     is_mislabelled,
+    may_hold,
     record_files,
     resources_in,
 )
@@ -77,21 +79,24 @@ class BundleRecord:
 
 
 def _read(index: Index, file: RecordFile) -> None:
-    types = set(file.named_types) if file.is_lines else set[str]()
-    for name in types:
+    if not file.is_read:
+        index.issues[NOT_READ] += 1
+        index.damaged.append(file.label)
+        index.break_types(file.named_types, NOT_READ)
+        return
+    for name in file.named_types if file.is_lines else ():
         index.has_type(name)
-    bad = 0
+    bad = list[str]()
     seen = set[str]()
     for found in resources_in(file):
         if isinstance(found, Unreadable):
-            bad += 1
+            bad.append(found.says)
             index.damaged.append(f"{file.label} line {found.line}" if found.line else file.label)
         else:
             seen |= index.add(found)
-    types |= seen
     if is_mislabelled(file, seen):
         index.issues[MISLABELLED] += 1
         index.break_types(file.named_types, MISLABELLED)
     if bad:
-        index.issues["unreadable-line" if file.is_lines else "unreadable-file"] += bad
-        index.break_types(types, "unreadable-line")
+        index.issues["unreadable-line" if file.is_lines else "unreadable-file"] += len(bad)
+        index.break_types(may_hold(file, seen, bad), "unreadable-line")

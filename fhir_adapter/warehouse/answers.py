@@ -84,7 +84,11 @@ class PartAnswers:
         return Counted(combinations=found, stops=stops)
 
     def write(self, path: Path) -> None:
-        """Everybody's outcome, effects and reasons in words, as one Parquet file."""
+        """Everybody's outcome, effects and reasons in words, as one Parquet file.
+
+        Whoever a stop ends has no criterion in it (NULL), as everywhere else.
+        """
+        judged = pc.equal(self.table["stops"], 0)
         words = {
             "patient": pa.array([self.ids[n] for n in self.table["patient"].to_pylist()]),
             "outcome": _worded(self.table["outcome"], [one.value for one in OUTCOMES]),
@@ -93,9 +97,14 @@ class PartAnswers:
         }
         reasons = ["", *(reason.code for reason in Reason)]
         for number, name in enumerate(self.criteria):
-            words[name] = _worded(self.table[f"f{number}"], [one.value for one in EFFECTS])
-            words[f"{name} reason"] = _worded(pc.fill_null(self.table[f"r{number}"], 0), reasons)
-            words[f"{name} assumed"] = pc.equal(self.table[f"a{number}"], 1)
+            effect, reason, assumed = (
+                pc.if_else(judged, self.table[f"{kind}{number}"], None) for kind in "fra"
+            )
+            words[name] = _worded(effect, [one.value for one in EFFECTS])
+            words[f"{name} reason"] = _worded(
+                pc.if_else(judged, pc.fill_null(reason, 0), None), reasons
+            )
+            words[f"{name} assumed"] = pc.equal(assumed, 1)
         try:
             pq.write_table(pa.table(words), path, compression="zstd")
         except OSError as fault:

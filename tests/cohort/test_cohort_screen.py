@@ -132,6 +132,8 @@ def test_the_files_hold_everybody_in_words_and_two_runs_are_not_mixed(
     assert {outcome for outcome, _ in found} <= {outcome.value for outcome in Outcome}
     against = duckdb.sql(f"SELECT count(*) FROM '{files}' WHERE E3a = 'against'").fetchall()
     assert against[0][0] > 0
+    stopped = f'SELECT outcome, I1, "I1 reason", "I1 assumed" FROM \'{files}\' WHERE stops > 0'
+    assert set(duckdb.sql(stopped).fetchall()) == {("not-screened", None, None, None)}
     again = run(*args)
     assert again.status == 2
     assert "not empty" in again.err

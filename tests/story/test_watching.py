@@ -88,8 +88,6 @@ def worker(
     source: Source | None = None,
     *,
     send: Callable[[Screened], Written | None] = lambda _: None,
-    proposed: bool = False,
-    touched: frozenset[int] = frozenset({0}),
     facts: tuple[Fact, ...] = (),
 ) -> Watch:
     screener = decided().bench.screener
@@ -98,7 +96,7 @@ def worker(
         return msgspec.structs.replace(record(*facts), patient=pulled.patient)
 
     found = source or Source()
-    study = Watched(screener=lambda: screener, send=send, proposed=lambda _ids: proposed)
+    study = Watched(screener=lambda: screener, send=send)
     return Watch(
         queue=queue,
         source=lambda: found,
@@ -106,7 +104,6 @@ def worker(
         needs=(),
         studies=(study,),
         now=lambda: AS_OF,
-        touched=lambda _record, _now: touched,
     )
 
 
@@ -160,14 +157,6 @@ def test_a_patient_is_read_judged_and_the_differences_are_sent() -> None:
     assert queue.rows == {}
 
 
-def test_a_study_that_cannot_be_touched_is_left_alone_unless_something_stands_there() -> None:
-    queue = Queue()
-    for proposed, judged in ((False, 0), (True, 1)):
-        queue.mark(["p"], "sweep")
-        (worked,) = worker(queue, proposed=proposed, touched=frozenset()).step(1)
-        assert (worked.judged, worked.error) == (judged, "")
-
-
 def test_a_mark_that_comes_meanwhile_is_not_lost() -> None:
     queue = Queue()
     queue.mark(["p"], "poll")
@@ -187,7 +176,7 @@ def test_a_record_that_cannot_be_read_changes_nothing(error: Exception, *, kept:
     def never(_: Screened) -> Written:
         raise AssertionError("nothing may be written")
 
-    (worked,) = worker(queue, Source(error=error), send=never, proposed=True).step(1)
+    (worked,) = worker(queue, Source(error=error), send=never).step(1)
     assert worked.error == getattr(error, "code", "")
     assert bool(queue.failures) is kept
     assert ("p" in queue.rows) is kept
