@@ -149,7 +149,7 @@ def test_a_bad_line_makes_its_types_incomplete_for_everybody(tmp_path: Path, bad
     source = FolderRecords(tmp_path)
     pulled = source.pull("1", need("Observation"))
     assert keys(pulled) == ["Patient/1", "Observation/a"]
-    assert why(pulled) == {"Patient": "", "Observation": "unreadable-line"}
+    assert why(pulled) == dict.fromkeys(("Patient", "Observation"), "unreadable-line")
     assert pulled.issues == ("unreadable-line",)
     assert source.issues == {"unreadable-line": 1}
 
