@@ -82,6 +82,8 @@ def test_a_fact_that_matches_no_value_set_changes_nothing_but_not_mapped_and_out
 def test_on_one_leaf_a_fact_of_no_value_set_only_brings_or_takes_not_mapped(
     node: tree.Node, patient: PatientRecord, policy: str, extra: Fact
 ) -> None:
+    if _moves_anchor(node, extra):
+        return  # the episode's own results may be what is not mapped: its window is then not known
     of = worlds.compiled(node, policy=policy)
     before, after = result(of, patient), result(of, with_facts(patient, extra))
     if answer(before) != answer(after):
@@ -96,6 +98,10 @@ def test_one_more_usable_event_never_makes_a_true_count_less(
     if result(of, patient).truth is Truth.TRUE and not _moves_anchor(node, extra):
         more = msgspec.structs.replace(extra, source="x/more")
         assert result(of, with_facts(patient, more)).truth is Truth.TRUE
+
+
+SHOWN = 3
+"""At most so many values of a leaf stand as its evidence."""
 
 
 def _moves_anchor(node: Any, extra: Fact) -> bool:
@@ -121,7 +127,8 @@ def test_a_changed_latest_or_earliest_names_the_fact_that_displaced(
     more = msgspec.structs.replace(extra, source="x/more")
     before, after = result(of, patient), result(of, with_facts(patient, more))
     if before.truth is not after.truth and before.reason is not Reason.CODE_NOT_MAPPED:
-        assert "x/more" in [item.fact.source for item in after.evidence]
+        shown = [item.fact.source for item in after.evidence]
+        assert "x/more" in shown or len(shown) == SHOWN, "of more candidates than are shown, three"
 
 
 @given(worlds.leaves(), worlds.records(), POLICIES)
