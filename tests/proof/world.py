@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -66,7 +66,6 @@ class World:
     study: str
     patients: tuple[str, ...] = ("p0", "p1", "p2")
     clock: Clock = field(default_factory=Clock)
-    events: int = 0
     left: dict[str, dict[str, Any]] = field(default_factory=dict)
     """ResearchSubject id -> as a person left it."""
     deleted: set[str] = field(default_factory=set)
@@ -278,6 +277,3 @@ def identifier(subject: dict[str, Any]) -> str:
 
 def _plain(resource: dict[str, Any]) -> dict[str, Any]:
     return {k: copy.deepcopy(v) for k, v in resource.items() if k != "meta"}
-
-
-Event = Callable[[World], object]
