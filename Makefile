@@ -22,13 +22,16 @@ install: $(STAMP) ## build .venv
 demo: $(STAMP) ## screen the bundled teaching cohort through a FHIR server in this process
 	$(BIN)/fhir-adapter demo $(if $(SERVE),--serve)
 
-test test-deep test-servers: export PYTHONDONTWRITEBYTECODE := # each process would compile everything again
-test: $(STAMP) ## everything offline, with coverage
-	$(BIN)/python -m pytest -n auto --cov --cov-report=term-missing:skip-covered
-	$(BIN)/python -m tests.coverage_gate
+test test-deep test-servers coverage: export PYTHONDONTWRITEBYTECODE := # each process would compile everything again
+test: $(STAMP) ## everything offline but for slow tests, in a few minutes
+	$(BIN)/python -m pytest -n auto
 
-test-deep: $(STAMP) ## properties at length, fuzz, crash runs
+test-deep: $(STAMP) coverage ## slow tests, coverage floors, properties at length, fuzz, crash runs
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n auto -m "deep or property" --timeout=900
+
+coverage: $(STAMP) ## all offline tests but for properties, slow ones too, and the floors that hold
+	$(BIN)/python -m pytest -n auto -m "not deep and not property and not server and not servers" --timeout=300 --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python -m tests.coverage_gate
 
 ENGINES := sail spark
 servers: $(ENGINES:%=.servers/%/.installed) servers-cql servers-fhir ## build the environments of other engines and servers (needs Java 17, Maven, Node 20, PostgreSQL)
@@ -95,4 +98,4 @@ lock: $(STAMP) ## pin requirements with hashes again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --group dev pyproject.toml -o requirements/dev.txt
 	for engine in $(ENGINES); do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -c requirements/dev.txt --group $$engine pyproject.toml -o requirements/$$engine.txt || exit 1; done
 
-.PHONY: help install demo test test-deep servers servers-cql servers-fhir test-servers check format bench wheel lock
+.PHONY: help install demo test test-deep coverage servers servers-cql servers-fhir test-servers check format bench wheel lock

@@ -21,6 +21,7 @@ from fhir_adapter.bootstrap.judging import (
     site_mappings,
     study_folder,
     study_package,
+    types_of,
     units,
 )
 
@@ -39,5 +40,6 @@ __all__ = [
     "site_mappings",
     "study_folder",
     "study_package",
+    "types_of",
     "units",
 ]

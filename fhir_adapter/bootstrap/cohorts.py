@@ -198,10 +198,7 @@ def screen_cohort(
             where="--as-of",
             remedy=f"Screen one study at a time, or name a day, or {LAST_FACT}.",
         )
-    if len({one.package.study.id for one in benches}) < len(benches):
-        raise SettingInvalid(
-            "a study is named twice", where="--study", remedy="Name each study once."
-        )
+    refuse_twice(benches)
     found = open_store(store, benches[0].mappings)
     tables = CohortStore(found, engine=engine, workers=cores())
     passes = _passes(benches)
@@ -212,6 +209,14 @@ def screen_cohort(
         parts=_screened(tables, passes, as_of, spoken),
         total=len(tables.parts) * len(passes),
     )
+
+
+def refuse_twice(benches: Sequence[Bench]) -> None:
+    """SettingInvalid where two names were of one study: a folder and an identifier."""
+    if len({one.package.study.id for one in benches}) < len(benches):
+        raise SettingInvalid(
+            "a study is named twice", where="--study", remedy="Name each study once."
+        )
 
 
 def _passes(benches: Sequence[Bench]) -> list[list[Bench]]:
@@ -248,6 +253,7 @@ class CohortScreening:
     everyone: int
 
 
-def statement_text(bench: Bench, dialect: Dialect) -> str:
-    """The study's statement for an auditor's eyes."""
-    return render(statement_of(bench).tree, dialect, pretty=True)
+def statement_text(benches: Sequence[Bench], dialect: Dialect) -> str:
+    """The statement of one study, or of several in one pass, for an auditor's eyes."""
+    refuse_twice(benches)
+    return render(statements_of(benches).tree, dialect, pretty=True)

@@ -56,6 +56,11 @@ def study_folder(name: str) -> Path:
         raise StudyNotFound(
             f"{name!r} is a file", remedy="Give the folder that holds it and the study's others."
         )
+    if "," in name:
+        raise StudyNotFound(
+            "several studies are named, and here only one can be",
+            remedy="`cohort screen` judges several in one pass; run other commands once per study.",
+        )
     raise StudyNotFound(f"no study folder {name!r}", remedy=f"Give a path, or one of: {known}.")
 
 
@@ -112,6 +117,15 @@ def whole_types(mappings: Mappings) -> list[str]:
     """Resource types that the site's exports hold whole, file or not."""
     whole = set(mappings.site.complete_kinds)
     return [name for name, kind in KINDS.items() if kind.value in whole]
+
+
+def types_of(kind: str) -> str:
+    """The resource types that give facts of a kind, for people who know FHIR's names.
+
+    >>> types_of("condition")
+    'Condition'
+    """
+    return ", ".join(name for name, given in KINDS.items() if given.value == kind)
 
 
 def record_source(settings: Settings, path: Path | None, mappings: Mappings) -> RecordSource:

@@ -44,7 +44,7 @@ def ledger_of(settings: Settings, clock: Clock, *, make: bool = False) -> Ledger
         raise SettingInvalid(
             "there is no ledger yet",
             where="ledger",
-            remedy="It is made by the first `screen --write` or `serve`; or name another one.",
+            remedy="Made by the first `screen --write`, `watch --write` or `serve`; or name one.",
         )
     return open_ledger(
         settings.ledger, clock, password=settings.ledger_password, site_key=settings.site_key

@@ -53,4 +53,10 @@ def generate_command(
         return
     console = stdout()
     console.print(f"{patients} patients in {escape(str(out))}")
-    console.print(f"Try: fhir-adapter screen {escape(str(out))} --as-of {sites.DEMO_AS_OF}")
+    folder, as_of = escape(str(out)), f"--as-of {sites.DEMO_AS_OF}"
+    console.print(f"Try: fhir-adapter screen {folder} {as_of}")
+    console.print(
+        f" or: fhir-adapter cohort load {folder} --store tables, "
+        f"then fhir-adapter cohort screen tables {as_of}",
+        soft_wrap=True,
+    )

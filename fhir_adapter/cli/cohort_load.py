@@ -176,7 +176,7 @@ def _run(steps: Generator[LoadStep, None, T], bar: Progress, *, waits: bool = Fa
 
 
 def _say(counts: LoadCounts, exported: Exported | None, common: Everywhere) -> None:
-    say_damage(counts.issues)
+    say_damage(counts.issues, counts.damaged)
     say_incomplete(counts.incomplete, counts.patients)
     if common.as_json:
         print_json(_json(counts, exported))

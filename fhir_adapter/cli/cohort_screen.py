@@ -28,6 +28,7 @@ from fhir_adapter.cli.runs import (
     say_incomplete,
     say_next,
     say_no_basis,
+    say_without_key,
     show_written,
 )
 from fhir_adapter.errors import ServerFault, SettingInvalid
@@ -92,6 +93,7 @@ def screen_command(  # noqa: PLR0913 - one argument per option
         print_json(runs_json(forms))
     else:
         _print_all(found, written, out, write=write, quiet=common.quiet)
+    say_without_key(in_force, [one for sent in written for one in sent], write=write)
     if any(one.error for sent in written for one in sent):
         raise typer.Exit(ServerFault.exit_status)
 
@@ -164,7 +166,7 @@ def _as_json(found: _Found, written: Sequence[Written]) -> dict[str, Any]:
         "patients": found.counts.total(),
         "counts": everyone,
         "not_retrieved": dict(found.lacks),
-        "unlisted": len(found.listed.unlisted) + found.unshown,
+        "unlisted": found.unshown,
     }
 
 
@@ -245,22 +247,24 @@ def _studies_table(found: Sequence[_Found]) -> Table:
 
 def sql_command(
     *,
-    study: options.Study = None,
+    study: options.Studies = None,
     spark: Annotated[bool, typer.Option("--spark", help="In Spark's dialect.")] = False,
     common: Everywhere,
 ) -> None:
     """Print the statement that judges everyone: for an auditor, or another engine.
 
+    Several studies (--study A,B) make one statement, as `cohort screen` runs it.
     Codes stand in the tables concept_set and system_mask, never in the statement.
     """
     from fhir_adapter.bootstrap import cohorts  # noqa: PLC0415 - as above
 
-    bench = bootstrap.bench(common.settings(study=study))
+    benches = [bootstrap.bench(one) for one in common.settings(study=study).each_study()]
     dialect: Literal["spark", "duckdb"] = "spark" if spark else "duckdb"
-    statement = cohorts.statement_text(bench, dialect)
+    statement = cohorts.statement_text(benches, dialect)
     if common.as_json:
-        asked = bench.package.study
-        found = {"study": asked.id, "study-version": asked.version, "dialect": dialect}
-        print_json({**found, "statement": statement})
+        asked = [one.package.study for one in benches]
+        studies = [{"study": one.id, "study-version": one.version} for one in asked]
+        named = studies[0] if len(studies) == 1 else {"studies": studies}
+        print_json({**named, "dialect": dialect, "statement": statement})
         return
     typer.echo(statement)

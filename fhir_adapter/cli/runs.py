@@ -93,7 +93,8 @@ def say_damage(issues: Mapping[str, int], places: Sequence[str] = ()) -> None:
 
 def say_incomplete(incomplete: Mapping[str, int], patients: int) -> None:
     """What no question to these tables can know: said with every one of them."""
-    said = incomplete_sentence(incomplete, patients)
+    named = {f"{kind} ({bootstrap.types_of(kind)})": n for kind, n in incomplete.items()}
+    said = incomplete_sentence(named, patients)
     if said:
         stderr_console().print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
 
@@ -125,6 +126,18 @@ def show_written(written: Sequence[Written], *, write: bool) -> None:
             said = escape(f"{one.patient}: {'; '.join(one.notes)}")
             console.print(f"[red]{one.error}[/] {said}", soft_wrap=True)
     console.print(written_sentence(written, write=write))
+
+
+_WITHOUT_KEY = (
+    "No site_key is set: what stands there from earlier runs is not recognised, and the counts are "
+    "those of a first run."
+)
+
+
+def say_without_key(in_force: Settings, written: Sequence[Written], *, write: bool) -> None:
+    """What a dry run's counts are worth."""
+    if written and not (write or in_force.site_key):
+        stderr_console().print(_WITHOUT_KEY, soft_wrap=True)
 
 
 def _log_end(made: Run, *, seconds: float) -> None:

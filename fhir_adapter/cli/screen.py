@@ -15,9 +15,8 @@ from fhir_adapter.cli.running import (
     log_to_stderr,
     print_json,
     progress,
-    stderr_console,
 )
-from fhir_adapter.cli.runs import Run, refuse_two_sources, run, show, show_written
+from fhir_adapter.cli.runs import Run, refuse_two_sources, run, say_without_key, show, show_written
 from fhir_adapter.errors import ServerFault, SettingInvalid
 from fhir_adapter.ports import Written
 from fhir_adapter.present.json_form import run_json
@@ -62,16 +61,9 @@ def screen(  # noqa: PLR0913 - one argument per option
     else:
         show(found, everyone=everyone, quiet=common.quiet)
         show_written(written, write=write)
-    if written and not (write or in_force.site_key):
-        stderr_console().print(_WITHOUT_KEY, soft_wrap=True)
+    say_without_key(in_force, written, write=write)
     if found.failed or any(one.error for one in written):
         raise typer.Exit(ServerFault.exit_status)
-
-
-_WITHOUT_KEY = (
-    "No site_key is set: what stands there from earlier runs is not recognised, and the counts are "
-    "those of a first run."
-)
 
 
 def _refuse_nowhere(in_force: Settings, folder: Path | None, *, write: bool) -> None:

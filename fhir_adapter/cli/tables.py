@@ -62,9 +62,10 @@ def counts_table(decisions: Sequence[Decision], failed: int) -> Table:
 
 def worklist_table(found: Worklist, *, everyone: bool = False) -> Table:
     """The default list, or all of it."""
-    table = Table(title="Worklist" if not everyone else "All patients")
-    table.add_column("#", justify="right")
     shown = found.entries if everyone else found.listed
+    caption = "What does not apply to a patient is in none of the four columns." if shown else None
+    table = Table(title="Worklist" if not everyone else "All patients", caption=caption)
+    table.add_column("#", justify="right")
     longest = max((len(entry.patient) for entry in shown), default=0)
     table.add_column("patient", overflow="fold", min_width=min(longest, _ID_WIDTH))
     table.add_column("outcome")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -88,6 +88,11 @@ class BulkSource(Protocol):
         """What the pieces did not say; complete after they have all been taken."""
         ...
 
+    @property
+    def damaged(self) -> Sequence[str]:
+        """Places that could not be read, by labels that are no person's name; as ``state``."""
+        ...
+
 
 class BucketRead(Protocol):
     """The records of some pieces, and what came up while reading them."""
@@ -154,6 +159,7 @@ class LoadCounts:
 
     patients: int
     resources: int
+    """Of all records together: what several of them share is counted in each."""
     facts: int
     buckets: int
     """How many were written."""
@@ -164,3 +170,5 @@ class LoadCounts:
     """Kind of fact to patients for whom it was not retrieved whole."""
     not_retrieved: Mapping[str, str] = field(default_factory=dict[str, str])
     """Resource type, or "*" for any, to why it is whole for nobody."""
+    damaged: tuple[str, ...] = ()
+    """Places in this load's files that could not be read."""

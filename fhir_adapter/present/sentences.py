@@ -10,12 +10,17 @@ from fhir_adapter.present.rows import iso
 from fhir_adapter.present.words import OUTCOMES, SETTLED, STOPS, WHO
 
 _NOT_READ = "file-not-read"
+_MISLABELLED = "mislabelled-file"
 _LOSES = frozenset(
     ("unreadable-file", "unreadable-line", "no-type", "entry-without-resource", _NOT_READ)
 )
 _OTHER_FORM = (
     " A file-not-read has another form than NDJSON or JSON, plain or gz: unpack it, rename it, or "
     "move it away if it holds no records."
+)
+_OTHER_TYPE = (
+    " A mislabelled-file holds nothing of the type that it is named after: that type is open for "
+    "everybody; export it again, or name the file after what it holds."
 )
 _NOBODYS = (
     " Resources that name no patient are in nobody's record: whom they are about cannot be known."
@@ -41,9 +46,14 @@ def damage_sentence(issues: Mapping[str, int], places: Sequence[str]) -> str:
         " What could not be read is open for everybody it may be about, and patients may be "
         "missing: mend these files, or export them again."
     )
-    order = " Numbers count the files in sorted order." if any(map(_is_number, places)) else ""
+    order = (
+        " Numbers count all files of the folder in sorted order."
+        if any(map(_is_number, places))
+        else ""
+    )
     lost = lost if _LOSES & set(issues) else ""
     lost += _OTHER_FORM if _NOT_READ in issues else ""
+    lost += _OTHER_TYPE if _MISLABELLED in issues else ""
     nobody = _NOBODYS if "no-patient" in issues else ""
     withheld = _WITHHELD if any(map(_is_withheld, issues)) else ""
     told = "Noted in the files" if set(issues) <= _NOTED else "The files are not whole"

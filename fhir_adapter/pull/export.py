@@ -21,10 +21,11 @@ from fhir_adapter.pull.files import (
     MISLABELLED,
     NOT_READ,
     RecordFile,
-    Unreadable,
     is_mislabelled,
     is_packed,
     may_hold,
+    numbered_in,
+    place_of,
     raw_in,
     record_files,
     says_of,
@@ -76,6 +77,12 @@ class FilesRead:
         self._issues: Counter[str] = Counter()
         self._links: dict[str, dict[tuple[str, str], None]] = {}
         self._deleted: dict[str, None] = {}
+        self._damaged: list[str] = []
+
+    @property
+    def damaged(self) -> tuple[str, ...]:
+        """Places that could not be read so far: one per file, its first line where it has lines."""
+        return tuple(self._damaged)
 
     def _read(self, files: Iterable[RecordFile], *, strict: bool) -> Iterator[Piece]:
         """Every resource, file by file; a second call begins anew."""
@@ -99,14 +106,17 @@ class FilesRead:
         named = set(file.named_types) if file.is_lines else set[str]()
         if not file.is_read:
             self._issues[NOT_READ] += 1
+            self._damaged.append(file.label)
             self._break(named, NOT_READ)
             return
         self._types |= named
         types = set[str]()
         bad = list[str]()
-        for raw in raw_in(file):
-            if isinstance(raw, Unreadable):
-                bad.append(raw.says)
+        first_bad = 0
+        for line, raw in numbered_in(file):
+            if raw is None:
+                bad.append("")
+                first_bad = first_bad or line
                 continue
             head = None if strict or not file.is_lines else _head(raw)
             if head is not None:
@@ -116,12 +126,15 @@ class FilesRead:
             resource = decode(raw)
             if resource is None:
                 bad.append(says_of(raw))
+                first_bad = first_bad or line
             else:
                 yield from self._whole(resource, raw, types)
         if is_mislabelled(file, types):
             self._issues[MISLABELLED] += 1
+            self._damaged.append(file.label)
             self._break(named, MISLABELLED)
         if bad:
+            self._damaged.append(place_of(file, first_bad))
             self._issues[_CUT if file.is_lines else "unreadable-file"] += len(bad)
             self._break(may_hold(file, types, bad), _CUT)
 

@@ -82,7 +82,7 @@ class RecordFile:
 
     path: Path
     number: int
-    """Place in the sorted list, from 1."""
+    """Place among all files of the folder, sorted, from 1."""
     is_lines: bool
     is_read: bool = True
     """False: its name says of no form that is read here, and it may hold records all the same."""
@@ -139,6 +139,11 @@ def may_hold(file: RecordFile, seen: Collection[str], said: Collection[str]) -> 
     return frozenset((*file.named_types, *seen, *said)) - {""}
 
 
+def place_of(file: RecordFile, line: int) -> str:
+    """Where in a record folder something could not be read."""
+    return f"{file.label} line {line}" if line else file.label
+
+
 MISLABELLED = "mislabelled-file"
 """Issue, and why a type is whole for nobody: a file that is named after it holds none of it."""
 
@@ -168,16 +173,15 @@ def record_files(path: Path) -> tuple[RecordFile, ...]:
             where="record folder",
             remedy="Give a Bulk Data folder, a folder of Bundles, or one such file.",
         )
+    number = {p: n for n, p in enumerate(paths, 1)}
     files = tuple(
-        RecordFile(path=p, number=n, is_lines=_kind(p.name) == "lines")
-        for n, p in enumerate(found, 1)
+        RecordFile(path=p, number=number[p], is_lines=_kind(p.name) == "lines") for p in found
     )
     if not path.is_dir():
         _refuse_unopened(files[0])
     left = [p for p in paths if not _kind(p.name) and _may_be_records(p)]
     return files + tuple(
-        RecordFile(path=p, number=n, is_lines=True, is_read=False)
-        for n, p in enumerate(left, len(files) + 1)
+        RecordFile(path=p, number=number[p], is_lines=True, is_read=False) for p in left
     )
 
 
@@ -259,17 +263,17 @@ def _kind(name: str) -> str:
 
 def resources_in(file: RecordFile) -> Iterator[Resource | Unreadable]:
     """Every resource, and an Unreadable for what is none and for a file that does not open."""
-    for number, raw in _numbered(file):
+    for number, raw in numbered_in(file):
         yield (None if raw is None else decode(raw)) or Unreadable(number, says_of(raw))
 
 
 def raw_in(file: RecordFile) -> Iterator[bytes | Unreadable]:
     """The bytes of every resource, and an Unreadable where a file breaks off or does not open."""
-    for number, raw in _numbered(file):
+    for number, raw in numbered_in(file):
         yield Unreadable(number) if raw is None else raw
 
 
-def _numbered(file: RecordFile) -> Iterator[tuple[int, bytes | None]]:
+def numbered_in(file: RecordFile) -> Iterator[tuple[int, bytes | None]]:
     """(line, bytes) of everything that is not blank; None where the file breaks off."""
     if not file.is_lines:
         yield 0, _bytes(file)

@@ -20,6 +20,7 @@ from fhir_adapter.pull.files import (
     Unreadable,
     is_mislabelled,
     may_hold,
+    place_of,
     record_files,
     resources_in,
 )
@@ -91,11 +92,12 @@ def _read(index: Index, file: RecordFile) -> None:
     for found in resources_in(file):
         if isinstance(found, Unreadable):
             bad.append(found.says)
-            index.damaged.append(f"{file.label} line {found.line}" if found.line else file.label)
+            index.damaged.append(place_of(file, found.line))
         else:
             seen |= index.add(found)
     if is_mislabelled(file, seen):
         index.issues[MISLABELLED] += 1
+        index.damaged.append(file.label)
         index.break_types(file.named_types, MISLABELLED)
     if bad:
         index.issues["unreadable-line" if file.is_lines else "unreadable-file"] += len(bad)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from fhir_adapter.errors import SettingInvalid
+
 
 def _setting(default: str, text: str) -> str:
     return field(default=default, metadata={"help": text})
@@ -91,9 +93,18 @@ class Settings:
     write: Connection = field(default_factory=Connection, metadata={"server": "write-back server"})
 
     def each_study(self) -> tuple[Settings, ...]:
-        """These settings for each study that is named, with commas between them."""
-        names = dict.fromkeys(name.strip() for name in self.study.split(",") if name.strip())
-        return tuple(replace(self, study=name) for name in names) or (self,)
+        """These settings for each study that is named, with commas between them.
+
+        SettingInvalid for a name that is empty or stands there twice.
+        """
+        names = [name.strip() for name in self.study.split(",")]
+        if not all(names) or len(set(names)) < len(names):
+            raise SettingInvalid(
+                "between the commas a study is missing, or one is named twice",
+                where="study",
+                remedy="Name each study once: --study A,B.",
+            )
+        return tuple(replace(self, study=name) for name in names)
 
 
 _PREFIXES = {"record": "record", "study": "studies", "write": "write"}

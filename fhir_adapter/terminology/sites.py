@@ -61,6 +61,7 @@ class _StudySetting(Table, frozen=True, kw_only=True):
 class _SiteFile(Table, frozen=True, kw_only=True):
     format: Literal[1]
     title: Text
+    name: Text | None = None
     zone: Text | None = None
     notes: tuple[str, ...] = ()
     reference_date_rule: str = ""
@@ -84,7 +85,10 @@ _INNER = (AliasTable, _Certainty, _LocalCodes, _Basis, _StudySetting)
 
 
 def load_site(path: Path) -> SiteRules:
-    """The rules of one site file, named like the file; SiteInvalid says what to mend."""
+    """The rules of one site file; SiteInvalid says what to mend.
+
+    The site has the file's name, unless the file says another: fact tables know a site by it.
+    """
     return read_site(path)[0]
 
 
@@ -99,7 +103,7 @@ def _rules(found: _SiteFile, path: Path) -> SiteRules:
     zone = _zone(found.zone, path)
     _check_windows(found, path)
     return SiteRules(
-        name=path.stem,
+        name=found.name or path.stem,
         zone=zone,
         system_aliases=tuple((alias.written, alias.standard) for alias in found.system_alias),
         local_codes=tuple(_local_codes(found.local_code)),

@@ -248,6 +248,7 @@ class Load:
             not_retrieved=dict(sorted(self._state.broken.items())),
             incomplete=manifest.incomplete,
             before=self._patients_before,
+            damaged=tuple(self._source.damaged),
         )
 
     def _bucket(self, number: int) -> Bucket:

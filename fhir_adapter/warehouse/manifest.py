@@ -110,7 +110,8 @@ def hold_basis(manifest: Manifest, site: str, facts_basis: str) -> None:
         raise StoreOutdated(
             f"the tables are of site {manifest.site!r}, the question is for {site!r}",
             where="store",
-            remedy=f"Ask for that site: --site {manifest.site}.",
+            remedy=f"Ask for that site: --site {manifest.site}, or a site file that says "
+            f'name = "{manifest.site}".',
         )
     if manifest.facts_basis != facts_basis:
         raise _outdated("the tables were written with another unit table or other site rules")

@@ -177,6 +177,7 @@ def test_an_empty_server_is_no_mistake() -> None:
     ids=["links", "unknown parameters", "wants a patient", "no versions", "missing types"],
 )
 @pytest.mark.untraced
+@pytest.mark.slow
 def test_the_habits_of_a_server_do_not_change_an_answer(habits: dict[str, Any]) -> None:
     plain = run("explain", ONE, FOLDER, "--as-of", AS_OF, "--json").json
     with sandbox(patients=(ONE,), **habits) as server:

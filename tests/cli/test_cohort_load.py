@@ -24,6 +24,7 @@ def test_a_load_says_how_much_there_is_now(tmp_path):
         "resources",
         "facts",
         "buckets",
+        "damaged",
         "issues",
         "before",
         "incomplete",
@@ -35,14 +36,14 @@ def test_a_load_says_how_much_there_is_now(tmp_path):
     )
 
 
-@pytest.mark.untraced
+@pytest.mark.usefixtures("with_small_study")
 def test_issues_are_counted(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "Patient.ndjson").write_text('{"resourceType": "Patient", "id": "1"}\n{"resou')
     ran = load(tmp_path / "s", folder=folder)
     assert ran.status == 0
-    assert "unreadable-line 1" in ran.flat
+    assert "unreadable-line 1 (Patient.ndjson line 2)" in ran.flat
     assert "patients may be missing" in " ".join(ran.err.split())
     asked = run("cohort", "screen", str(tmp_path / "s"), "--as-of", "2026-11-22", "--json")
     assert "patients may be missing" in " ".join(asked.err.split())
@@ -72,6 +73,10 @@ def test_a_file_of_other_resources_than_its_name_says_makes_that_type_open(tmp_p
     assert ran.json["issues"] == {"mislabelled-file": 1}
     assert ran.json["not_retrieved"] == {"Procedure": "mislabelled-file"}
     assert ran.json["incomplete"]["procedure"] == 1
+    assert ran.json["damaged"] == ["Procedure.ndjson"]
+    said = " ".join(ran.err.split())
+    assert "mislabelled-file 1 (Procedure.ndjson)" in said
+    assert "holds nothing of the type that it is named after" in said
 
 
 def test_what_loses_nothing_is_noted_and_no_damage(tmp_path):

@@ -145,6 +145,7 @@ def test_a_server_is_screened_dry_then_written_then_left_alone() -> None:
     ("refused", "stands"),
     [({"ResearchSubject"}, "Task"), ({"ResearchSubject", "Task"}, "DocumentReference")],
 )
+@pytest.mark.slow
 def test_a_server_without_research_subjects_gets_what_stands_for_them(
     refused: set[str], stands: str
 ) -> None:
@@ -163,6 +164,7 @@ def test_a_server_without_research_subjects_gets_what_stands_for_them(
         assert all(not one["created"] and not one["updated"] for one in again["written"])
 
 
+@pytest.mark.slow
 def test_a_study_is_published_and_screened_from_a_server() -> None:
     with sandbox(patients=(ONE,)) as server:
         url = server.base_url
@@ -189,6 +191,7 @@ def test_a_study_is_published_and_screened_from_a_server() -> None:
         assert shown == run("study", "show", "--json").json
 
 
+@pytest.mark.slow
 def test_doctor_says_what_a_server_can_do() -> None:
     with sandbox(patients=(ONE,)) as server:
         ran = run("server", "doctor", server.base_url, "--patient", ONE)
@@ -199,6 +202,7 @@ def test_doctor_says_what_a_server_can_do() -> None:
         assert run("server", "doctor", server.base_url).status == 1
 
 
+@pytest.mark.slow
 def test_doctor_reads_the_study_from_a_server() -> None:
     with sandbox(patients=(ONE,)) as server:
         base = ("server", "doctor", server.base_url, "--study-server", server.base_url)

@@ -10,6 +10,7 @@ from cli.cli_for_tests import ONE, run, sandbox
 
 
 @pytest.mark.usefixtures("with_small_study")
+@pytest.mark.slow
 def test_with_write_everything_is_tried_and_nothing_is_left(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     with sandbox(patients=(ONE,)) as server:

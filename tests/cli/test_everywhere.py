@@ -100,6 +100,7 @@ def test_every_command_has_a_form_and_every_schema_a_use() -> None:
     "name",
     [pytest.param(name, marks=pytest.mark.deep) if name == "demo" else name for name in FORMS],
 )
+@pytest.mark.slow
 def test_json_of_every_command_holds_to_its_schema_and_stands_alone(
     name: str, tmp_path: Path, with_small_study: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +154,7 @@ def test_a_mistake_on_the_command_line_is_json_where_json_was_asked_for(name: st
 
 
 @pytest.mark.parametrize("name", SERVING)
+@pytest.mark.slow
 def test_what_serves_says_its_address_as_json(name: str, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.toml"
     tokens.write_text("format = 1\n")

@@ -95,6 +95,7 @@ def test_what_people_have_said_since_does_not_change_a_decision_that_is_made_aga
         ("study = 'nowhere'", "study-not-found"),
     ],
 )
+@pytest.mark.slow
 def test_what_cannot_be_made_again_says_exactly_why(change: str, reason: str) -> None:
     screened(CANDIDATE)
     sql("INSERT INTO retention VALUES (1)")
@@ -235,6 +236,7 @@ def doubled(server: RunningSandbox) -> Any:
     return ours
 
 
+@pytest.mark.slow
 def test_a_duplicate_is_shown_first_and_then_mended() -> None:
     with sandbox(patients=(CANDIDATE,)) as server:
         ours = doubled(server)

@@ -18,6 +18,7 @@ from fhir_adapter.errors import ArtifactsMissing
 from cli.cli_for_tests import run
 
 
+@pytest.mark.slow
 def test_the_sandbox_serves_stops_and_keeps(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fhir_adapter", "server", "sandbox", "--keep", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

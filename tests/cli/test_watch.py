@@ -121,6 +121,7 @@ def test_a_server_that_is_not_there_is_said() -> None:
     assert "server-unreachable" in ran.err
 
 
+@pytest.mark.slow
 def test_it_runs_until_it_is_stopped(small_study: str) -> None:
     with sandbox(patients=FEW) as server:
         command = [

@@ -222,6 +222,7 @@ def by_closures(study: Any, records: Sequence[Any]) -> Iterator[Decision]:
 
 
 @pytest.mark.parametrize("number", [3, *(pytest.param(n, marks=pytest.mark.deep) for n in (4, 5))])
+@pytest.mark.slow
 def test_generated_trees_call_for_the_same_outcomes_in_both_lanes(number: int) -> None:
     study, records = batches.study(number, 6), batches.records(number, 60)
     decisions = list(by_closures(study, records))

@@ -35,6 +35,7 @@ SAMPLES = {
         pytest.param("mimic3-demo-10", marks=pytest.mark.deep),
     ],
 )
+@pytest.mark.slow
 def test_both_lanes_answer_everybody_alike(name: str) -> None:
     folder, site, as_of = SAMPLES[name]
     if not folder.is_dir():

@@ -39,6 +39,7 @@ def alone(one: ForStudy, records: list) -> list[lanes.Answer]:
     )
 
 
+@pytest.mark.slow
 def test_studies_of_one_pass_answer_as_the_record_lane_does_for_each() -> None:
     studies = [asked(1, batches.OWN), asked(2, frozenset()), asked(3, OTHER), asked(1, OTHER)]
     records = batches.records(5, 80)
@@ -47,6 +48,7 @@ def test_studies_of_one_pass_answer_as_the_record_lane_does_for_each() -> None:
         assert lanes.differences(answers, alone(one, records)) == []
 
 
+@pytest.mark.slow
 def test_what_two_studies_read_alike_is_one_table() -> None:
     one, other = asked(1, batches.OWN), asked(2, batches.OWN)
     together = compile_cohorts([one, other, one])
@@ -88,6 +90,7 @@ def test_a_value_set_that_two_studies_know_differently_stays_two() -> None:
         ),
     ],
 )
+@pytest.mark.slow
 def test_one_node_alone_is_answered_as_by_the_record_lane(test: tree.Node) -> None:
     one = ForStudy(
         study=worlds.study_of(test, policy="assume-absent-if-known-here"),

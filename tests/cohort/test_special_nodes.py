@@ -179,6 +179,7 @@ def test_an_undated_value_before_an_episode_may_be_newer_than_an_answer() -> Non
     assert lanes.differences(ours, lanes.by_closures(study, worlds.MAPPINGS, [given], AS_OF)) == []
 
 
+@pytest.mark.slow
 def test_the_same_number_gives_the_same_batch_in_any_process() -> None:
     """A difference between the lanes must be found again when its batch runs alone."""
     code = (

@@ -143,6 +143,7 @@ def expected(row: dict[str, str]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("row", rows("synthea-24"), ids=lambda row: row["patient"][:8])
+@pytest.mark.slow
 def test_synthea_figures_are_reproduced(row: dict[str, str], synthea: Sample) -> None:
     assert figures(synthea, row["patient"]) == expected(row)
 
@@ -155,6 +156,7 @@ def test_mimic_figures_are_reproduced(row: dict[str, str], mimic: Sample) -> Non
 
 
 @pytest.mark.parametrize("row", rows("mimic3-demo-10"), ids=lambda row: row["subject_id"])
+@pytest.mark.slow
 def test_lowest_platelets_before_the_first_pair(row: dict[str, str], mimic: Sample) -> None:
     patient = patient_of(mimic, row["subject_id"])
     pair = first_pair(mimic, patient)
@@ -166,6 +168,7 @@ def test_lowest_platelets_before_the_first_pair(row: dict[str, str], mimic: Samp
 
 
 @pytest.mark.parametrize("row", rows("mimic3-demo-10"), ids=lambda row: row["subject_id"])
+@pytest.mark.slow
 def test_the_rise_node_finds_the_first_kidney_injury(row: dict[str, str], mimic: Sample) -> None:
     patient = patient_of(mimic, row["subject_id"])
 

@@ -116,6 +116,7 @@ def _writer(path: Path, name: str, count: int) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
 
 
+@pytest.mark.slow
 def test_two_processes_make_and_fill_one_ledger(path: Path, clock: StandingClock) -> None:
     writers = [_writer(path, name, 40) for name in ("a", "b", "c")]
     for writer in writers:
@@ -126,6 +127,7 @@ def test_two_processes_make_and_fill_one_ledger(path: Path, clock: StandingClock
     ledger.close()
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_survives_a_kill(path: Path, clock: StandingClock) -> None:
     writer = _writer(path, "a", 100_000)
     assert writer.stdout is not None

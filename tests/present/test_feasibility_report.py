@@ -119,6 +119,7 @@ def determined(names: set[str], wanted: list[str]) -> list[str]:
 @settings(deadline=None, max_examples=40, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(COUNTS, st.sampled_from([2, 5, 11]))
 @pytest.mark.untraced
+@pytest.mark.slow
 def test_no_small_count_is_shown_or_can_be_worked_out(
     people: dict[int, int], min_cell: int
 ) -> None:

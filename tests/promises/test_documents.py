@@ -38,6 +38,7 @@ OTHERS = [one for one in sessions() if one[1] != DEMO]
 
 
 @pytest.mark.parametrize(("page", "command", "output"), OTHERS, ids=lambda part: str(part)[:60])
+@pytest.mark.slow
 def test_a_console_block_is_what_the_command_prints(
     page: str, command: str, output: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +74,7 @@ def test_the_demo_prints_what_the_readme_shows_and_writes_once(
     assert "Written: nothing; all stands already" in second.flat
 
 
+@pytest.mark.slow
 def test_a_demo_of_few_shows_a_patient_and_what_was_written(
     tmp_path: Path, small_study: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -204,9 +204,34 @@ def test_a_file_in_a_folder_that_does_not_open_costs_its_types_and_not_the_folde
     assert source.damaged == (
         ("Condition.ndjson.gz line 1",) if name.startswith("C") else ("file 2",)
     )
+    export = FolderExport(tmp_path)
+    assert (len(list(export.pieces())), export.damaged) == (2, source.damaged)
     pulled = source.pull("1", need("Condition"))
     assert {one.resource_type: one.complete for one in pulled.types}["Condition"] is False
     assert sum(source.issues.values()) == 1
+
+
+def test_each_place_is_named_by_both_readers_and_an_export_names_a_files_first(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "Jane_Doe.zip").write_text("PK")
+    (tmp_path / "Observation.ndjson").write_text(
+        lines(of("1", "Observation", "o")) + '{"resou\n{"resou\n'
+    )
+    (tmp_path / "Patient.ndjson").write_text(lines(patient("1")))
+    (tmp_path / "Procedure.ndjson").write_text(lines(of("1", "Condition", "c")))
+    (tmp_path / "readme.md").write_text("no records, and counted among the files")
+    source, export = FolderRecords(tmp_path), FolderExport(tmp_path)
+    assert list(source.patients()) == ["1"]
+    assert source.damaged == (
+        "Observation.ndjson line 2",
+        "Observation.ndjson line 3",
+        "Procedure.ndjson",
+        "file 1",
+    )
+    assert len(list(export.pieces())) == 3
+    assert export.damaged == ("Observation.ndjson line 2", "Procedure.ndjson", "file 1")
+    assert export.state().issues == source.issues
 
 
 def test_a_file_that_nobody_may_open_is_damage(

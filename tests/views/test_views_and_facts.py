@@ -194,6 +194,7 @@ UPPER_BOUNDS = frozenset(("recorded", "issued", "asserted"))
 
 
 @pytest.mark.parametrize("name", STARTS)
+@pytest.mark.slow
 def test_dates_as_sent_are_those_that_the_facts_start_by(name: str, records: list[Record]) -> None:
     seen = 0
     for record in records:

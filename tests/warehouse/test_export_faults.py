@@ -376,6 +376,7 @@ ERRORS: dict[str, tuple[Any, dict[str, str], dict[str, int]]] = {
 
 @pytest.mark.parametrize("name", ERRORS)
 @pytest.mark.parametrize("role", ["error", "output"])
+@pytest.mark.slow
 def test_what_an_error_file_speaks_of_is_not_retrieved(server, tmp_path, name, role):
     line, broken, issues = ERRORS[name]
     server.add("OperationOutcome", [line], role=role)
@@ -427,6 +428,7 @@ def command(server: FaultServer, store: Path) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_the_middle_of_a_file_is_gone_on_with(server, tmp_path):
     """kill -9, then the same command: one kick-off, the rest of one file, the same tables."""
     store = tmp_path / "s"
@@ -482,6 +484,7 @@ def interrupted(server: FaultServer, store: Path, path: str) -> str:
     return " ".join(said.decode().split())
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_the_terminal_says_what_becomes_of_the_export(server, tmp_path):
     server.status = [(202, {"Retry-After": "60"}, None)]
     assert "not needed any more" in interrupted(server, tmp_path / "s", "status")
@@ -494,6 +497,7 @@ def test_ctrl_c_at_the_terminal_says_what_becomes_of_the_export(server, tmp_path
     assert len(server.paths("DELETE", "status")) == 1
 
 
+@pytest.mark.slow
 def test_reading_begins_before_everything_is_there(server, tmp_path):
     """The Patients are split into buckets while the last file is still on its way."""
     store = tmp_path / "s"

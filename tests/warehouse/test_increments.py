@@ -203,6 +203,7 @@ def _changes() -> st.SearchStrategy[dict[str, Any]]:
 @pytest.mark.property
 @settings(max_examples=settings.default.max_examples // 4)
 @given(st.lists(st.tuples(_changes(), st.sets(st.sampled_from(sorted(BASE)))), max_size=2))
+@pytest.mark.slow
 def test_any_increments_lead_where_a_whole_load_would(tmp_path_factory, turns):
     world = World(tmp_path_factory.mktemp("world"), BASE)
     for changed, deleted in turns:

@@ -136,6 +136,7 @@ def test_broken_pieces_are_named(store, other):
         loaded(other, store, update=True)
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path, folder):
     for workers in (1, 2):
         loaded(folder, tmp_path / str(workers), bucket_bytes=1000, workers=workers)
@@ -146,6 +147,7 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path, folder):
         assert path.read_bytes() == twin.read_bytes(), path.name
 
 
+@pytest.mark.slow
 def test_an_error_in_a_worker_process_comes_through_whole(store, folder):
     path = opened(store).path(opened(store).buckets[0], "fact").parent / "pieces"
     path.write_bytes(b"rubbish!rubbish")

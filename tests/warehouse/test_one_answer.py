@@ -232,6 +232,7 @@ def write_files(folder: Path, files: Files) -> Path:
 
 @pytest.mark.parametrize("files", FAULTS.values(), ids=FAULTS.keys())
 @pytest.mark.parametrize("bucket_bytes", [10**9, 1000], ids=["one-bucket", "many"])
+@pytest.mark.slow
 def test_whatever_is_wrong_with_a_folder_both_lanes_say_it(tmp_path, files, bucket_bytes):
     folder = write_files(tmp_path / "in", files)
     assert_equal(folder, tmp_path / "store", bucket_bytes=bucket_bytes)
@@ -246,6 +247,7 @@ def test_the_teaching_cohort(tmp_path):
 @pytest.mark.parametrize(
     ("name", "site"), [("synthea-24", "synthea"), ("mimic3-demo-10", "mimic3-demo")]
 )
+@pytest.mark.slow
 def test_sample_data(tmp_path, name, site):
     assert_equal(DATA / name, tmp_path / "store", site, bucket_bytes=2**20)
 
@@ -285,6 +287,7 @@ def _merge(number: str, _: str, other: str) -> Any:
     ),
     st.sampled_from([500, 10**6]),
 )
+@pytest.mark.slow
 def test_any_folder_gives_the_same_records_in_both_lanes(tmp_path_factory, files, bucket_bytes):
     base = tmp_path_factory.mktemp("any")
     folder = write_files(base / "in", files)

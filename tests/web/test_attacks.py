@@ -96,6 +96,7 @@ def poisoned(made: Service, text: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("text", CORPUS)
+@pytest.mark.slow
 def test_a_card_holds_none_of_it(web: TestClient, made: Service, text: str) -> None:
     for found in cards(web, CANDIDATE, prefetch=poisoned(made, text)):
         said = json.dumps(found, ensure_ascii=False)
@@ -106,6 +107,7 @@ def test_a_card_holds_none_of_it(web: TestClient, made: Service, text: str) -> N
 
 
 @pytest.mark.parametrize("text", CORPUS)
+@pytest.mark.slow
 def test_a_hostile_study_title_is_harmless_too(made: Service, text: str) -> None:
     (one,) = made.screen(CANDIDATE, made.benches, None)
     assert one.decision is not None

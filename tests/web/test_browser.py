@@ -19,6 +19,7 @@ playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed on this machine"),
     pytest.mark.untraced,
+    pytest.mark.slow,
 ]
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 

@@ -58,6 +58,7 @@ def opened(browser: Any, address: str, *, scheme: str = "light", width: int = 11
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["whole", "withheld"])
+@pytest.mark.slow
 def test_the_page_is_accessible_and_asks_for_nothing(
     browser: Any, pages: dict[str, str], name: str, scheme: str
 ) -> None:

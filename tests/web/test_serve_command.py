@@ -65,6 +65,7 @@ def test_it_serves_and_stops_gracefully(tmp_path: Path, stop: signal.Signals) ->
     assert "09-no-pregnancy" not in logs
 
 
+@pytest.mark.slow
 def test_it_ends_in_time_although_a_pull_waits_for_a_server_that_says_nothing(
     tmp_path: Path,
 ) -> None:
@@ -142,6 +143,7 @@ def test_a_signal_that_comes_before_the_server_listens_is_not_lost(stop: signal.
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["pushed", "polled"])
+@pytest.mark.slow
 def test_the_list_follows_the_record_server(
     tmp_path: Path, small_study: str, told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +217,7 @@ def test_nothing_is_written_without_a_watcher(tmp_path: Path) -> None:
     assert (ran.status, "--watch" in ran.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_the_lists_follow_in_this_process_too(tmp_path: Path, small_study: str) -> None:
     """Read by the watcher after the list was made: the list has it."""
     with service(tmp_path, study=small_study, site_key="a secret") as made:
