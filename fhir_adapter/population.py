@@ -7,7 +7,7 @@ not end leaves the tables that were there before.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -61,6 +61,8 @@ class Spoken:
     """They answered, or typed a value in: their records are judged with it."""
     proposed: frozenset[str] = frozenset()
     """They were proposed before: judged in full, so that a proposal can be taken back."""
+    opted_out: Callable[[Iterable[str]], frozenset[str]] | None = None
+    """Ids -> those who want no research at all; None: nobody said so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,32 +161,52 @@ def _mark(criterion: Criterion, result: CriterionResult) -> int:
 
 def _asked(tables: CohortTables, part: int, questions: Sequence[Question], as_of: AsOf) -> Asked:
     instead: dict[int, Instead] = {}
+    opted_out = _opted_out(tables, part, questions[0].spoken)  # of every study alike
     for number, question in enumerate(questions):
         answered = tables.named(part, question.spoken.answered)
         if answered:
             screener = question.screener
             stored = tables.records(part, answered)
             records = {n: with_answers(screener, record) for n, record in stored}
-            moments = [_moment(screener, n, record, as_of) for n, record in records.items()]
+            moments = [
+                _moment(screener, n, record, as_of, opted_out) for n, record in records.items()
+            ]
             instead[number] = Instead(moments, records)
-    return Asked(part, _moments(tables, part, questions[0].screener, as_of), instead)
+    return Asked(part, _moments(tables, part, questions[0], as_of, opted_out), instead)
 
 
-def _moments(tables: CohortTables, part: int, screener: Screener, as_of: AsOf) -> list[Moment]:
+def _moments(
+    tables: CohortTables, part: int, question: Question, as_of: AsOf, opted_out: Collection[int]
+) -> list[Moment]:
+    screener = question.screener
     if isinstance(as_of, int):
-        day, stops = local_date(as_of, screener.compiled.mappings.site.zone), _stops(screener)
-        return [Moment(number, as_of, day, stops) for number in tables.patients(part)]
-    return [_moment(screener, n, record, as_of) for n, record in tables.records(part, None)]
+        day = local_date(as_of, screener.compiled.mappings.site.zone)
+        return [
+            Moment(number, as_of, day, _stops(screener, opted_out=number in opted_out))
+            for number in tables.patients(part)
+        ]
+    records = tables.records(part, None)
+    return [_moment(screener, n, record, as_of, opted_out) for n, record in records]
 
 
-def _moment(screener: Screener, number: int, record: PatientRecord, as_of: AsOf) -> Moment:
+def _moment(
+    screener: Screener, number: int, record: PatientRecord, as_of: AsOf, opted_out: Collection[int]
+) -> Moment:
     moment = moment_of(screener, record, as_of)
     day = local_date(moment, screener.compiled.mappings.site.zone)
-    return Moment(number, moment, day, _stops(screener))
+    return Moment(number, moment, day, _stops(screener, opted_out=number in opted_out))
 
 
-def _stops(screener: Screener) -> int:
-    return 0 if screener.basis else 1 << STOP_ORDER.index(Stop.NO_BASIS)
+def _opted_out(tables: CohortTables, part: int, spoken: Spoken) -> frozenset[int]:
+    if spoken.opted_out is None:
+        return frozenset()
+    return frozenset(tables.named(part, spoken.opted_out(tables.ids(part))))
+
+
+def _stops(screener: Screener, *, opted_out: bool) -> int:
+    """What is known beside the record, as bits; the record's own stops are found by SQL."""
+    told = {Stop.NO_BASIS: not screener.basis, Stop.OPTED_OUT: opted_out}
+    return sum(1 << STOP_ORDER.index(stop) for stop, holds in told.items() if holds)
 
 
 def _compare(shown: Mapping[int, Screened], answers: Mapping[int, LaneAnswer]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -67,6 +67,17 @@ def purge(settings: Settings, ledger: Ledger, *, write: bool) -> Purged:
     """Values whose days are over."""
     before = instant(SystemClock().now()) - retention_days(settings) * _DAY
     return ledger.retention.purge(before, write=write)
+
+
+def refuse(ledger: Ledger, patients: Sequence[str], *, study: str, who: str, role: str) -> None:
+    """One patient, by all ids, wants a study no more; every study where none is named."""
+    if study:
+        ledger.decline(patients=patients, study=study, who=who, role=role)
+    else:
+        ledger.opt_out(patients=patients, who=who, role=role)
+    what = "decline" if study else "opt-out"
+    for one in patients:
+        ledger.audit(who=who, what=what, patient=one, purpose=study or "all research")
 
 
 def repair(settings: Settings, *, write: bool) -> tuple[Repaired, ...]:

@@ -15,6 +15,7 @@ from fhir_adapter.bootstrap.hooking import HookDesk
 from fhir_adapter.bootstrap.judging import Bench, SystemClock, bench
 from fhir_adapter.bootstrap.ledgers import ledger_of
 from fhir_adapter.bootstrap.notices import NoticeDesk
+from fhir_adapter.bootstrap.people import refusals_of
 from fhir_adapter.client import FhirClient
 from fhir_adapter.criteria.names import canonical
 from fhir_adapter.errors import AdapterError, StudyNotFound
@@ -31,7 +32,6 @@ from fhir_adapter.pull.record import ServerRecords
 from fhir_adapter.screening import (
     GATES,
     AsOf,
-    Refusals,
     Screened,
     screen_facts,
     screen_pulled,
@@ -264,7 +264,8 @@ def open_service(
     try:
         client = record_client(settings)
         benches = tuple(
-            bench(one, answers=ledger, refusals=_refusals(ledger)) for one in settings.each_study()
+            bench(one, answers=ledger, refusals=refusals_of(ledger))
+            for one in settings.each_study()
         )
         if as_of is not None:
             benches[0].moment(as_of)
@@ -281,12 +282,6 @@ def open_service(
         settings=settings,
         as_of=as_of,
         unsigned_alerts=unsigned_alerts,
-    )
-
-
-def _refusals(ledger: Ledger) -> Refusals:
-    return Refusals(
-        declined=lambda study, ids: bool(ledger.declined(study, ids)), opted_out=lambda _ids: False
     )
 
 

@@ -71,6 +71,7 @@ class Loop:
 
     def _look(self) -> LookedAt:
         seen = look(self.watching.feeds, self.watching.queue, self.watching.queue)
+        self.watching.tidy()
         self.told(seen)
         return seen
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from fhir_adapter.bootstrap.clients import record_client
 from fhir_adapter.bootstrap.judging import Bench, SystemClock, basis_holds, bench, run_id
+from fhir_adapter.bootstrap.keeping import purge
 from fhir_adapter.bootstrap.ledgers import ledger_of
 from fhir_adapter.bootstrap.notices import NoticeDesk
+from fhir_adapter.bootstrap.people import refusals_of
 from fhir_adapter.bootstrap.writing import WritingDesk, writing
 from fhir_adapter.client import FhirClient
 from fhir_adapter.errors import ServerFault, SettingInvalid
@@ -23,11 +25,13 @@ from fhir_adapter.ports import ChangeFeed, Claimed, Clock, Written
 from fhir_adapter.pull.changes import Census, Pollable, feeds_of, in_the_house, of_group
 from fhir_adapter.pull.notified import Notified
 from fhir_adapter.pull.record import ServerRecords
-from fhir_adapter.screening import Refusals, Screened, Screener
+from fhir_adapter.screening import Screened, Screener
 from fhir_adapter.settings import Settings
 from fhir_adapter.watching import Watch, Watched
 
 _LEAST_OVERLAP = 180
+_PURGED = "purged"
+"""Name under which the day of the last purge is kept."""
 _UNPOLLED = frozenset(("GuidanceResponse", "Provenance", "Device", "List", "Task"))
 """What we write ourselves, and no fact is read from."""
 
@@ -98,6 +102,8 @@ class Watching:
     poll_seconds: float
     waiting: Callable[[], int]
     """How many wait in the queue, for now or for a date."""
+    tidy: Callable[[], None] = lambda: None
+    """Once a day: values whose days are over go from the ledger."""
 
 
 @contextmanager
@@ -164,10 +170,7 @@ class _Study:
 
 
 def _bench(settings: Settings, ledger: Ledger) -> Bench:
-    refusals = Refusals(
-        declined=lambda study, ids: bool(ledger.declined(study, ids)), opted_out=lambda _ids: False
-    )
-    return bench(settings, answers=ledger, refusals=refusals)
+    return bench(settings, answers=ledger, refusals=refusals_of(ledger))
 
 
 def _ledger(settings: Settings, clock: Clock, open_: ExitStack, *, write: bool) -> Ledger:
@@ -196,6 +199,15 @@ def _put_together(  # noqa: PLR0913, PLR0917 - all that there is
     feeds, able = _feeds(settings, client, first, [one.resource_type for one in needs], clock.now)
     queue = LedgerQueue(ledger, clock, f"{run}/look")
 
+    def was_read(record: PatientRecord) -> None:
+        ledger.audit(
+            who=f"fhir-adapter, run {run}",
+            what="read",
+            patient=record.patient,
+            purpose="pre-screening",
+        )
+        read(record)
+
     def worker(number: int) -> Watch:
         return Watch(
             queue=LedgerQueue(ledger, clock, f"{run}/{number}"),
@@ -204,7 +216,7 @@ def _put_together(  # noqa: PLR0913, PLR0917 - all that there is
             needs=needs,
             studies=tuple(Watched(screener=one.screener, send=one.send) for one in studies),
             now=lambda: instant(clock.now()),
-            read=read,
+            read=was_read,
         )
 
     return Watching(
@@ -216,7 +228,15 @@ def _put_together(  # noqa: PLR0913, PLR0917 - all that there is
         workers=_number(settings.watch_workers, "watch_workers", 1, 32),
         poll_seconds=_number(settings.poll_seconds, "poll_seconds", 1, 86_400),
         waiting=ledger.changed.count,
+        tidy=lambda: _tidy(settings, ledger, clock),
     )
+
+
+def _tidy(settings: Settings, ledger: Ledger, clock: Clock) -> None:
+    today = clock.now().date().isoformat()
+    if ledger.cursor(_PURGED) != today:
+        purge(settings, ledger, write=True)
+        ledger.set_cursor(_PURGED, today)
 
 
 def _feeds(

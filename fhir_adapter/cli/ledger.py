@@ -231,6 +231,51 @@ def _person() -> str:
         return "command line"
 
 
+@app.command()
+@everywhere
+def decline(
+    patient: Given = None,
+    *,
+    patient_file: PatientFile = None,
+    study: options.Study = None,
+    every_study: Annotated[
+        bool, typer.Option("--every-study", help="No research at all: an opt-out.")
+    ] = False,
+    role: Annotated[str, typer.Option(help="Role of the person who heard it.")] = "coordinator",
+    yes: Yes = False,
+    common: Everywhere,
+) -> None:
+    """Record that one patient does not want a study (--study), or none at all (--every-study).
+
+    All ids that are named are this one patient's. Who declined is judged and never proposed; who
+    opted out is not judged. Neither is undone here, nor by forgetting the patient.
+    """
+    from fhir_adapter.bootstrap import keeping, study_package  # noqa: PLC0415 - as above
+
+    named = patients_of(patient, patient_file)
+    if (study is None) != every_study:
+        raise SettingInvalid(
+            "say what is declined",
+            where="command line",
+            remedy="--study S for one study, or --every-study for all research.",
+        )
+    in_force = common.settings(study=study)
+    what = "" if every_study else study_package(in_force).study.id
+    with keeping.opened(in_force) as ledger:
+        known = ledger.opted_out(named) if every_study else ledger.declined(what, named)
+        if yes:
+            keeping.refuse(ledger, named, study=what, who=_person(), role=role)
+    if common.as_json:
+        print_json(
+            {"dry_run": not yes, "study": what, "patients": len(named), "known": bool(known)}
+        )
+        return
+    said = "Recorded" if yes else "Dry run, nothing recorded. With --yes"
+    of = "all research" if every_study else what
+    was = " (that was known)" if known else ""
+    stdout().print(f"{said}: one patient declines {of}{was}.", markup=False, soft_wrap=True)
+
+
 @app.command("access-report")
 @everywhere
 def access_report(

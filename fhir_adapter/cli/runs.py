@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,11 +68,22 @@ def run(
         wanted = list(patients) if patients else list(source.patients())
         damage = _said_aloud(bootstrap.damage_of(source), found=len(wanted))
         found = screen_everyone(bench.screener, source, moment, wanted)
+        if folder is None:
+            found = _audited(found, bench.package.study.id, known.was_read)
         seen = tuple(progress(found, text="screening", total=len(wanted), quiet=quiet))
     made = Run(bench=bench, as_of=moment, screened=seen, damage=damage)
     _say_future(made)
     _log_end(made, seconds=(bench.clock.now() - begun).total_seconds())
     return made
+
+
+def _audited(
+    found: Iterable[Screened], study: str, was_read: Callable[[str, str], None]
+) -> Iterator[Screened]:
+    for one in found:
+        if one.record is not None:
+            was_read(one.patient, study)
+        yield one
 
 
 def _said_aloud(damage: bootstrap.Damage, *, found: int) -> bootstrap.Damage:

@@ -40,6 +40,8 @@ from fhir_adapter.model.fact import Fact
 from fhir_adapter.ports import Clock, Proposal
 
 _CHUNK = 500
+EVERY_STUDY = "*"
+"""In the place of a study: the patient declined them all."""
 """Ids per statement: SQLite limits the number of parameters."""
 
 
@@ -221,16 +223,31 @@ class Ledger:
         with self._transaction() as connection:
             return frozenset(one for one in connection.scalars(wanted) if not is_forgotten(one))
 
-    def decline(self, *, patient: str, study: str, who: str, role: str) -> bool:
-        """The patient does not want this study; False where that was known. Never undone here."""
-        row = {
-            "patient": patient,
-            "study": study,
-            "who": who,
-            "role": role,
-            "declined_at": self._now(),
-        }
-        return self._add(DECLINES, row)
+    def decline(self, *, patients: Iterable[str], study: str, who: str, role: str) -> bool:
+        """One patient does not want this study; False where that was known. Never undone here.
+
+        It is kept under every id that the patient has now: should a merge turn out to be wrong,
+        each of the two stands as the one who declined (the stricter wins).
+        """
+        said = {"study": study, "who": who, "role": role, "declined_at": self._now()}
+        rows = [{"patient": one, **said} for one in sorted(set(patients))]
+        wanted = insert(self._engine, DECLINES).on_conflict_do_nothing()
+        with self._transaction() as connection:
+            return [connection.execute(wanted.values(**row)).rowcount for row in rows].count(1) > 0
+
+    def opt_out(self, *, patients: Iterable[str], who: str, role: str) -> bool:
+        """One patient wants no research at all: as ``decline``, of every study to come too."""
+        return self.decline(patients=patients, study=EVERY_STUDY, who=who, role=role)
+
+    def opted_out(self, patients: Iterable[str]) -> frozenset[str]:
+        """Which of these ids opted out of research: any of one patient's ids is enough."""
+        return self.declined(EVERY_STUDY, patients)
+
+    def anybody_opted_out(self) -> bool:
+        """Whether asking who did is worth while."""
+        wanted = select(DECLINES.c.id).where(DECLINES.c.study == EVERY_STUDY).limit(1)
+        with self._transaction() as connection:
+            return connection.execute(wanted).first() is not None
 
     def declined(self, study: str, patients: Iterable[str]) -> frozenset[str]:
         """Which of these ids declined: any of one patient's ids is enough (the stricter wins)."""

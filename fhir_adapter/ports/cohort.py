@@ -125,6 +125,10 @@ class CohortTables(Protocol):
         """Number -> logical id of everybody in a part."""
         ...
 
+    def ids(self, part: int) -> Iterator[str]:
+        """Every id in a part, of those too who were merged away."""
+        ...
+
     def named(self, part: int, ids: frozenset[str]) -> tuple[int, ...]:
         """Numbers of who has one of these ids, or ever had, in order."""
         ...

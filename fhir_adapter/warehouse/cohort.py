@@ -83,6 +83,12 @@ class CohortStore:
             found.update(zip(numbers, ids, strict=True))
         return found
 
+    def ids(self, part: int) -> Iterator[str]:
+        """Every id in a part, of those too who were merged away."""
+        for bucket in self._parts[part]:
+            for name in ("patient", "alias"):
+                yield from self._store.table(bucket, name)["id"].to_pylist()
+
     def named(self, part: int, ids: frozenset[str]) -> tuple[int, ...]:
         """Numbers of who has one of these ids, or ever had, in order."""
         if not ids:

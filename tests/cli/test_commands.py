@@ -219,7 +219,7 @@ def test_answers_in_the_ledger_are_heard(tmp_path: Path) -> None:
     path = tmp_path / ".fhir-adapter" / "ledger.sqlite"
     path.parent.mkdir()
     ledger = open_ledger(path, SystemClock())
-    ledger.decline(patient=ONE, study="NCT05985863", who="a", role="coordinator")
+    ledger.decline(patients=[ONE], study="NCT05985863", who="a", role="coordinator")
     ledger.close()
     after = run("explain", ONE, FOLDER, "--as-of", AS_OF, "--json").json
     assert not before["withheld"]

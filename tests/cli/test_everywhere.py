@@ -65,6 +65,7 @@ FORMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ledger repair": ("ledger-repair", ("--server", "URL")),
     "ledger purge": ("ledger-purge", ()),
     "ledger forget": ("ledger-forget", ("a",)),
+    "ledger decline": ("ledger-decline", ("a", "--every-study")),
     "ledger access-report": ("ledger-access-report", ("a",)),
     "settings": ("settings", ()),
 }

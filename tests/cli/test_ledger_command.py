@@ -77,7 +77,7 @@ def test_what_people_have_said_since_does_not_change_a_decision_that_is_made_aga
     screened(CANDIDATE)
     opened = open_ledger(LEDGER, SystemClock())
     (study,) = {row[0] for row in sql("SELECT study FROM decisions")}
-    opened.decline(patient=CANDIDATE, study=study, who="n", role="coordinator")
+    opened.decline(patients=[CANDIDATE], study=study, who="n", role="coordinator")
     opened.close()
     assert as_json("replay", "--all")[0]["result"] == "same"
 

@@ -375,8 +375,7 @@ def test_the_statement_of_several_studies_is_printed_as_it_is_run(
         STUDY,
         [STUDY, "OTHER-1"],
     )
-    asked = [two["statement"].count(f'"{name}_') for name in ("outcome", "criterion")]
-    assert asked != [one["statement"].count(f'"{name}_') for name in ("outcome", "criterion")]
+    assert two["statement"] != one["statement"]
     assert run("cohort", "sql", "--study", both).out.strip() == two["statement"].strip()
 
 

@@ -151,6 +151,7 @@ def with_question(study: Any, **more: Any) -> Any:
         "assume-absent-if-known-here",
     ],
 )
+@pytest.mark.slow
 def test_the_lanes_agree_on_every_special_node(policy: str) -> None:
     study = with_question(worlds.study_of(*NODES.values(), policy=policy))
     assert lanes_differ(study, batches.records(7, 80)) == []

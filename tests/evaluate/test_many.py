@@ -63,6 +63,7 @@ def test_all_studies_at_once_are_each_study_alone(
 @pytest.mark.property
 @FEWER
 @given(site_worlds.sites(), st.lists(site_worlds.records(), min_size=2, max_size=4))
+@pytest.mark.slow
 def test_what_one_patient_taught_about_silence_holds_for_the_next(
     studies: list[SiteStudy], patients: list[PatientRecord]
 ) -> None:
@@ -104,6 +105,7 @@ def test_the_bound_of_a_study_is_never_below_what_judging_it_gives(
 @pytest.mark.property
 @FEWER
 @given(site_worlds.sites(), site_worlds.records(), st.integers(0, 6))
+@pytest.mark.slow
 def test_a_study_judged_in_the_case_of_all_is_judged_as_in_its_own(
     studies: list[SiteStudy], of: PatientRecord, mine: int
 ) -> None:

@@ -32,7 +32,7 @@ def test_cards_are_found_by_their_uuid_and_by_patient(ledger: Ledger) -> None:
 
 
 def test_what_the_hook_needs_of_a_patient_is_read_at_once(ledger: Ledger) -> None:
-    ledger.decline(patient="p", study="T", who="n", role="coordinator")
+    ledger.decline(patients=["p"], study="T", who="n", role="coordinator")
     ledger.add_answer(patient="old id", study="S", question=Code("q", "q"), value=YES, who="n",
                       role="coordinator")  # fmt: skip
     show(ledger)

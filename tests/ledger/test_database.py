@@ -41,7 +41,7 @@ def test_the_write_ahead_log_is_on(ledger: Ledger, path: Path) -> None:
 
 def test_opening_again_keeps_everything(path: Path, clock: StandingClock) -> None:
     first = open_ledger(path, clock)
-    first.decline(patient="p1", study="s", who="n", role="coordinator")
+    first.decline(patients=["p1"], study="s", who="n", role="coordinator")
     first.close()
     second = open_ledger(path, clock)
     assert second.declined("s", ["p1"]) == {"p1"}
@@ -89,7 +89,7 @@ def test_a_database_error_quotes_no_patient_data(
     database.commit()
     database.close()
     with caplog.at_level(logging.DEBUG), pytest.raises(SettingInvalid) as caught:
-        ledger.decline(patient="canary-id", study="s", who="Canary Name", role="r")
+        ledger.decline(patients=["canary-id"], study="s", who="Canary Name", role="r")
     said = f"{caught.value!r} {caught.value} {caught.value.__context__} {caplog.text}"
     assert "anary" not in said
 

@@ -181,8 +181,8 @@ def test_facts_of_another_schema_are_refused_by_name(ledger: Ledger, place: Plac
 
 
 def test_a_decline_under_any_id_is_found_and_stays(ledger: Ledger) -> None:
-    assert ledger.decline(patient="p1", study="aclf", who="Ann", role="nurse")
-    assert not ledger.decline(patient="p1", study="aclf", who="Ann", role="nurse")
+    assert ledger.decline(patients=["p1"], study="aclf", who="Ann", role="nurse")
+    assert not ledger.decline(patients=["p1"], study="aclf", who="Ann", role="nurse")
     assert ledger.declined("aclf", ["p0", "p1"]) == {"p1"}
     assert ledger.declined("other", ["p1"]) == frozenset()
     assert ledger.declined("aclf", []) == frozenset()

@@ -31,7 +31,7 @@ def record(ledger: Ledger, run: str, *, listed: bool = True, proposed: bool = Fa
 def everything(ledger: Ledger) -> None:
     """A row about p wherever there can be one."""
     record(ledger, "r", proposed=True)
-    ledger.decline(patient="p", study="s", who="n", role="coordinator")
+    ledger.decline(patients=["p"], study="s", who="n", role="coordinator")
     ledger.add_answer(
         patient="p", study="s", question=question_code("s", "q"), value=YES, who="n", role="r"
     )
@@ -126,7 +126,7 @@ def test_who_was_forgotten_is_in_no_row_and_still_has_declined(
 
 def test_who_was_forgotten_may_come_again_and_be_forgotten_again(ledger: Ledger) -> None:
     for _ in range(2):
-        ledger.decline(patient="p", study="s", who="n", role="coordinator")
+        ledger.decline(patients=["p"], study="s", who="n", role="coordinator")
         ledger.retention.forget(["p"], who="me", write=True)
     assert ledger.status().declines == 1
 

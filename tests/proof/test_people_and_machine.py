@@ -115,7 +115,7 @@ class PeopleAndMachine(RuleBasedStateMachine):
         self._count()
         self.world.declined.add(patient)
         with self.world.ledger() as ledger:
-            ledger.decline(patient=patient, study=STUDY, who="A. Nurse", role="coordinator")
+            ledger.decline(patients=[patient], study=STUDY, who="A. Nurse", role="coordinator")
 
     @rule(old=PATIENT, new=PATIENT)
     def two_records_are_merged(self, old: str, new: str) -> None:
@@ -214,6 +214,7 @@ def run(events: int, number: int) -> None:
     assert COUNTED["kills"] > 0, "no process was ever killed: the proof has proved little"
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_doubled_or_overwritten() -> None:
     run(events=100, number=0)
 

@@ -36,6 +36,7 @@ def tokens(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow
 def test_it_serves_and_stops_gracefully(tmp_path: Path, stop: signal.Signals) -> None:
     config = tmp_path / "fhir-adapter.toml"
     ledger = tmp_path / "ledger.sqlite"
