@@ -176,12 +176,14 @@ def _run(steps: Generator[LoadStep, None, T], bar: Progress, *, waits: bool = Fa
 
 
 def _say(counts: LoadCounts, exported: Exported | None, common: Everywhere) -> None:
-    say_damage(counts.issues, counts.damaged)
+    say_damage(counts.issues, counts.damaged, in_tables=True)
     say_incomplete(counts.incomplete, counts.patients)
     if common.as_json:
         print_json(_json(counts, exported))
         return
     console = stdout()
+    if not counts.patients:
+        console.print("[yellow]Nobody is in these files.[/]")
     if counts.patients < counts.before / 2:
         console.print(
             f"[yellow]The tables before held {counts.before} patients, more than twice as many.[/]"

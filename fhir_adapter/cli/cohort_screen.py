@@ -88,6 +88,8 @@ def screen_command(  # noqa: PLR0913 - one argument per option
     if as_csv:
         listed = [(one.bench.package.study.id, one.listed) for one in found]
         typer.echo(worklists_csv(listed, identifiers=identifiers), nl=False)
+        for one in found:
+            say_no_basis(one.bench, aloud=False)
     elif common.as_json:
         forms = [_as_json(one, sent) for one, sent in zip(found, written, strict=True)]
         print_json(runs_json(forms))
@@ -138,7 +140,7 @@ def _judged(in_force: Settings, store: Path, out: Path | None, common: Everywher
         ]
         as_of = benches[0].moment(common.as_of)
         asked = cohorts.screen_cohort(benches, store, as_of, known.spoken, engine)
-        say_damage(asked.issues)
+        say_damage(asked.issues, in_tables=True)
         say_incomplete(asked.incomplete, asked.everyone)
         found = {
             one.package.study.id: _Found(
@@ -200,7 +202,8 @@ def _print(found: _Found, *, quiet: bool) -> None:
     unlisted = unlisted_sentence(listed, more=found.unshown, shows="--out FOLDER has")
     if unlisted:
         console.print(unlisted, markup=False, soft_wrap=True)
-    say_next(listed, total=found.counts.total(), quiet=quiet, in_tables=True)
+    silent = quiet or not found.bench.screener.basis
+    say_next(listed, total=found.counts.total(), quiet=silent, in_tables=True)
     say_no_basis(found.bench)
 
 

@@ -94,9 +94,11 @@ def _said_aloud(damage: bootstrap.Damage, *, found: int) -> bootstrap.Damage:
     return damage
 
 
-def say_damage(issues: Mapping[str, int], places: Sequence[str] = ()) -> None:
+def say_damage(
+    issues: Mapping[str, int], places: Sequence[str] = (), *, in_tables: bool = False
+) -> None:
     """Nobody is lost in silence: --quiet and --json keep stdout clean, not people ignorant."""
-    said = damage_sentence(issues, places)
+    said = damage_sentence(issues, places, in_tables=in_tables)
     if said:
         log("records-damaged", **issues)
         stderr_console().print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
@@ -206,14 +208,17 @@ def _everybody(*, in_tables: bool) -> str:
     return "`--out FOLDER` writes" if in_tables else "`fhir-adapter screen ... --all` lists"
 
 
-def say_no_basis(bench: bootstrap.Bench) -> None:
-    """Why everybody is stopped, where that is why."""
+def say_no_basis(bench: bootstrap.Bench, *, aloud: bool = True) -> None:
+    """Why everybody is stopped, where that is why; on stderr where stdout holds data."""
     if bench.screener.basis:
         return
-    stdout().print(
-        "[yellow]The site file records no basis for this study that is in force today[/]: "
-        "nobody is screened. Add a \\[[basis]] with approval and dates to the site file.",
+    (stdout() if aloud else stderr_console()).print(
+        f"The site file records no basis for this study ({bench.package.study.id}) that is in "
+        "force today: nobody is screened. Add a [[basis]] with approval and dates to the site "
+        "file.",
         soft_wrap=True,
+        markup=False,
+        style="yellow",
     )
 
 
@@ -225,7 +230,7 @@ def show(found: Run, *, everyone: bool = False, quiet: bool = False) -> None:
     tables.print_table(console, tables.worklist_table(listed, everyone=everyone))
     if listed.unlisted and not everyone:
         console.print(unlisted_sentence(listed), markup=False, soft_wrap=True)
-    say_next(listed, total=listed.total, quiet=quiet or everyone)
+    say_next(listed, total=listed.total, quiet=quiet or everyone or not found.bench.screener.basis)
     for patient, error in found.failed:
         console.print(f"[red]{escape(patient)} could not be judged[/]: {escape(str(error))}")
     say_no_basis(found.bench)

@@ -149,6 +149,13 @@ def _score_items(seen: Checked, where: str, score: Score, known: set[str]) -> It
 
 def _unused(seen: Checked) -> Iterator[Finding]:
     study = seen.study
+    if not study.pointers:
+        yield seen.warning(
+            "no-pointers",
+            "",
+            "nothing points at a patient: who needs data is counted, and never listed",
+            "Name what makes somebody look (a diagnosis, an order): pointers in study.yaml.",
+        )
     used = reach(study, study.anchors, seen.calculators)
     excepted = {name for c in study.criteria for _, names in _exception_names(c) for name in names}
     for question in study.questions:

@@ -30,7 +30,7 @@ from fhir_adapter.facts.known_codes import KnownCodes
 from fhir_adapter.facts.quantities import Quantities
 from fhir_adapter.facts.security import is_restricted
 from fhir_adapter.fhir.dates import DateReader
-from fhir_adapter.fhir.reading import part, reference, text
+from fhir_adapter.fhir.reading import is_malformed, part, reference, text
 from fhir_adapter.model.dates import Span
 from fhir_adapter.model.fact import Fact, Kind, PatientRecord, Retrieved
 from fhir_adapter.model.mapping import Mappings
@@ -65,6 +65,8 @@ KINDS: dict[str, Kind] = {
 """Resource type -> the kind of fact that it gives."""
 
 _OWNERS = ("subject", "patient", "individual")
+_SAYS_WHAT = ("code", "vaccineCode", "medicationCodeableConcept")
+"""Elements without which nobody knows what a resource records."""
 UNREADABLE = "unreadable"
 OTHER_PATIENT = "other-patient"
 DUPLICATE = "duplicate-resource"
@@ -171,6 +173,9 @@ class _Reading:
         try:
             self._facts += reader(self._context, resource, self._pulled.patient)
         except _RUBBISH:
+            self.issues[UNREADABLE] = None
+            self._broken.setdefault(kind, UNREADABLE)
+        if any(name in resource and is_malformed(resource[name]) for name in _SAYS_WHAT):
             self.issues[UNREADABLE] = None
             self._broken.setdefault(kind, UNREADABLE)
         if kind is Kind.MEDICATION and self._facts and not _resolved(self._facts[-1]):

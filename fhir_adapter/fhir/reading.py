@@ -74,8 +74,30 @@ def coding(value: Any) -> tuple[Code, ...]:
 
 @lru_cache(maxsize=65536)
 def _one(system: str, code: str) -> tuple[Code, ...]:
-    """A hospital sends few distinct codes, each of them by the million."""
-    return (Code(system, code),)
+    """A hospital sends few distinct codes, each of them by the million.
+
+    Blanks around a code or system belong to neither (R4 datatypes, code): they are left out.
+    """
+    system, code = system.strip(), code.strip()
+    return (Code(system, code),) if code else ()
+
+
+def is_malformed(concept: Any) -> bool:
+    """Whether something is stated as a CodeableConcept and its codings cannot be read.
+
+    No codings at all are no fault: words may stand for them.
+    """
+    found: Resource = concept
+    if not isinstance(concept, dict):
+        return concept is not None
+    listed = found.get("coding")
+    if listed is None:
+        return False
+    return not is_array(listed) or any(not _is_coding(item) for item in listed)
+
+
+def _is_coding(item: Any) -> bool:
+    return is_object(item) and isinstance(item.get("code", ""), str)
 
 
 def many_codings(concepts: Any) -> tuple[Code, ...]:

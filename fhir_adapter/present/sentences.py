@@ -23,11 +23,12 @@ _OTHER_TYPE = (
     "everybody; export it again, or name the file after what it holds."
 )
 _NOBODYS = (
-    " Resources that name no patient are in nobody's record: whom they are about cannot be known."
+    " Resources with no-patient name none by a reference that can be read (Patient/id): whom they "
+    "are about cannot be known, and their types are open for everybody."
 )
 _EXPORT = "export-"
 _HARMLESS = "export-informational"
-_NOTED = frozenset((_HARMLESS, "duplicate"))
+_NOTED = frozenset((_HARMLESS, "duplicate", "subject-no-patient"))
 """Nothing is lost by these."""
 _WITHHELD = (
     " What the server says it could not export is open for everybody, and patients may be missing."
@@ -35,8 +36,13 @@ _WITHHELD = (
 _PLACES_SHOWN = 3
 
 
-def damage_sentence(issues: Mapping[str, int], places: Sequence[str]) -> str:
-    """What is wrong with files of records, where, and what that means; empty where nothing is."""
+def damage_sentence(
+    issues: Mapping[str, int], places: Sequence[str], *, in_tables: bool = False
+) -> str:
+    """What is wrong with files of records, where, and what that means; empty where nothing is.
+
+    ``in_tables``: they are in fact tables, which only a whole load mends.
+    """
     if not issues:
         return ""
     counts = ", ".join(f"{code} {count}" for code, count in sorted(issues.items()))
@@ -44,7 +50,8 @@ def damage_sentence(issues: Mapping[str, int], places: Sequence[str]) -> str:
     where = f" ({', '.join(places[:_PLACES_SHOWN])}{more})" if places else ""
     lost = (
         " What could not be read is open for everybody it may be about, and patients may be "
-        "missing: mend these files, or export them again."
+        "missing: mend these files, or export them again"
+        f"{', and load all of them, without --update' if in_tables else ''}."
     )
     order = (
         " Numbers count all files of the folder in sorted order."

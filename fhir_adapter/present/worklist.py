@@ -97,7 +97,7 @@ def unlisted_sentence(found: Worklist, *, more: int = 0, shows: str = "--all sho
         return ""
     reasons = {
         "not to be asked, as somebody said": withheld,
-        "by laboratory values alone, nobody has pointed at them": labs_only,
+        "with nothing that points at them (no pointer of the study)": labs_only,
     }
     said = "; ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
     return f"Candidates or needs data, but not in the list: {said} ({shows} them)."

@@ -17,6 +17,7 @@ import msgspec
 from fhir_adapter.fhir.wire import decode, encode
 from fhir_adapter.ports import COMPANION, DOCUMENT, WHOLE, ExportState, Piece, Resource
 from fhir_adapter.pull.bundles import read_bundle
+from fhir_adapter.pull.export_errors import OUTCOME, ErrorsRead
 from fhir_adapter.pull.files import (
     MISLABELLED,
     NOT_READ,
@@ -30,9 +31,15 @@ from fhir_adapter.pull.files import (
     record_files,
     says_of,
 )
-from fhir_adapter.pull.index import EVERY_TYPE, LONE_TYPES
+from fhir_adapter.pull.index import EVERY_TYPE, LONE_TYPES, NO_PATIENT, OTHER_SUBJECT
 from fhir_adapter.pull.merges import edges_of
-from fhir_adapter.pull.references import COMPANION_TYPES, key_of, patients_of, target_of
+from fhir_adapter.pull.references import (
+    COMPANION_TYPES,
+    is_about_no_patient,
+    key_of,
+    patients_of,
+    target_of,
+)
 
 _LINKED = b'"replace'
 _PACKED = 12
@@ -60,7 +67,7 @@ class _Head(msgspec.Struct, gc=False):
 
 
 _HEAD = msgspec.json.Decoder(_Head)
-_BY_HAND = frozenset(("Patient", "Bundle"))
+_BY_HAND = frozenset(("Patient", "Bundle", OUTCOME))
 
 
 class FilesRead:
@@ -113,22 +120,28 @@ class FilesRead:
         types = set[str]()
         bad = list[str]()
         first_bad = 0
+        said = ErrorsRead()
         for line, raw in numbered_in(file):
             if raw is None:
                 bad.append("")
                 first_bad = first_bad or line
                 continue
             head = None if strict or not file.is_lines else _head(raw)
-            if head is not None:
+            if head is not None and file.may_hold_type(head.resourceType):
                 self._saw(head.resourceType, types)
                 yield from self._headed(head, raw)
                 continue
             resource = decode(raw)
-            if resource is None:
+            if resource is None or not file.may_hold_type(resource["resourceType"]):
                 bad.append(says_of(raw))
                 first_bad = first_bad or line
+            elif resource["resourceType"] == OUTCOME:
+                said.among_data(resource, named)
             else:
                 yield from self._whole(resource, raw, types)
+        self._issues.update(said.issues)
+        for name, why in said.broken.items():
+            self._break({name}, why)
         if is_mislabelled(file, types):
             self._issues[MISLABELLED] += 1
             self._damaged.append(file.label)
@@ -143,7 +156,7 @@ class FilesRead:
         if owners:
             yield Piece(owners, key, raw)
         else:
-            yield from self._lone(head.resourceType, key, raw)
+            yield from self._lone(head.resourceType, key, raw, is_others=_is_others(head))
 
     def _whole(self, resource: Resource, raw: bytes, types: set[str]) -> Iterator[Piece]:
         """What the head did not say: Patients with their links, Bundles, everything odd."""
@@ -158,6 +171,8 @@ class FilesRead:
             self._types |= read.types
         if read.is_cut_short:
             self._break(read.types, "cut-short")
+        if read.has_lost:
+            self._break((), "unreadable-entry")
         types |= read.types
         for one in read.resources:
             yield from self._placed(one, encode(one))
@@ -175,15 +190,22 @@ class FilesRead:
         elif "id" not in resource and resource["resourceType"] in LONE_TYPES:
             self._issues["no-id"] += 1
         else:
-            yield from self._lone(resource["resourceType"], key_of(resource), raw)
+            is_others = is_about_no_patient(resource)
+            kind, key = resource["resourceType"], key_of(resource)
+            yield from self._lone(kind, key, raw, is_others=is_others)
 
-    def _lone(self, resource_type: str, key: str, raw: bytes) -> Iterator[Piece]:
+    def _lone(
+        self, resource_type: str, key: str, raw: bytes, *, is_others: bool
+    ) -> Iterator[Piece]:
         if resource_type in COMPANION_TYPES:
             yield Piece((), key, raw, COMPANION)
         elif resource_type in LONE_TYPES:
             yield Piece((), key, b"")  # nothing reads it: one that comes twice is counted
+        elif is_others:
+            self._issues[OTHER_SUBJECT] += 1
         else:
-            self._issues["no-patient"] += 1
+            self._issues[NO_PATIENT] += 1
+            self._break({resource_type}, NO_PATIENT)
 
     def _saw(self, resource_type: str, types: set[str]) -> None:
         types.add(resource_type)
@@ -264,9 +286,18 @@ def _head(raw: bytes) -> _Head | None:
     return None if head.resourceType in _BY_HAND else head
 
 
-def _owners(head: _Head) -> tuple[str, ...]:
+def _is_others(head: _Head) -> bool:
+    named = [one for one in _named(head) if isinstance(one.reference, str)]
+    return any(is_about_no_patient({"subject": {"reference": one.reference}}) for one in named)
+
+
+def _named(head: _Head) -> list[_Reference]:
     named = (head.subject, head.patient, head.individual, head.for_, head.beneficiary)
-    found = [_patient(one.reference) for one in named if isinstance(one, _Reference)]
+    return [one for one in named if isinstance(one, _Reference)]
+
+
+def _owners(head: _Head) -> tuple[str, ...]:
+    found = [_patient(one.reference) for one in _named(head)]
     if len(found) == 1:
         return found[0]
     return tuple(dict.fromkeys(one for owners in found for one in owners))

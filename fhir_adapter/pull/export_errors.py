@@ -7,7 +7,7 @@ types are used, which say whose completeness can no longer be claimed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from fhir_adapter.client import Issue, types_named
@@ -25,6 +25,7 @@ _WHY = {
     "not-supported": "not-supported",
 }
 _ELSE = "export-error"
+OUTCOME = "OperationOutcome"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,23 @@ class ErrorsRead:
             else:
                 self._outcome(outcome, issues, types)
 
-    def _outcome(self, outcome: Resource, issues: Iterable[Issue], types: tuple[str, ...]) -> None:
+    def among_data(self, outcome: Resource, types: Collection[str]) -> None:
+        """An outcome among the resources of a file that is named after these types."""
+        self._outcome(outcome, issues_of(outcome), (), types)
+
+    def _outcome(
+        self,
+        outcome: Resource,
+        issues: Iterable[Issue],
+        types: tuple[str, ...],
+        else_of: Collection[str] = (),
+    ) -> None:
         for issue, item in zip(issues, as_array(outcome.get("issue")), strict=True):
             self.issues[f"export-{issue.code}"] += 1
             named = types_named(as_object(item), types)
             if issue.withholds or (named and issue.severity == "warning"):
-                self._break(named, _WHY.get(issue.code, _ELSE))
+                self._break(named or else_of, _WHY.get(issue.code, _ELSE))
 
-    def _break(self, types: tuple[str, ...], why: str) -> None:
+    def _break(self, types: Collection[str], why: str) -> None:
         for name in types or (EVERY_TYPE,):
             self.broken.setdefault(name, why)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from fhir_adapter.errors import RecordFault
+from fhir_adapter.fhir.resource_types import RESOURCE_TYPES
 from fhir_adapter.fhir.wire import decode
 from fhir_adapter.ports import Resource
 
@@ -92,6 +93,10 @@ class RecordFile:
         """Resource types that the file name says: ``Observation.000.ndjson.gz``."""
         return frozenset(self._words()) & _RESOURCE_TYPES
 
+    def may_hold_type(self, resource_type: str) -> bool:
+        """Of FHIR, or a vendor's own after which the file is named: a misspelled one may be any."""
+        return resource_type in RESOURCE_TYPES or resource_type in self._words()
+
     @property
     def label(self) -> str:
         """A name that cannot be a person's."""
@@ -119,12 +124,13 @@ _BEGINS = re.compile(rb'\s*\{\s*"resourceType"\s*:\s*"([A-Za-z]+)"')
 
 
 def says_of(raw: bytes | None) -> str:
-    """The type with which a line begins that cannot be read to its end.
+    """The type with which a line begins that cannot be read to its end; empty for no known one.
 
     Only what stands first counts: further on it may be a contained resource's.
     """
     found = _BEGINS.match(raw) if raw else None
-    return found[1].decode("ascii") if found else ""
+    said = found[1].decode("ascii") if found else ""
+    return said if said in RESOURCE_TYPES else ""
 
 
 def may_hold(file: RecordFile, seen: Collection[str], said: Collection[str]) -> frozenset[str]:
@@ -264,7 +270,9 @@ def _kind(name: str) -> str:
 def resources_in(file: RecordFile) -> Iterator[Resource | Unreadable]:
     """Every resource, and an Unreadable for what is none and for a file that does not open."""
     for number, raw in numbered_in(file):
-        yield (None if raw is None else decode(raw)) or Unreadable(number, says_of(raw))
+        found = None if raw is None else decode(raw)
+        is_read = found is not None and file.may_hold_type(found["resourceType"])
+        yield found if is_read and found is not None else Unreadable(number, says_of(raw))
 
 
 def raw_in(file: RecordFile) -> Iterator[bytes | Unreadable]:

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fhir_adapter.ports import Need, Pulled, Resource
+from fhir_adapter.pull.export_errors import OUTCOME, ErrorsRead
 from fhir_adapter.pull.files import (
     MISLABELLED,
     NOT_READ,
@@ -89,12 +90,18 @@ def _read(index: Index, file: RecordFile) -> None:
         index.has_type(name)
     bad = list[str]()
     seen = set[str]()
+    said = ErrorsRead()
     for found in resources_in(file):
         if isinstance(found, Unreadable):
             bad.append(found.says)
             index.damaged.append(place_of(file, found.line))
+        elif found["resourceType"] == OUTCOME:
+            said.among_data(found, file.named_types if file.is_lines else ())
         else:
             seen |= index.add(found)
+    index.issues.update(said.issues)
+    for name, why in said.broken.items():
+        index.break_types({name}, why)
     if is_mislabelled(file, seen):
         index.issues[MISLABELLED] += 1
         index.damaged.append(file.label)

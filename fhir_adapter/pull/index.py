@@ -8,19 +8,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_adapter.errors import PatientNotFound
+from fhir_adapter.fhir.reading import text
 from fhir_adapter.ports import ExportState, Need, Pulled, PulledType, Resource
-from fhir_adapter.pull.bundles import is_typed, read_bundle
+from fhir_adapter.pull.bundles import read_bundle
 from fhir_adapter.pull.merges import Edge, Merge, edges_of, follow
 from fhir_adapter.pull.references import (
     COMPANION_TYPES,
     COMPANIONS,
     companion_reference,
+    is_about_no_patient,
     key_of,
     patients_of,
     target_of,
 )
 
 EVERY_TYPE = "*"
+NO_PATIENT = "no-patient"
+"""Issue, and why a type is whole for nobody: a resource that does not say whose it is."""
+OTHER_SUBJECT = "subject-no-patient"
+"""Issue: a resource about a Group, a Device, a Location."""
 LONE_TYPES = frozenset(
     [
         "Medication",
@@ -90,8 +96,9 @@ class Index:
 
     def add(self, resource: Resource) -> frozenset[str]:
         """Take one resource, or all of a Bundle; gives the resource types seen."""
-        if not is_typed(resource):
+        if not text(resource.get("resourceType")):
             self.issues["no-type"] += 1
+            self.break_types((), "no-type")
             return frozenset()
         if resource["resourceType"] == "Bundle":
             return self._add_bundle(resource)
@@ -185,6 +192,8 @@ class Index:
             self._types |= read.types
         if read.is_cut_short:
             self.break_types(read.types, "cut-short")
+        if read.has_lost:
+            self.break_types((), "unreadable-entry")
         return read.types
 
     def claim(self, owners: Collection[str], *, whole: bool, document: bool) -> None:
@@ -203,8 +212,11 @@ class Index:
             self._put(self._by_patient.setdefault(patient, {}), resource)
         if not owners and resource["resourceType"] in LONE_TYPES:
             self._put(self._lone, resource)
+        elif not owners and is_about_no_patient(resource):
+            self.issues[OTHER_SUBJECT] += 1
         elif not owners:
-            self.issues["no-patient"] += 1
+            self.issues[NO_PATIENT] += 1
+            self.break_types({resource["resourceType"]}, NO_PATIENT)
         if resource["resourceType"] == "Patient":
             self._join(resource)
         return owners

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fhir_adapter.client.outcomes import issues_of
 from fhir_adapter.errors import PatientNotFound, ServerFault
 from fhir_adapter.fhir.reading import is_object, parts, text
 from fhir_adapter.ports import Need, Pulled, Resource
@@ -97,7 +98,11 @@ def _has_more(value: Resource) -> bool:
     if "next" in links:
         return True
     total = value.get("total")
-    matches = [e for e in parts(value.get("entry")) if _mode(e) != "outcome"]
+    entries = parts(value.get("entry"))
+    said = (issue for entry in entries for issue in issues_of(entry.get("resource")))
+    if any(issue.withholds for issue in said):
+        return True
+    matches = [entry for entry in entries if _mode(entry) != "outcome"]
     return isinstance(total, int) and not isinstance(total, bool) and total > len(matches)
 
 

@@ -12,7 +12,7 @@ from fhir_adapter.fhir.wire import as_array, as_object
 from fhir_adapter.ports import Resource
 
 _LITERAL = re.compile(
-    r"(?P<root>https?://[^?#]*/)?(?P<type>[A-Z][A-Za-z]+)/(?P<id>[^/?#]+)(?:/_history/[^/?#]+)?"
+    r"(?P<root>https?://[^?#]*/)?(?P<type>[A-Z][A-Za-z]+)/(?P<id>[^/?#\s]+)(?:/_history/[^/?#]+)?"
 )
 
 
@@ -67,6 +67,32 @@ def patients_of(resource: Resource) -> tuple[str, ...]:
             if target is not None and target.resource_type == "Patient":
                 found[target.id] = None
     return tuple(found)
+
+
+_NO_PATIENTS = frozenset(
+    [
+        "BiologicallyDerivedProduct",
+        "Device",
+        "Group",
+        "Location",
+        "Medication",
+        "Organization",
+        "Practitioner",
+        "PractitionerRole",
+        "RelatedPerson",
+        "Substance",
+    ]
+)
+
+
+def is_about_no_patient(resource: Resource) -> bool:
+    """Whether it says whom or what it is about, and that is no patient: a Group, a Device.
+
+    One that does not say it, or not by a reference that can be read, may be about anybody.
+    """
+    owners = (owner for name in _OWNERS for owner in _each(resource.get(name)))
+    targets = [target for owner in owners if (target := target_of(owner)) is not None]
+    return any(target.resource_type in _NO_PATIENTS for target in targets)
 
 
 def _each(value: object) -> list[Any]:

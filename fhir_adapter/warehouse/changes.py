@@ -23,11 +23,15 @@ Hashes = Any
 
 
 def merged(old: ExportState, new: ExportState) -> ExportState:
-    """The state of a store after an increment: what was broken stays so, links are the newest."""
+    """The state of a store after an increment: what was broken stays so, links are the newest.
+
+    A file of an increment holds what changed: of a type that no whole load held, nobody knows the
+    rest. Only ``complete_types``, which the site vouches for, may grow.
+    """
     gone = {key.removeprefix("Patient/") for key in new.deleted if key.startswith("Patient/")}
     links = {one: edges for one, edges in old.links.items() if one not in gone} | new.links
     return ExportState(
-        types=old.types | new.types,
+        types=old.types,
         complete_types=new.complete_types,
         broken={**new.broken, **old.broken},
         issues=dict(Counter(old.issues) + Counter(new.issues)),

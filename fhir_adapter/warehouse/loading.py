@@ -232,12 +232,8 @@ class Load:
             files=dict(self._source.hashes()),
             issues=self._issues(),
         )
-        if self._known is None and self._patients_before and not manifest.patients:
-            raise RecordFault(
-                "the export holds nobody, and the tables there hold patients",
-                where="cohort load",
-                remedy="Look at what is exported, with which rights. The tables stay as they were.",
-            )
+        if self._known is None and not manifest.patients:
+            self._refuse_nobody(manifest)
         write_manifest(self._into.folder, manifest)
         return LoadCounts(
             patients=manifest.patients,
@@ -250,6 +246,22 @@ class Load:
             before=self._patients_before,
             damaged=tuple(self._source.damaged),
         )
+
+    def _refuse_nobody(self, manifest: Manifest) -> None:
+        """An empty hospital is one that cannot be read, unless nothing was wrong with the files."""
+        if self._patients_before:
+            raise RecordFault(
+                "the export holds nobody, and the tables there hold patients",
+                where="cohort load",
+                remedy="Look at what is exported, with which rights. The tables stay as they were.",
+            )
+        if manifest.issues:
+            named = ", ".join(f"{code} {count}" for code, count in manifest.issues.items())
+            raise RecordFault(
+                f"no patient could be read ({named})",
+                where="cohort load",
+                remedy="Name a folder of NDJSON or Bundles; `screen FOLDER` says more.",
+            )
 
     def _bucket(self, number: int) -> Bucket:
         """A bucket after this load: as made now, or as it was."""

@@ -33,6 +33,7 @@ KEYS = "keys.npy"
 _NO_PLACE = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "files may not be as large as that (ulimit -f, or the file system)",
     errno.EACCES: "the folder may not be written",
     errno.EPERM: "the folder may not be written",
     errno.EROFS: "the folder may not be written",

@@ -139,7 +139,11 @@ def test_whose_a_resource_is(tmp_path: Path, owner: Any, found: bool) -> None:
     file.write_text(lines(patient("1"), {"resourceType": "Observation", "id": "a", **owner}))
     source = FolderRecords(file)
     assert ("Observation/a" in keys(source.pull("1", need("Observation")))) is found
-    assert source.issues == ({} if found else {"no-patient": 1})
+    code = "subject-no-patient" if "Group" in str(owner) else "no-patient"
+    assert source.issues == ({} if found else {code: 1})
+    pulled = source.pull("1", need("Observation"))
+    said = {"Observation": "no-patient"} if source.issues == {"no-patient": 1} else {}
+    assert {name: why for name, why in why(pulled).items() if why} == said
 
 
 @pytest.mark.parametrize("bad", ['{"resourceType":"Observ', "rubbish\n", "[1]\n", "{}\n"])

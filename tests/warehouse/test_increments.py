@@ -144,10 +144,14 @@ def test_a_medication_that_was_missing_comes_later_and_goes_again(world):
     world.hold()
 
 
-def test_a_new_resource_type_concerns_everybody(world):
-    world.update({"Procedure/p": of("1", "Procedure", "p")})
-    assert world.counts.buckets == len(opened(world.store).buckets)
-    world.hold()
+def test_a_type_that_the_whole_load_did_not_hold_is_open_after_any_increment(world):
+    """Found by an outsider: one Condition in an increment made everybody free of the others."""
+    for changed in ({"Procedure/p": of("1", "Procedure", "p")}, {"Observation/o3": lab("3", "o3")}):
+        world.update(changed)
+        assert world.counts.incomplete["procedure"] == world.counts.patients
+    found = stored(world.store)["1"]
+    assert any(fact.source == "Procedure/p" for fact in found.facts)
+    assert {one.kind: one.complete for one in found.retrieved}["procedure"] is False
 
 
 def test_codes_keep_their_numbers(world):
