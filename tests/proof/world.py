@@ -191,6 +191,15 @@ class World:
         kept = {**now, **elements}
         self.server.store.put({name: value for name, value in kept.items() if value})
 
+    def merge(self, old: str, new: str, *, both: bool) -> None:
+        """The replaced record names the other; where ``both``, so does the survivor."""
+        self.merged |= {old, new}
+        ways = [(old, new, "replaced-by"), (new, old, "replaces")]
+        for one, other, how in ways[: 1 + both]:
+            link = {"type": how, "other": {"reference": f"Patient/{other}"}}
+            known = self.server.store.get("Patient", one).resource or {}
+            self.change_patient(one, link=[*known.get("link", []), link])
+
     def person_changes(self, patient: str, **elements: Any) -> bool:
         """A person edits what stands for a patient; False where nothing does."""
         for one in self.subjects(patient)[:1]:
