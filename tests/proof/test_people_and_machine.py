@@ -22,7 +22,10 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from proof.in_process import is_create_of, is_write_of
 from proof.world import AGAINST, FITS, PERSON, STUDY, UNCLEAR, World
+
+from fhir_adapter.sandbox import HAPI, TIDY, Habits
 
 import fault_proxy as faults
 from small_study import write_small_study
@@ -61,10 +64,11 @@ class PeopleAndMachine(RuleBasedStateMachine):
 
     _since_quiet = 0
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(habits=st.sampled_from((TIDY, HAPI)))
+    def begin(self, habits: Habits) -> None:
+        """A server that does all by the book, or one that deletes whatever If-Match says."""
         self._folder = tempfile.TemporaryDirectory()
-        self.world = World(folder=Path(self._folder.name), study=_study())
+        self.world = World(folder=Path(self._folder.name), study=_study(), habits=habits)
 
     @rule(patient=PATIENT, born=st.sampled_from((FITS, FITS, AGAINST, UNCLEAR)))
     def record_changes(self, patient: str, born: str) -> None:
@@ -152,6 +156,39 @@ class PeopleAndMachine(RuleBasedStateMachine):
         self._count()
         self.world.proxy.kill_at = at
         self.world.run()
+
+    @rule(
+        patient=PATIENT,
+        kind=st.sampled_from(("ResearchSubject", "GuidanceResponse")),
+        act=st.sampled_from(("moves it on", "enters a period", "deletes it")),
+    )
+    def a_person_acts_while_the_machine_writes(self, patient: str, kind: str, act: str) -> None:
+        """In the second between its last look at what stands and its write, or just after it."""
+        self._count()
+
+        def acts() -> None:
+            if act == "deletes it":
+                self.world.person_deletes(patient)
+            elif act == "moves it on":
+                self.world.person_changes(patient, status="screening", _status=PERSON)
+            else:
+                self.world.person_changes(patient, period={"start": "2026-11-22"})
+
+        self.world.proxy.meanwhile = (lambda one: is_write_of(one, kind), acts)
+        self.world.run()
+
+    @rule(patient=PATIENT, deletes=st.booleans())
+    def the_machine_dies_on_a_create_and_a_person_acts(
+        self, patient: str, *, deletes: bool
+    ) -> None:
+        """Before the ledger has heard that it stands."""
+        self._count()
+        self.world.proxy.dies_after = lambda one: is_create_of(one, "ResearchSubject")
+        self.world.run()
+        if deletes:
+            self.world.person_deletes(patient)
+        else:
+            self.world.person_changes(patient, status="withdrawn", _status=PERSON)
 
     @rule()
     def the_machine_is_started_anew(self) -> None:

@@ -22,7 +22,7 @@ from fhir_adapter.client import FhirClient
 from fhir_adapter.errors import AdapterError
 from fhir_adapter.ledger import Ledger, open_ledger
 from fhir_adapter.model.vocabulary import BASE
-from fhir_adapter.sandbox import Interactions
+from fhir_adapter.sandbox import TIDY, Habits, Interactions
 from fhir_adapter.settings import Settings
 
 from cli.cli_for_tests import AS_OF
@@ -64,6 +64,7 @@ class World:
 
     folder: Path
     study: str
+    habits: Habits = TIDY
     patients: tuple[str, ...] = ("p0", "p1", "p2")
     clock: Clock = field(default_factory=Clock)
     left: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -76,7 +77,7 @@ class World:
     kills: int = 0
 
     def __post_init__(self) -> None:
-        self.server = Interactions(now=lambda: self.clock.now().isoformat())
+        self.server = Interactions(now=lambda: self.clock.now().isoformat(), habits=self.habits)
         for name in self.patients:
             for resource in copies(name):
                 self.server.store.put(resource)
@@ -145,7 +146,7 @@ class World:
             self.stop()
             self.clock.at += timedelta(hours=7)  # the lease of the dead, and every backoff
         finally:
-            self.proxy.kill_at = None
+            self.proxy.kill_at = self.proxy.dies_after = self.proxy.meanwhile = None
             self.proxy.seen.clear()
 
     def settle(self) -> None:
@@ -237,8 +238,9 @@ class World:
         """After every fault is over: nobody is lost, and nobody stands who should not."""
         self.check()
         for patient in self.patients:
-            mine = self.subjects(patient)
-            theirs = any(str(one["id"]) in self.left for one in mine)
+            every = self.subjects(patient)
+            mine = [one for one in every if one["status"] in ("candidate", "potential-candidate")]
+            theirs = any(str(one["id"]) in self.left for one in every)
             if theirs or patient in self.deleted | self.declined | self.merged:
                 continue
             wanted = self._wanted(patient)

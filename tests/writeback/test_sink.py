@@ -157,7 +157,7 @@ def test_what_was_left_to_a_person_stays_with_the_person(
 def test_a_new_version_alone_is_no_touch(server: MemoryServer, ledger: Ledger) -> None:
     sink = _proposed(server, ledger)
     server.change("ResearchSubject", text={"status": "generated", "div": "<div/>"})
-    assert sink.send(take_back(), write=True).deleted
+    assert sink.send(take_back(), write=True).updated
 
 
 def test_a_merged_patient_is_no_touch(server: MemoryServer, ledger: Ledger) -> None:
@@ -171,12 +171,13 @@ def test_a_merged_patient_is_no_touch(server: MemoryServer, ledger: Ledger) -> N
 def test_an_untouched_proposal_is_taken_back_and_may_come_again(
     server: MemoryServer, ledger: Ledger
 ) -> None:
+    """By a status, on every server: If-Match holds nothing off from a DELETE everywhere."""
     sink = _proposed(server, ledger)
-    assert len(sink.send(take_back(), write=True).deleted) == 1
-    assert server.all("ResearchSubject") == []
+    sink.send(take_back(), write=True)
+    assert server.only("ResearchSubject")["status"] == "ineligible"
     assert server.only("GuidanceResponse")["requestIdentifier"]["value"] == "f2"
-    again = sink.send(propose("f3"), write=True)
-    assert [one.split("/")[0] for one in again.created] == ["ResearchSubject", "Provenance"]
+    sink.send(propose("f3"), write=True)
+    assert server.only("ResearchSubject")["status"] == "candidate"
 
 
 def test_taking_back_twice_writes_nothing(server: MemoryServer, ledger: Ledger) -> None:
@@ -187,49 +188,11 @@ def test_taking_back_twice_writes_nothing(server: MemoryServer, ledger: Ledger) 
     assert (server.writes, written.notes) == (0, ())
 
 
-@pytest.mark.parametrize("status", [403, 405, 501])
-def test_where_delete_is_refused_the_take_back_form_is_written(
-    server: MemoryServer, ledger: Ledger, status: int
-) -> None:
-    server.deletes = status
-    sink = _proposed(server, ledger)
-    sink.send(take_back(), write=True)
-    assert server.only("ResearchSubject")["status"] == "ineligible"
-    server.asked.clear()
-    assert sink.send(take_back(), write=True).updated == ()
-    assert server.writes == 0
-    sink.send(propose("f3"), write=True)
-    assert server.only("ResearchSubject")["status"] == "candidate"
-
-
-def test_where_references_hold_it_the_take_back_form_is_written(
-    server: MemoryServer, ledger: Ledger
-) -> None:
-    server.keeps_references = True
-    sink = _proposed(server, ledger)
-    sink.send(take_back(), write=True)
-    assert server.only("ResearchSubject")["status"] == "ineligible"
-
-
-def test_without_a_form_a_refused_delete_leaves_it_and_says_so(
-    server: MemoryServer, ledger: Ledger
-) -> None:
-    server.deletes = 405
+def test_without_a_form_it_is_left_and_said(server: MemoryServer, ledger: Ledger) -> None:
     sink = _proposed(server, ledger)
     written = sink.send(replace(take_back(), subject=None), write=True)
     assert "nothing handed over to write" in written.notes
     assert server.only("ResearchSubject")["status"] == "candidate"
-
-
-def test_a_server_that_is_known_not_to_delete_is_not_asked(
-    server: MemoryServer, ledger: Ledger
-) -> None:
-    choice = Choice(strategy=Strategy.CONDITIONAL_CREATE, reason="", delete=False)
-    sink = ServerSink(server, ledger, choice=choice)
-    sink.send(propose(), write=True)
-    sink.send(take_back(), write=True)
-    assert server.asked["delete"] == 0
-    assert server.only("ResearchSubject")["status"] == "ineligible"
 
 
 def test_a_person_s_provenance_stops_the_machine(server: MemoryServer, ledger: Ledger) -> None:
