@@ -30,10 +30,9 @@ def is_create_of(one: Request, kind: str) -> bool:
     return one.method == "POST" and one.path.strip("/") == kind
 
 
-def is_write_of(one: Request, kind: str) -> bool:
-    """Whether it makes, changes or deletes a resource of this type."""
-    changes = one.method in ("PUT", "DELETE") and one.path.strip("/").startswith(f"{kind}/")
-    return changes or is_create_of(one, kind)
+def is_change_of(one: Request, kind: str) -> bool:
+    """Whether it changes or deletes a resource of this type."""
+    return one.method in ("PUT", "DELETE") and one.path.strip("/").startswith(f"{kind}/")
 
 
 class NearProxy(FaultProxy):

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from proof.in_process import is_create_of, is_write_of
+from proof.in_process import is_create_of
 from proof.world import AGAINST, FITS, PERSON, STUDY, UNCLEAR, World
 
 from fhir_adapter.sandbox import HAPI, TIDY, Habits
@@ -63,10 +63,12 @@ class PeopleAndMachine(RuleBasedStateMachine):
     """Events in any order."""
 
     _since_quiet = 0
+    _merges = False
 
-    @initialize(habits=st.sampled_from((TIDY, HAPI)))
-    def begin(self, habits: Habits) -> None:
-        """A server that does all by the book, or one that deletes whatever If-Match says."""
+    @initialize(habits=st.sampled_from((TIDY, HAPI)), merges=st.booleans())
+    def begin(self, habits: Habits, *, merges: bool) -> None:
+        """By the book, or as HAPI; with merges, or with more that holds for each patient alone."""
+        self._merges = merges
         self._folder = tempfile.TemporaryDirectory()
         self.world = World(folder=Path(self._folder.name), study=_study(), habits=habits)
 
@@ -125,7 +127,7 @@ class PeopleAndMachine(RuleBasedStateMachine):
     def two_records_are_merged(self, old: str, new: str, *, both: bool) -> None:
         """Each names the other, or only the replaced one does; again and again, in circles too."""
         self._count()
-        if old != new:
+        if old != new and self._merges:
             self.world.merge(old, new, both=both)
 
     @rule()
@@ -159,12 +161,13 @@ class PeopleAndMachine(RuleBasedStateMachine):
 
     @rule(
         patient=PATIENT,
-        kind=st.sampled_from(("ResearchSubject", "GuidanceResponse")),
+        born=st.sampled_from((AGAINST, FITS)),
         act=st.sampled_from(("moves it on", "enters a period", "deletes it")),
     )
-    def a_person_acts_while_the_machine_writes(self, patient: str, kind: str, act: str) -> None:
-        """In the second between its last look at what stands and its write, or just after it."""
+    def a_person_acts_while_the_machine_writes(self, patient: str, born: str, act: str) -> None:
+        """In the second between its last look at what stands and its write."""
         self._count()
+        self.world.change_patient(patient, birthDate=born)
 
         def acts() -> None:
             if act == "deletes it":
@@ -174,7 +177,7 @@ class PeopleAndMachine(RuleBasedStateMachine):
             else:
                 self.world.person_changes(patient, period={"start": "2026-11-22"})
 
-        self.world.proxy.meanwhile = (lambda one: is_write_of(one, kind), acts)
+        self.world.proxy.meanwhile = (lambda one: self.world.changes(one, patient), acts)
         self.world.run()
 
     @rule(patient=PATIENT, deletes=st.booleans())
@@ -189,6 +192,15 @@ class PeopleAndMachine(RuleBasedStateMachine):
             self.world.person_deletes(patient)
         else:
             self.world.person_changes(patient, status="withdrawn", _status=PERSON)
+
+    @rule(patient=PATIENT, born=st.sampled_from((FITS, UNCLEAR)))
+    def the_machine_dies_on_a_take_back(self, patient: str, born: str) -> None:
+        """Its own new status is no person's word: whoever fits again is proposed again."""
+        self._count()
+        self.world.change_patient(patient, birthDate=AGAINST)
+        self.world.proxy.dies_after = lambda one: self.world.changes(one, patient)
+        self.world.run()
+        self.world.change_patient(patient, birthDate=born)
 
     @rule()
     def the_machine_is_started_anew(self) -> None:

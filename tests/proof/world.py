@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 from proof.in_process import BASE as SERVER
-from proof.in_process import InProcess, Killed, NearProxy
+from proof.in_process import InProcess, Killed, NearProxy, is_change_of
 
 from fhir_adapter.bootstrap import clients, judging, watching
 from fhir_adapter.bootstrap.watch_loop import Loop
@@ -26,6 +26,7 @@ from fhir_adapter.sandbox import TIDY, Habits, Interactions
 from fhir_adapter.settings import Settings
 
 from cli.cli_for_tests import AS_OF
+from fault_proxy import Request
 from story.cohort_for_tests import COHORT
 
 STUDY = "NCT05985863"
@@ -186,6 +187,11 @@ class World:
         found = list(self.server.store.all_of("ResearchSubject"))
         wanted = f"Patient/{patient}"
         return [one for one in found if not patient or one["individual"]["reference"] == wanted]
+
+    def changes(self, one: Request, patient: str) -> bool:
+        """Whether a request changes what stands for a patient."""
+        ids = {str(found["id"]) for found in self.subjects(patient)}
+        return is_change_of(one, "ResearchSubject") and one.path.rpartition("/")[2] in ids
 
     def change_patient(self, patient: str, **elements: Any) -> None:
         now = self.server.store.get("Patient", patient).resource or {}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fhir_adapter.ledger import Ledger
-from fhir_adapter.ports import DecisionSink, Resource, Written
+from fhir_adapter.ports import DecisionSink, Proposal, Resource, Written
 from fhir_adapter.writeback import Choice, ServerSink, Strategy
 from tests.writeback.memory_server import MemoryServer
 from tests.writeback.proposals import (
@@ -311,6 +311,51 @@ def test_a_closed_subject_that_the_ledger_does_not_know_stands(server: MemorySer
     closed = {"status": "withdrawn", "identifier": [{"system": KEY_SYSTEM, "value": "k0"}]}
     server.put({**subject(**closed), "id": "e1"})
     assert ServerSink(server, None).send(propose(), write=True).left_to_person
+
+
+def _as(key: str, patient: str, made: Proposal) -> Proposal:
+    """The same under another key, of another patient."""
+    assert made.subject is not None
+    assert made.opinion is not None
+    own = {
+        "identifier": [{"system": KEY_SYSTEM, "value": key}],
+        "individual": {"reference": f"Patient/{patient}"},
+    }
+    said = {**made.opinion, "identifier": [{"system": f"{KEY_SYSTEM}-opinion", "value": key}]}
+    subject_ = {**made.subject, **own}
+    ids = tuple({patient, *made.patient_ids})
+    return replace(made, key=key, patient=patient, subject=subject_, opinion=said, patient_ids=ids)
+
+
+def _statuses(server: MemoryServer) -> dict[str, str]:
+    found = server.all("ResearchSubject")
+    return {str(one["identifier"][0]["value"]): str(one["status"]) for one in found}
+
+
+def test_of_two_merged_patients_each_is_held_to_what_was_written_of_it(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    """One was taken back before they were merged: the other is no person's word beside it."""
+    sink = _proposed(server, ledger)
+    sink.send(take_back(), write=True)
+    sink.send(replace(_as("k2", "p2", propose()), patient_ids=("p2",)), write=True)
+    assert _statuses(server) == {KEY: "ineligible", "k2": "candidate"}
+    written = sink.send(replace(propose("f3"), patient_ids=("p1", "p2")), write=True)
+    assert not written.left_to_person
+    assert _statuses(server) == {KEY: "candidate", "k2": "candidate"}
+    assert any(note.startswith("duplicate: ") for note in written.notes)
+
+
+def test_of_two_merged_patients_the_one_left_to_a_person_stays_a_person_s(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    sink = _proposed(server, ledger)
+    server.change("ResearchSubject", status="screening")
+    sink.send(propose(), write=True)
+    server.change("ResearchSubject", status="candidate")
+    merged = _as("k2", "p2", propose("f2"))
+    assert sink.send(merged, write=True).left_to_person
+    assert _statuses(server) == {KEY: "candidate"}
 
 
 def _twins(server: MemoryServer) -> None:
