@@ -63,8 +63,8 @@ class Worked:
 
     @property
     def changes(self) -> int:
-        """How many resources were created, updated or deleted."""
-        each = (one.created + one.updated + one.deleted for one in self.written)
+        """How many resources were created or updated."""
+        each = (one.created + one.updated for one in self.written)
         return sum(len(references) for references in each)
 
 

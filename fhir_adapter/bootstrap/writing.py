@@ -95,7 +95,7 @@ class WritingDesk:
             ledger.outbox.failed(taken, fault.code)
             raise
         ledger.outbox.done(taken)
-        if sent.created or sent.updated or sent.deleted:
+        if sent.created or sent.updated:
             ledger.audit(
                 who=f"fhir-adapter, run {self.run}",
                 what="write",
@@ -224,14 +224,13 @@ def study_id(client: FhirClient, study: Study) -> str:
 
 
 def written_sentence(written: Sequence[Written], *, write: bool) -> str:
-    """How much was, or would be, created, updated, deleted, left alone."""
+    """How much was, or would be, created, updated, left alone."""
     created = sum(len(one.created) for one in written)
     updated = sum(len(one.updated) for one in written)
-    deleted = sum(len(one.deleted) for one in written)
     left = sum(1 for one in written if one.left_to_person)
-    counts = f"{created} created, {updated} updated, {deleted} deleted"
+    counts = f"{created} created, {updated} updated"
     people = f"; {left} left to people" if left else ""
-    if not (created or updated or deleted):
+    if not (created or updated):
         counts = "nothing; all stands already"
     said = "Written" if write else "Dry run, nothing written. With --write"
     return f"{said}: {counts}{people}"

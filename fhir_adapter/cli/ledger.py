@@ -322,9 +322,9 @@ def repair(
 ) -> None:
     """Find duplicate ResearchSubjects of a study on the server that is written to, and mend them.
 
-    Kept is the one that a person touched, else the oldest. The others are deleted where the server
-    allows it, else set to not-registered with a pointer to the one that is kept. Where two are a
-    person's, or it cannot be told, nothing is done: a person must. Exit 1 where that is so.
+    Kept is the one that a person touched, else the oldest. The others are set to not-registered
+    with a pointer to the one that is kept. Where two are a person's, or it cannot be told, nothing
+    is done: a person must. Exit 1 where that is so.
     """
     from fhir_adapter.bootstrap import keeping  # noqa: PLC0415 - as above
 

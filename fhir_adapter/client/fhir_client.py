@@ -19,6 +19,7 @@ from fhir_adapter.client.posting import Posting
 from fhir_adapter.client.retry import RetryBudget
 from fhir_adapter.client.transport import Answer, Asked, Repeat, Timeouts, Transport
 from fhir_adapter.client.urls import Params, base_of, query, segment
+from fhir_adapter.client.versions import versions_in
 from fhir_adapter.errors import InternalFault, NotFhir, ServerBroken, ServerFault, ServerRefused
 from fhir_adapter.fhir.wire import as_object, decode, encode
 from fhir_adapter.ports import Resource
@@ -102,6 +103,17 @@ class FhirClient:
     def vread(self, resource_type: str, resource_id: str, version: str) -> Resource | None:
         """One version of a resource; None where it is not kept."""
         return self._read(resource_type, (resource_id, "_history", version))
+
+    def history(self, resource_type: str, *, since: str) -> tuple[Resource, ...]:
+        """Versions of all resources of a type since an instant, newest first; all, or a fault."""
+        first = f"{self.base_url}/{resource_type}/_history?{query({'_since': since})}"
+        found = versions_in(
+            lambda url: self._bundle(self._get(resource_type, url, {})),
+            first,
+            base=self.base_url,
+            max_pages=self._max_pages,
+        )
+        return tuple(found)
 
     def search(self, resource_type: str, params: Params, *, max_pages: int | None = None) -> Found:
         """All pages. An error on the first one raises; later ones make it incomplete."""

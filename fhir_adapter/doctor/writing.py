@@ -293,7 +293,7 @@ CANARY = Check(
     writes=True,
 )
 _RACE = "two writers may both create: what is found twice is reported, the oldest counts"
-_TAKEN_BACK = "a proposal is taken back by its status, not by deleting it"
+_TAKEN_BACK = "none: a proposal is taken back by its status"
 
 
 def _row(
@@ -364,13 +364,13 @@ CHECKS: tuple[Check, ...] = (
     _row(
         "delete-unfound",
         "what was deleted is not found",
-        "what was taken back may be found again for a while",
+        "what a person deleted is found for a while as if it stood",
         with_subject(_deleted_unfound),
     ),
     _row(
         "delete-stale",
         "DELETE with If-Match of an old version is refused",
-        "a person's change in the same second could be deleted: it is read before",
+        "none: only the doctor deletes, and what it made itself",
         _with_standing(_delete_stale),
     ),
     _row(

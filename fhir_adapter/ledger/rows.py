@@ -8,8 +8,11 @@ from typing import Literal
 from fhir_adapter.ledger.inputs import Basis
 from fhir_adapter.model.decision import Hashes, Outcome
 
-SubjectState = Literal["proposed", "taken-back", "left-to-person", "gone"]
-"""gone = somebody deleted what we had created: a person's act, never created again."""
+SubjectState = Literal[
+    "proposing", "proposed", "taking-back", "taken-back", "left-to-person", "gone"
+]
+"""proposing, taking-back = begun, and not yet seen to stand on the server.
+gone = somebody deleted what we had created: a person's act, never created again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +49,9 @@ class StoredSubject:
     study: str
     attempt: int
     reference: str
-    """ResearchSubject/<id>; empty once we deleted it ourselves."""
+    """ResearchSubject/<id>; empty where none was seen to stand."""
     status: str
-    """ResearchSubject.status as last written; empty where nothing of ours stands there."""
+    """ResearchSubject.status as last seen to be written; empty where none was."""
     fingerprint: str
     state: SubjectState
     changed_at: int

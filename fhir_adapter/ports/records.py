@@ -130,7 +130,6 @@ class Written:
     patient: str
     created: tuple[str, ...] = ()
     updated: tuple[str, ...] = ()
-    deleted: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
     left_to_person: bool = False
     """A person's status stands there: nothing of it was touched."""

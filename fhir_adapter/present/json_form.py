@@ -93,7 +93,6 @@ def _written(one: Written) -> Json:
         "patient": one.patient,
         "created": list(one.created),
         "updated": list(one.updated),
-        "deleted": list(one.deleted),
         "unchanged": list(one.unchanged),
         "left-to-person": one.left_to_person,
         "dry-run": one.dry_run,
@@ -232,7 +231,7 @@ def _run(outcomes: Sequence[str]) -> Json:
     failed = _object({"patient": _TEXT, "error": _TEXT, "remedy": _TEXT})
     written: dict[str, Json] = {
         **dict.fromkeys(("patient", "error"), _TEXT),
-        **dict.fromkeys(("created", "updated", "deleted", "unchanged", "notes"), _TEXTS),
+        **dict.fromkeys(("created", "updated", "unchanged", "notes"), _TEXTS),
         **dict.fromkeys(("left-to-person", "dry-run"), _FLAG),
     }
     run = _object(

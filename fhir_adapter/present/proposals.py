@@ -130,7 +130,7 @@ def _stand_in(
 
 
 def _subject(decision: Decision, desk: Desk, key: str, action: Action) -> Resource | None:
-    """A proposal, or the form of its taking back for a server that cannot delete."""
+    """A proposal, or the form in which it is taken back."""
     if action in ("none", "keep"):
         return None
     proposed = "candidate" if decision.outcome is Outcome.CANDIDATE else "potential-candidate"

@@ -16,6 +16,7 @@ from fhir_adapter.errors import (
     ServerUnreachable,
 )
 from fhir_adapter.ports import Need, Pulled, PulledType, Resource
+from fhir_adapter.pull.linking import LinkSearch
 from fhir_adapter.pull.merges import Edge, edges_of, follow
 from fhir_adapter.pull.references import (
     COMPANION_TYPES,
@@ -54,12 +55,14 @@ class ServerRecords:
         self.companions: dict[str, Resource] = {}
         self.include_works: dict[str, bool] = {}
         """By type, what was seen: True once it brought something, False where it lost something."""
+        self.link_search = LinkSearch(client)
         self._categories = dict(categories or {})
         self._capability: Capability | None = None
         self._capability_asked = False
         if capability_of is not None:  # another run over the same server asked already
             self._capability = capability_of.capability()
             self._capability_asked = True
+            self.link_search = capability_of.link_search
 
     def patients(self) -> Iterator[str]:
         """Ids of all patients, sorted; ServerBroken when the list is not whole."""
@@ -76,8 +79,8 @@ class ServerRecords:
         """The record of one patient and of every id merged with it.
 
         Raises PatientNotFound, ServerUnreachable when the Patient cannot be asked for, NotFhir when
-        what answers is no FHIR server, and ServerRefused when it is a 401. All else is said in
-        ``types``.
+        what answers is no FHIR server, ServerRefused when it is a 401, and ServerFault when it
+        cannot be told who was merged with the patient. All else is said in ``types``.
         """
         before = self.client.requests
         work = _Pull(self, patient)
@@ -92,8 +95,8 @@ class ServerRecords:
         categories = self._categories.get(resource_type, ())
         return tuple({"category": name} for name in categories) or ({},)
 
-    def refuses(self, resource_type: str) -> bool:
-        """Whether the server says that it cannot search this type by patient.
+    def refuses(self, resource_type: str, *, parameter: str = "patient") -> bool:
+        """Whether the server says that it cannot search this type by this parameter.
 
         It is not asked then: some servers answer what they do not know with an empty Bundle.
         """
@@ -103,7 +106,16 @@ class ServerRecords:
         offered = capability.of(resource_type)
         if offered is None:
             return True
-        return bool(offered.search_params) and "patient" not in offered.search_params
+        return bool(offered.search_params) and parameter not in offered.search_params
+
+    def joined_to(self, patient: str) -> tuple[Resource, ...]:
+        """Patients who say that they were merged with this one; nobody where that has no search.
+
+        Asked where the server offers ``link``, or says nothing of Patient's parameters.
+        """
+        if self.refuses("Patient", parameter="link"):
+            return ()
+        return self.link_search.joined_to(patient, page_size=self.page_size)
 
     def includes(self, resource_type: str) -> Companion | None:
         """The companion to ask for with _include; None where the server does not offer it."""
@@ -185,7 +197,11 @@ class _Pull:
 
     def _edges_at(self, patient: str) -> Iterable[Edge]:
         known = self._resources.get(f"Patient/{patient}") or self._other_patient(patient)
-        return edges_of(known) if known else ()
+        edges = edges_of(known) if known else frozenset[Edge]()
+        for other in self._source.joined_to(patient):
+            self._add(other)
+            edges |= edges_of(other)
+        return edges
 
     def _other_patient(self, patient: str) -> Resource | None:
         if patient == self._patient:

@@ -73,6 +73,10 @@ def _read_routes(app: FastAPI, server: Interactions) -> None:
         asked = [*request.query_params.multi_items(), *_form(body)]
         return _sent(server.search(kind, asked))
 
+    @app.get("/{kind}/_history")
+    def type_history(kind: str, request: Request) -> Response:
+        return _sent(server.type_history(kind, request.query_params.multi_items()))
+
     @app.get("/{kind}/{number}")
     def read(kind: str, number: str, request: Request) -> Response:
         sent = _sent(server.read(kind, number))

@@ -40,6 +40,8 @@ def _operation(name: str) -> Resource:
 
 def _type(name: str, habits: Habits) -> Resource:
     codes = ["read", "vread", "create", "update", "search-type", "history-instance"]
+    if not habits.no_type_history:
+        codes.append("history-type")
     if not habits.no_delete:
         codes.append("delete")
     found: Resource = {

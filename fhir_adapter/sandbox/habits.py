@@ -29,6 +29,8 @@ class Habits:
     """Ignores If-None-Exist."""
     no_versions: bool = False
     """No ETag, and If-Match is ignored."""
+    no_type_history: bool = False
+    """Keeps no history of a type."""
     no_delete: bool = False
     """Refuses to delete."""
     relative_links: bool = False

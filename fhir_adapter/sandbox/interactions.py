@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
@@ -78,6 +79,16 @@ class Interactions:
         entries = [{"resource": v.resource} for v in versions if v.resource is not None]
         body = {"resourceType": "Bundle", "type": "history", "total": len(versions)}
         return Answer(200, {**body, "entry": entries})
+
+    def type_history(self, resource_type: str, asked: Asked) -> Answer:
+        """Versions of all resources of a type since ``_since``, newest first, on one page."""
+        self._allow(resource_type)
+        if self.habits.no_type_history:
+            raise Refusal(404, "not-supported", "this server keeps no history of a type")
+        since = dict(asked).get("_since", "")
+        found = self.store.versions_of(resource_type, _moment(since) if since else None)
+        body = {"resourceType": "Bundle", "type": "history", "total": len(found)}
+        return Answer(200, {**body, "entry": [_history_entry(*one) for one in found]})
 
     def search(self, resource_type: str, asked: Asked, *, fresh: bool = True) -> Answer:
         """A searchset; where this server caches, an old one unless it must be fresh."""
@@ -194,6 +205,24 @@ class Interactions:
         number = 0 if self.habits.no_versions else version.number
         location = f"{place}/_history/{version.number}" if number else place
         return Answer(status, resource, number, location)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise Refusal(400, "invalid", "_since is not an instant")
+    return found
+
+
+def _history_entry(key: str, version: Version) -> Resource:
+    """A deletion has a request and no resource."""
+    if version.resource is None:
+        return {"request": {"method": "DELETE", "url": key}}
+    method = "POST" if version.number == 1 else "PUT"
+    return {"resource": version.resource, "request": {"method": method, "url": key}}
 
 
 def _dates_are_dates(value: Any, name: str = "") -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from threading import RLock
 from typing import Any
@@ -62,6 +63,19 @@ class Store:
         if not found:
             raise not_found()
         return found[::-1]
+
+    def versions_of(self, resource_type: str, since: datetime | None) -> list[tuple[str, Version]]:
+        """``Type/id`` and version of all that came to be since then, newest first."""
+        found = list[tuple[datetime, str, Version]]()
+        for number, versions in list(self._versions.get(resource_type, {}).items()):
+            gone = self._gone.get((resource_type, number), "")
+            for one in versions:
+                kept = one.resource
+                moment = datetime.fromisoformat(kept["meta"]["lastUpdated"] if kept else gone)
+                if since is None or moment >= since:
+                    found.append((moment, f"{resource_type}/{number}", one))
+        found.sort(key=lambda one: one[0], reverse=True)
+        return [(key, version) for _, key, version in found]
 
     def has(self, resource_type: str, resource_id: str) -> bool:
         """Whether there is a current version."""

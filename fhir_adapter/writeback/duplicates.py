@@ -1,8 +1,8 @@
 """Duplicate ResearchSubjects of one patient and study on a server (fhir-shapes section 2).
 
-Kept is the one that a person touched, else the oldest. The others go: DELETE where the server
-allows it, else status ``not-registered`` with what takes their place. Where two are a person's, or
-it cannot be told that they are not, nothing is done and a person is told.
+Kept is the one that a person touched, else the oldest. The others get status ``not-registered``
+with what takes their place. Where two are a person's, or it cannot be told that they are not,
+nothing is done and a person is told.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from fhir_adapter.writeback.standing import (
     identifiers,
     oldest_first,
     reference_of,
+    statuses_of,
     target_of,
     version_of,
 )
 from fhir_adapter.writeback.touching import people_at
 
-Act = Literal["delete", "not-registered", "tell"]
+Act = Literal["gone", "not-registered", "tell"]
+"""gone: somebody has deleted it meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +153,7 @@ class Repair:
             system=self.forms.system,
             patients=frozenset((patient,)),
             study=self.forms.study,
-            last_status=row.last.status if row is not None else "",
+            statuses=statuses_of(row.last if row is not None else None),
             sent={"resourceType": "ResearchSubject", **key},
         ).touch(found)
 
@@ -159,15 +161,13 @@ class Repair:
         """On a fresh reading; who changed it in between has the last word."""
         reference = reference_of(found)
         if not self.sender.write:
-            return ("delete" if self.sender.choice.delete else "not-registered"), reference
+            return "not-registered", reference
         now = self.sender.client.read("ResearchSubject", str(found["id"]))
         if now is None:
-            return "delete", reference
+            return "gone", reference
         if version_of(now) != version_of(found) or self._touch(now):
             return "tell", reference
         try:
-            if self.sender.delete(now):
-                return "delete", reference
             self._replace(now, kept)
         except WriteConflict:
             return "tell", reference

@@ -7,8 +7,11 @@ from typing import Literal, Protocol
 from fhir_adapter.client import Found, Params, Saved
 from fhir_adapter.ports import Resource
 
-SubjectState = Literal["proposed", "taken-back", "left-to-person", "gone"]
-"""gone = somebody deleted what we had created: never created again without a person."""
+SubjectState = Literal[
+    "proposing", "proposed", "taking-back", "taken-back", "left-to-person", "gone"
+]
+"""proposing, taking-back = begun, and not yet seen to stand: it may or may not have been written.
+gone = somebody deleted what we had created: never created again without a person."""
 
 
 class WriteClient(Protocol):
@@ -30,8 +33,8 @@ class WriteClient(Protocol):
         """PUT, on the condition that this versionId is still the current one."""
         ...
 
-    def delete(self, resource_type: str, resource_id: str, *, if_match: str = "") -> bool:
-        """Whether there was something to delete."""
+    def history(self, resource_type: str, *, since: str) -> tuple[Resource, ...]:
+        """Versions of all resources of a type since an instant; deleted ones as they were."""
         ...
 
 
@@ -40,12 +43,12 @@ class LastWritten(Protocol):
 
     @property
     def reference(self) -> str:
-        """ResearchSubject/<id>; empty once we deleted it ourselves."""
+        """ResearchSubject/<id>; empty where none was seen to stand."""
         ...
 
     @property
     def status(self) -> str:
-        """ResearchSubject.status as last written by us; empty where nothing of ours stands."""
+        """ResearchSubject.status as last seen to be written by us; empty where none was."""
         ...
 
     @property
@@ -56,6 +59,11 @@ class LastWritten(Protocol):
     @property
     def state(self) -> SubjectState:
         """Where the proposal stands."""
+        ...
+
+    @property
+    def changed_at(self) -> int:
+        """Instant of the last change of this memory, in microseconds."""
         ...
 
 

@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from fhir_adapter.errors import WriteConflict
 from fhir_adapter.fhir.normal import same_content
 from fhir_adapter.fhir.reading import is_object
-from fhir_adapter.ports import Proposal, Resource, Written
+from fhir_adapter.ports import Resource, Written
 from fhir_adapter.writeback.filling import filled, mentions, with_targets
 from fhir_adapter.writeback.finishing import unproven
-from fhir_adapter.writeback.needs import LastWritten, SubjectLedger, SubjectState
-from fhir_adapter.writeback.sending import Sender, key_params, token
+from fhir_adapter.writeback.needs import SubjectState
+from fhir_adapter.writeback.remembering import Remembering
+from fhir_adapter.writeback.sending import key_params, token
 from fhir_adapter.writeback.standing import (
     CLOSED,
     Expected,
     identifiers,
+    is_put_away,
     reference_of,
     target_of,
     version_of,
@@ -27,15 +29,11 @@ _TRIES = 2
 
 
 @dataclass(slots=True, kw_only=True)
-class Proposing:
-    """The state of one ``send``; used once."""
+class Proposing(Remembering):
+    """The state of one ``send``; used once. A take-back is a status: nothing is ever deleted."""
 
-    proposal: Proposal
-    sender: Sender
-    ledger: SubjectLedger | None
     device: Callable[[Proposing], str]
     """Id of our Device, made sure of before the first write."""
-    last: LastWritten | None = None
     ours: Resource | None = None
     """Our ResearchSubject as it stood when this run began, or as this run made it."""
     opinion: Resource | None = None
@@ -48,7 +46,6 @@ class Proposing:
     """Ids by type of what this run created or updated: the targets of the Provenance."""
     created: list[str] = field(default_factory=list[str])
     updated: list[str] = field(default_factory=list[str])
-    deleted: list[str] = field(default_factory=list[str])
     unchanged: list[str] = field(default_factory=list[str])
     notes: list[str] = field(default_factory=list[str])
 
@@ -71,7 +68,6 @@ class Proposing:
             patient=self.proposal.patient,
             created=tuple(self.created),
             updated=tuple(self.updated),
-            deleted=tuple(self.deleted),
             unchanged=tuple(self.unchanged),
             left_to_person=self.left,
             dry_run=not self.sender.write,
@@ -89,19 +85,12 @@ class Proposing:
         why = self._touch(found)
         if why:
             self._leave(found, why, sure=True)
-        elif self.proposal.action == "propose":
-            self._keep_or(found, self._update)
-        elif self.proposal.action == "take-back":
-            self._keep_or(found, self._take_back)
-
-    @property
-    def expected(self) -> Expected:
-        """What our own, untouched ResearchSubject looks like."""
-        return Expected.of(self.proposal, self.last.status if self.last else "")
+        elif self.proposal.action in ("propose", "take-back"):
+            self._keep_or(found)
 
     def _standing(self) -> Resource | None:
-        """The ResearchSubject that counts: one a person touched, else the oldest."""
-        found = self._found()
+        """The one that counts: a person's, else of this key, else the oldest of this patient."""
+        found = [one for one in self._found() if not is_put_away(one)]
         chosen = next((one for one in found if self._touch(one)), None)
         if chosen is None and len(found) > 1:
             chosen = next((one for one in found if people_at(self.sender, one)), found[0])
@@ -138,22 +127,33 @@ class Proposing:
 
     def _remembered(self) -> Resource | None:
         """What the ledger says we wrote, read by its id: a search may lag behind."""
-        if self.last is None or not self.last.reference or self.last.state == "gone":
+        if self.last is None or self.last.state == "gone":
             return None
-        kind, _, number = self.last.reference.partition("/")
-        return self.sender.client.read(kind, number)
+        kind, _, number = self._written_once("ResearchSubject").partition("/")
+        return self.sender.client.read(kind, number) if number else None
 
     def _none_stands(self) -> None:
-        if self.last is not None and self.last.reference:
-            self.notes.append("gone: somebody deleted the proposal; it is not made again")
-            self._remember(self.last.reference, self.last.status, "gone")
-        elif self.proposal.action == "propose" and self.proposal.subject is not None:
+        if self._is_gone("ResearchSubject"):
+            return
+        if self.proposal.action == "propose" and self.proposal.subject is not None:
             self._create(self.proposal.subject)
+        elif self.last is not None and self.last.state == "proposing":
+            self._remember("", "", "taken-back")  # what was begun never arrived
+
+    def _is_gone(self, kind: str) -> bool:
+        """Whether what we had created is not there any more, which is then remembered."""
+        reference = self._written_once(kind)
+        if self.last is not None and reference:
+            self.notes.append("gone: somebody deleted the proposal; it is not made again")
+            self._remember(reference, self.last.status, "gone")
+        return bool(reference)
 
     def _create(self, subject: Resource) -> None:
         self._make_device()
+        self._remember("", "", "proposing")
         params = key_params(subject, self.proposal.key)
-        kept = self.sender.create(filled(subject, self.ids), params)
+        ready = filled(subject, self.ids)
+        kept = self.sender.create(ready, params, lambda: bool(self._came("ResearchSubject")))
         if not kept.made:
             self.notes.append("race: another writer created it first")
             self.ours = kept.resource if self.expected.is_ours(kept.resource) else None
@@ -172,19 +172,19 @@ class Proposing:
             if other["id"] != made["id"]:
                 self.notes.append(f"duplicate: {reference_of(other)} stands beside it")
 
-    def _keep_or(self, found: Resource, act: Callable[[Resource], None]) -> None:
-        """Nothing where it already stands as wanted, else ``act`` on a fresh reading of it."""
+    def _keep_or(self, found: Resource) -> None:
+        """Nothing where it already stands as wanted, else updated on a fresh reading of it."""
         subject = self.proposal.subject
         if subject is not None and same_content(self._in_place(subject, found), found):
             self.unchanged.append(reference_of(found))
             self._remember(reference_of(found), str(found["status"]), self._state())
             return
-        self._settle(found, act)
+        self._settle(found)
 
     def _state(self) -> SubjectState:
         return "taken-back" if self.proposal.action == "take-back" else "proposed"
 
-    def _settle(self, found: Resource, act: Callable[[Resource], None]) -> None:
+    def _settle(self, found: Resource) -> None:
         """412: read again, and the person wins; WriteConflict only when it does not settle."""
         for _ in range(_TRIES):
             current = self.sender.client.read("ResearchSubject", str(found["id"]))
@@ -196,7 +196,7 @@ class Proposing:
             if self._left_to_person(current):
                 return
             try:
-                act(current)
+                self._update(current)
             except WriteConflict:
                 continue
             return
@@ -213,9 +213,10 @@ class Proposing:
         return bool(why)
 
     def _touch(self, found: Resource) -> str:
-        if self.last is not None and self.last.state == "left-to-person":
+        last = self._last_of(found)
+        if last is not None and last.state == "left-to-person":
             return "left to a person before"
-        return self.expected.touch(found)
+        return Expected.of(self.proposal, last).touch(found)
 
     def _leave(self, found: Resource, why: str, *, sure: bool) -> None:
         self.left = True
@@ -231,19 +232,19 @@ class Proposing:
             return
         self._make_device()
         resource = self._in_place(self.proposal.subject, current)
+        self._begin(current, str(resource["status"]))
         self.sender.update(resource, version_of(current))
         self._did(self.updated, resource)
         self._remember(reference_of(current), str(resource["status"]), self._state())
 
-    def _take_back(self, current: Resource) -> None:
-        """Deleted, or the take-back form; the ledger hears of it first, in case we are killed."""
-        self._remember("", "", "taken-back")
-        if self.sender.delete(current):
-            self.deleted.append(reference_of(current))
-            return
-        self._remember(reference_of(current), str(current["status"]), "proposed")
-        self.notes.append("the server does not delete it: taken back by status")
-        self._update(current)
+    def _begin(self, current: Resource, status: str) -> None:
+        """The ledger hears of it first: killed on the way, both forms are known to be ours."""
+        before = str(current["status"])
+        if status != before:
+            begun: SubjectState = (
+                "taking-back" if self.proposal.action == "take-back" else "proposing"
+            )
+            self._remember(reference_of(current), before, begun)
 
     def _in_place(self, subject: Resource, found: Resource) -> Resource:
         if mentions(subject, "Device"):
@@ -300,15 +301,12 @@ class Proposing:
         if self.raced or "Provenance" in self.sender.choice.left_out:
             return
         ours = None if self.left else self.ours
-        standing = [one for one in (ours, self.opinion) if one and self._still_stands(one)]
-        found = unproven(self.sender, standing)
-        if found:
+        found = (one for one in (ours, self.opinion) if one)
+        standing = [one for one in found if one["resourceType"] not in self.changed]
+        bare = unproven(self.sender, standing)
+        if bare:
             self._make_device()
-            self.changed.update(found)
-
-    def _still_stands(self, one: Resource) -> bool:
-        written = one["resourceType"] in self.changed
-        return not written and reference_of(one) not in self.deleted
+            self.changed.update(bare)
 
     def _provenance(self) -> None:
         provenance = self.proposal.provenance
@@ -334,40 +332,6 @@ class Proposing:
     def _did(self, what: list[str], resource: Resource) -> None:
         what.append(reference_of(resource))
         self.changed[str(resource["resourceType"])] = str(resource["id"])
-
-    def _told(self) -> str:
-        """outcome_fingerprint of the last proposal that was written to its end."""
-        return "" if self.last is None else self.last.fingerprint
-
-    def _finish(self) -> None:
-        """Only now does the ledger hear the fingerprint: a kill before this is seen next time."""
-        if self.last is not None:
-            last = self.last
-            self._keep_row(last.reference, last.status, self.proposal.fingerprint, last.state)
-
-    def _remember(self, reference: str, status: str, state: SubjectState) -> None:
-        self._keep_row(reference, status, self._told(), state)
-
-    def _keep_row(self, reference: str, status: str, fingerprint: str, state: SubjectState) -> None:
-        if self.ledger is None or not self.sender.write:
-            return
-        now = (reference, status, fingerprint, state)
-        if self.last is not None and now == _row(self.last):
-            return
-        self.ledger.remember_subject(
-            key=self.proposal.key,
-            patient=self.proposal.patient,
-            study=self.proposal.study,
-            reference=reference,
-            status=status,
-            fingerprint=fingerprint,
-            state=state,
-        )
-        self.last = self.ledger.subject(self.proposal.key)
-
-
-def _row(last: LastWritten) -> tuple[str, str, str, SubjectState]:
-    return last.reference, last.status, last.fingerprint, last.state
 
 
 def _asked(opinion: Resource) -> object:

@@ -24,14 +24,14 @@ from fhir_adapter.fhir.reading import is_array
 from fhir_adapter.ports import Resource
 from fhir_adapter.writeback.filling import PLACEHOLDER
 from fhir_adapter.writeback.needs import WriteClient
-from fhir_adapter.writeback.standing import oldest_first, version_of
+from fhir_adapter.writeback.standing import oldest_first
 from fhir_adapter.writeback.strategy import Choice
 
-_NOT_ALLOWED = frozenset((403, 405, 501))
 _READ_BACK = "Compare what the server keeps with what was sent, then run again."
 
 Lookup = Callable[[], Resource | None]
 """Finds what a write left behind when its answer was lost."""
+Came = Callable[[], bool]
 
 
 def key_params(resource: Resource, key: str = "") -> Params:
@@ -76,14 +76,17 @@ class Sender:
             )
         return oldest_first(found.matches)
 
-    def create(self, resource: Resource, params: Params) -> Kept:
-        """Conditional on the identifier where the server can; a lost race is not an error."""
+    def create(self, resource: Resource, params: Params, came: Came = lambda: False) -> Kept:
+        """Conditional on the identifier where the server can; a lost race is not an error.
+
+        ``came`` tells, after a lost answer, whether it arrived although it does not stand.
+        """
         condition = params if self.choice.conditional else None
-        return self._create(resource, condition, lambda: self._first(resource, params))
+        return self._create(resource, condition, lambda: self._first(resource, params), came)
 
     def add(self, resource: Resource, lookup: Lookup) -> Kept:
         """A create without an identifier to hold on to; ``lookup`` finds it if it arrived."""
-        return self._create(resource, None, lookup)
+        return self._create(resource, None, lookup, lambda: False)
 
     def update(self, resource: Resource, version: str) -> None:
         """With If-Match where the server keeps versions; WriteConflict says: read it again."""
@@ -99,45 +102,6 @@ class Sender:
                 self.client.update(resource, if_match=if_match)
         _verify(resource, self._again(resource))
 
-    def delete(self, resource: Resource) -> bool:
-        """False where the server does not allow it, also for the sake of references to it."""
-        if not self.choice.delete:
-            return False
-        return self._deleted(resource) if self.write else True
-
-    def _deleted(self, resource: Resource) -> bool:
-        try:
-            self._delete(resource)
-        except WriteConflict:
-            if not self._held_by_references(resource):
-                raise
-            return False
-        except ServerFault as fault:
-            if status_of(fault) not in _NOT_ALLOWED:
-                raise
-            return False
-        if self._again(resource) is not None:
-            raise WriteUnverified(
-                "it still stands after DELETE", where=resource["resourceType"], remedy=_READ_BACK
-            )
-        return True
-
-    def _delete(self, resource: Resource) -> None:
-        kind, number = str(resource["resourceType"]), str(resource["id"])
-        version = version_of(resource) if self.choice.if_match else ""
-        try:
-            self.client.delete(kind, number, if_match=version)
-        except ServerFault as fault:
-            if status_of(fault) in _NOT_ALLOWED or not _transient(fault):
-                raise
-            if self._again(resource) is not None:
-                self.client.delete(kind, number, if_match=version)
-
-    def _held_by_references(self, resource: Resource) -> bool:
-        """409 or 412 although nothing changed: what refers to it stands in the way."""
-        now = self._again(resource)
-        return now is not None and version_of(now) == version_of(resource) and now == resource
-
     def _again(self, resource: Resource) -> Resource | None:
         return self.client.read(str(resource["resourceType"]), str(resource["id"]))
 
@@ -145,12 +109,14 @@ class Sender:
         found = self.all(str(resource["resourceType"]), params)
         return found[0] if found else None
 
-    def _create(self, resource: Resource, condition: Params | None, lookup: Lookup) -> Kept:
+    def _create(
+        self, resource: Resource, condition: Params | None, lookup: Lookup, came: Came
+    ) -> Kept:
         sent = {name: value for name, value in resource.items() if name != "id"}
         if not self.write:
             return Kept(resource={**sent, "id": PLACEHOLDER}, made=True)
         try:
-            saved = self._posted(sent, condition, lookup)
+            saved = self._posted(sent, condition, lookup, came)
         except WriteConflict:
             standing = lookup()
             if standing is None:
@@ -163,14 +129,20 @@ class Sender:
         _verify(sent, kept)
         return Kept(resource=kept, made=True)
 
-    def _posted(self, sent: Resource, condition: Params | None, lookup: Lookup) -> Saved | None:
+    def _posted(
+        self, sent: Resource, condition: Params | None, lookup: Lookup, came: Came
+    ) -> Saved | None:
         """None where the answer was lost but the resource is there."""
         try:
             return self.client.create(sent, if_none_exist=condition)
         except ServerFault as fault:
             if not _transient(fault):
                 raise
-        return None if lookup() else self.client.create(sent, if_none_exist=condition)
+            if lookup():
+                return None
+            if came():  # somebody has deleted it already: the next run says so
+                raise
+        return self.client.create(sent, if_none_exist=condition)
 
     def _read_back(self, sent: Resource, saved: Saved | None, lookup: Lookup) -> Resource | None:
         if saved is None or not saved.id:

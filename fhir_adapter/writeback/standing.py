@@ -16,8 +16,10 @@ from fhir_adapter.fhir.reading import is_array, is_object, parts
 from fhir_adapter.fhir.set_by import set_by
 from fhir_adapter.model.vocabulary import BASE
 from fhir_adapter.ports import Proposal, Resource
+from fhir_adapter.writeback.needs import LastWritten
 
 PROPOSING = frozenset(("candidate", "potential-candidate"))
+_BEGUN = {"proposing": PROPOSING, "taking-back": frozenset(("ineligible",))}
 CLOSED = frozenset(("ineligible", "not-registered", "withdrawn", "off-study"))
 _OF_PEOPLE = frozenset(("period", "consent", "assignedArm", "actualArm"))
 _USUAL = frozenset(
@@ -39,6 +41,11 @@ _USUAL = frozenset(
 def reference_of(resource: Resource) -> str:
     """``Type/id``."""
     return f"{resource['resourceType']}/{resource['id']}"
+
+
+def is_put_away(resource: Resource) -> bool:
+    """A duplicate that ``ledger repair`` closed; no person says not-registered by our hand."""
+    return resource.get("status") == "not-registered" and set_by(resource) == "machine"
 
 
 def version_of(resource: Resource) -> str:
@@ -76,6 +83,16 @@ def target_of(element: object) -> str:
     return "/".join(reference.split("/")[-2:])
 
 
+def statuses_of(last: LastWritten | None) -> frozenset[str]:
+    """ResearchSubject.status as our hand may have left it; the first form where nothing is known.
+
+    Of what was begun and never seen to end: as it was before, and as it would be after.
+    """
+    if last is None or not last.status:
+        return PROPOSING
+    return _BEGUN.get(last.state, frozenset[str]()) | {last.status}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
     """What our own, untouched ResearchSubject looks like."""
@@ -85,12 +102,12 @@ class Expected:
     """System of the key; empty where no ResearchSubject was handed over."""
     patients: frozenset[str]
     study: str
-    last_status: str
-    """As last written, from the ledger; empty where it does not know."""
+    statuses: frozenset[str]
+    """As we may have left it (``statuses_of``)."""
     sent: Resource
 
     @classmethod
-    def of(cls, proposal: Proposal, last_status: str) -> Expected:
+    def of(cls, proposal: Proposal, last: LastWritten | None) -> Expected:
         """From a proposal; the key's system is read from the ResearchSubject handed over."""
         sent = proposal.subject or {}
         systems = (system for system, value in identifiers(sent) if value == proposal.key)
@@ -99,7 +116,7 @@ class Expected:
             system=next(systems, ""),
             patients=frozenset((proposal.patient, *proposal.patient_ids)),
             study=target_of(sent.get("study")),
-            last_status=last_status,
+            statuses=statuses_of(last),
             sent=sent,
         )
 
@@ -133,9 +150,7 @@ class Expected:
         yield from sorted(set(found) - ((_USUAL | set(self.sent)) - _OF_PEOPLE))
 
     def _status_is_ours(self, found: Resource) -> bool:
-        status = str(found.get("status", ""))
-        ours = {self.last_status} if self.last_status else PROPOSING
-        return status in ours and set_by(found) == "machine"
+        return str(found.get("status", "")) in self.statuses and set_by(found) == "machine"
 
     def _foreign(self, resource: Resource) -> frozenset[tuple[str, str]]:
         return frozenset(one for one in identifiers(resource) if not self._is_key(one))

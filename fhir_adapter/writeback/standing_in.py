@@ -51,11 +51,13 @@ class StandingIn(Proposing):
         return self.written()
 
     def _absent(self, wanted: Resource) -> None:
-        if self.last is not None and self.last.reference:
-            self.notes.append("gone: somebody deleted the proposal; it is not made again")
-            self._remember(self.last.reference, self.last.status, "gone")
-        elif self.proposal.action == "propose":
-            kept = self.sender.create(self._ready_in(wanted, {"id": ""}), key_params(wanted))
+        if self._is_gone(str(wanted["resourceType"])):
+            return
+        if self.proposal.action == "propose":
+            self._remember("", "", "proposing")
+            kind, ready = str(wanted["resourceType"]), self._ready_in(wanted, {"id": ""})
+            params = key_params(wanted)
+            kept = self.sender.create(ready, params, lambda: bool(self._came(kind)))
             self.ours = kept.resource
             self.raced = not kept.made
             if kept.made:
@@ -91,7 +93,8 @@ class StandingIn(Proposing):
     def _touched(self, found: Resource, wanted: Resource) -> str:
         if self.last is not None and self.last.state == "left-to-person":
             return "left to a person before"
-        ours = {self.last.status} if self.last and self.last.status else _GIVEN
+        settled = self.last is not None and self.last.state not in ("proposing", "taking-back")
+        ours = {self.last.status} if self.last and settled and self.last.status else _GIVEN
         if str(found.get("status")) not in ours or set_by(found) != "machine":
             return "status"
         if target_of(found.get("for") or found.get("subject")) not in self._patients():

@@ -33,7 +33,8 @@ class Choice:
     reason: str
     """One sentence for the doctor's report."""
     if_match: bool = True
-    delete: bool = True
+    history: bool = True
+    """Whether the versions of all that a type ever held can be asked for."""
     left_out: frozenset[str] = frozenset()
     """Types beside ResearchSubject that the server does not take."""
     stand_in: str = ""
@@ -83,7 +84,6 @@ def _proved(said: Choice, profile: ServerProfile) -> Choice:
         reason="the doctor saw that it works" if strategy else said.reason,
         if_match=said.if_match
         and not (profile.fails("write.if-match") or profile.fails("write.versions")),
-        delete=said.delete and not profile.fails("write.delete"),
         left_out=frozenset(_WRITTEN_BESIDE) if "Device" in refused else said.left_out | refused,
     )
 
@@ -112,7 +112,7 @@ def _said(capability: Capability | None) -> Choice:
         strategy=strategy,
         reason=reason,
         if_match=subject.versioning != "no-version",
-        delete=not subject.interactions or "delete" in subject.interactions,
+        history=_tells(subject),
         left_out=_left_out(capability),
         stand_in=other[0] if other else "",
         conditional_stand_in=other is not None and other[1].conditional_create,
@@ -132,6 +132,7 @@ def _without_subject(capability: Capability) -> Choice:
         strategy=Strategy.STAND_IN,
         reason=f"{refused}: a {name} stands for it",
         if_match=said.versioning != "no-version",
+        history=_tells(said),
         left_out=_left_out(capability),
         stand_in=name,
         conditional_stand_in=said.conditional_create,
@@ -150,6 +151,11 @@ def _way(subject: TypeCapability) -> tuple[Strategy, str]:
     if subject.conditional_create:
         return Strategy.CONDITIONAL_CREATE, "the server offers conditional create"
     return Strategy.SEARCH_THEN_CREATE, "the server does not offer conditional create"
+
+
+def _tells(found: TypeCapability) -> bool:
+    """A type that is listed without interactions is asked."""
+    return not found.interactions or "history-type" in found.interactions
 
 
 def _takes(found: TypeCapability) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -24,6 +25,16 @@ class Killed(BaseException):
     """The process is gone: nothing of ours catches it."""
 
 
+def is_create_of(one: Request, kind: str) -> bool:
+    """Whether it makes a resource of this type."""
+    return one.method == "POST" and one.path.strip("/") == kind
+
+
+def is_change_of(one: Request, kind: str) -> bool:
+    """Whether it changes or deletes a resource of this type."""
+    return one.method in ("PUT", "DELETE") and one.path.strip("/").startswith(f"{kind}/")
+
+
 class NearProxy(FaultProxy):
     """The faults of the proxy in front of a sandbox in this process; it can kill the client too."""
 
@@ -34,16 +45,24 @@ class NearProxy(FaultProxy):
         self.requests = 0
         self.kill_at: int | None = None
         """Which request the process dies at: even before the server hears of it, odd after."""
+        self.dies_after: Callable[[Request], bool] | None = None
+        """The process dies after the first of these, before it hears the answer."""
+        self.meanwhile: tuple[Callable[[Request], bool], Callable[[], object]] | None = None
+        """What somebody else does before the server hears of the first of these."""
 
     def _forward(self, one: Request) -> Reply:
         self.requests += 1
+        if self.meanwhile is not None and self.meanwhile[0](one):
+            (_, act), self.meanwhile = self.meanwhile, None
+            act()
         turn = None if self.kill_at is None else self.kill_at // 2
         if turn == 0 and self.kill_at == 0:
             self.kill_at = None
             raise Killed
         reply = answered(self._server_here, one)
-        if turn == 0:
-            self.kill_at = None
+        dies = self.dies_after is not None and self.dies_after(one)
+        if turn == 0 or dies:
+            self.kill_at = self.dies_after = None
             raise Killed
         self.kill_at = None if self.kill_at is None else self.kill_at - 2
         return reply
@@ -74,6 +93,8 @@ def _interaction(server: Interactions, one: Request, path: list[str]) -> Answer:
             return server.search(kind, one.params)
         case "POST", [kind, "_search"]:
             return server.search(kind, one.params)
+        case "GET", [kind, "_history"]:
+            return server.type_history(kind, one.params)
         case "GET", [kind, number]:
             return server.read(kind, number)
         case "POST", [kind]:

@@ -22,7 +22,10 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from proof.in_process import is_create_of
 from proof.world import AGAINST, FITS, PERSON, STUDY, UNCLEAR, World
+
+from fhir_adapter.sandbox import HAPI, TIDY, Habits
 
 import fault_proxy as faults
 from small_study import write_small_study
@@ -60,11 +63,14 @@ class PeopleAndMachine(RuleBasedStateMachine):
     """Events in any order."""
 
     _since_quiet = 0
+    _merges = False
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(habits=st.sampled_from((TIDY, HAPI)), merges=st.booleans())
+    def begin(self, habits: Habits, *, merges: bool) -> None:
+        """By the book, or as HAPI; with merges, or with more that holds for each patient alone."""
+        self._merges = merges
         self._folder = tempfile.TemporaryDirectory()
-        self.world = World(folder=Path(self._folder.name), study=_study())
+        self.world = World(folder=Path(self._folder.name), study=_study(), habits=habits)
 
     @rule(patient=PATIENT, born=st.sampled_from((FITS, FITS, AGAINST, UNCLEAR)))
     def record_changes(self, patient: str, born: str) -> None:
@@ -117,24 +123,19 @@ class PeopleAndMachine(RuleBasedStateMachine):
         with self.world.ledger() as ledger:
             ledger.decline(patients=[patient], study=STUDY, who="A. Nurse", role="coordinator")
 
-    @rule(old=PATIENT, new=PATIENT)
-    def two_records_are_merged(self, old: str, new: str) -> None:
-        """As a merge of a master index leaves them: each names the other. Known gap: where only the
-        replaced record names the other, the two ids of one person are judged apart."""
+    @rule(old=PATIENT, new=PATIENT, both=st.booleans())
+    def two_records_are_merged(self, old: str, new: str, *, both: bool) -> None:
+        """Each names the other, or only the replaced one does; again and again, in circles too."""
         self._count()
-        if old == new or {old, new} & self.world.merged:
-            return
-        self.world.merged |= {old, new}
-        for one, other, how in ((old, new, "replaced-by"), (new, old, "replaces")):
-            link = {"type": how, "other": {"reference": f"Patient/{other}"}}
-            self.world.change_patient(one, link=[link])
+        if old != new and self._merges:
+            self.world.merge(old, new, both=both)
 
-    @rule(patient=PATIENT)
-    def a_merge_is_undone(self, patient: str) -> None:
+    @rule()
+    def the_merges_are_undone(self) -> None:
+        """Every record is touched, as a master index does."""
         self._count()
-        if patient in self.world.merged:
-            for one in sorted(self.world.merged):
-                self.world.change_patient(one, link=None)
+        for one in sorted(self.world.merged):
+            self.world.change_patient(one, link=None)
 
     @rule(which=st.integers(0, len(FAULTS) - 1), times=st.integers(1, 3), after=st.integers(0, 40))
     def the_server_fails(self, which: int, times: int, after: int) -> None:
@@ -157,6 +158,49 @@ class PeopleAndMachine(RuleBasedStateMachine):
         self._count()
         self.world.proxy.kill_at = at
         self.world.run()
+
+    @rule(
+        patient=PATIENT,
+        born=st.sampled_from((AGAINST, FITS)),
+        act=st.sampled_from(("moves it on", "enters a period", "deletes it")),
+    )
+    def a_person_acts_while_the_machine_writes(self, patient: str, born: str, act: str) -> None:
+        """In the second between its last look at what stands and its write."""
+        self._count()
+        self.world.change_patient(patient, birthDate=born)
+
+        def acts() -> None:
+            if act == "deletes it":
+                self.world.person_deletes(patient)
+            elif act == "moves it on":
+                self.world.person_changes(patient, status="screening", _status=PERSON)
+            else:
+                self.world.person_changes(patient, period={"start": "2026-11-22"})
+
+        self.world.proxy.meanwhile = (lambda one: self.world.changes(one, patient), acts)
+        self.world.run()
+
+    @rule(patient=PATIENT, deletes=st.booleans())
+    def the_machine_dies_on_a_create_and_a_person_acts(
+        self, patient: str, *, deletes: bool
+    ) -> None:
+        """Before the ledger has heard that it stands."""
+        self._count()
+        self.world.proxy.dies_after = lambda one: is_create_of(one, "ResearchSubject")
+        self.world.run()
+        if deletes:
+            self.world.person_deletes(patient)
+        else:
+            self.world.person_changes(patient, status="withdrawn", _status=PERSON)
+
+    @rule(patient=PATIENT, born=st.sampled_from((FITS, UNCLEAR)))
+    def the_machine_dies_on_a_take_back(self, patient: str, born: str) -> None:
+        """Its own new status is no person's word: whoever fits again is proposed again."""
+        self._count()
+        self.world.change_patient(patient, birthDate=AGAINST)
+        self.world.proxy.dies_after = lambda one: self.world.changes(one, patient)
+        self.world.run()
+        self.world.change_patient(patient, birthDate=born)
 
     @rule()
     def the_machine_is_started_anew(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 from proof.in_process import BASE as SERVER
-from proof.in_process import InProcess, Killed, NearProxy
+from proof.in_process import InProcess, Killed, NearProxy, is_change_of
 
 from fhir_adapter.bootstrap import clients, judging, watching
 from fhir_adapter.bootstrap.watch_loop import Loop
@@ -22,10 +22,11 @@ from fhir_adapter.client import FhirClient
 from fhir_adapter.errors import AdapterError
 from fhir_adapter.ledger import Ledger, open_ledger
 from fhir_adapter.model.vocabulary import BASE
-from fhir_adapter.sandbox import Interactions
+from fhir_adapter.sandbox import TIDY, Habits, Interactions
 from fhir_adapter.settings import Settings
 
 from cli.cli_for_tests import AS_OF
+from fault_proxy import Request
 from story.cohort_for_tests import COHORT
 
 STUDY = "NCT05985863"
@@ -64,6 +65,7 @@ class World:
 
     folder: Path
     study: str
+    habits: Habits = TIDY
     patients: tuple[str, ...] = ("p0", "p1", "p2")
     clock: Clock = field(default_factory=Clock)
     left: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -76,7 +78,7 @@ class World:
     kills: int = 0
 
     def __post_init__(self) -> None:
-        self.server = Interactions(now=lambda: self.clock.now().isoformat())
+        self.server = Interactions(now=lambda: self.clock.now().isoformat(), habits=self.habits)
         for name in self.patients:
             for resource in copies(name):
                 self.server.store.put(resource)
@@ -145,7 +147,7 @@ class World:
             self.stop()
             self.clock.at += timedelta(hours=7)  # the lease of the dead, and every backoff
         finally:
-            self.proxy.kill_at = None
+            self.proxy.kill_at = self.proxy.dies_after = self.proxy.meanwhile = None
             self.proxy.seen.clear()
 
     def settle(self) -> None:
@@ -186,10 +188,24 @@ class World:
         wanted = f"Patient/{patient}"
         return [one for one in found if not patient or one["individual"]["reference"] == wanted]
 
+    def changes(self, one: Request, patient: str) -> bool:
+        """Whether a request changes what stands for a patient."""
+        ids = {str(found["id"]) for found in self.subjects(patient)}
+        return is_change_of(one, "ResearchSubject") and one.path.rpartition("/")[2] in ids
+
     def change_patient(self, patient: str, **elements: Any) -> None:
         now = self.server.store.get("Patient", patient).resource or {}
         kept = {**now, **elements}
         self.server.store.put({name: value for name, value in kept.items() if value})
+
+    def merge(self, old: str, new: str, *, both: bool) -> None:
+        """The replaced record names the other; where ``both``, so does the survivor."""
+        self.merged |= {old, new}
+        ways = [(old, new, "replaced-by"), (new, old, "replaces")]
+        for one, other, how in ways[: 1 + both]:
+            link = {"type": how, "other": {"reference": f"Patient/{other}"}}
+            known = self.server.store.get("Patient", one).resource or {}
+            self.change_patient(one, link=[*known.get("link", []), link])
 
     def person_changes(self, patient: str, **elements: Any) -> bool:
         """A person edits what stands for a patient; False where nothing does."""
@@ -228,8 +244,9 @@ class World:
         """After every fault is over: nobody is lost, and nobody stands who should not."""
         self.check()
         for patient in self.patients:
-            mine = self.subjects(patient)
-            theirs = any(str(one["id"]) in self.left for one in mine)
+            every = self.subjects(patient)
+            mine = [one for one in every if one["status"] in ("candidate", "potential-candidate")]
+            theirs = any(str(one["id"]) in self.left for one in every)
             if theirs or patient in self.deleted | self.declined | self.merged:
                 continue
             wanted = self._wanted(patient)

@@ -81,8 +81,9 @@ class Fake:
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
         self.asked.append(f"{method} {path}")
         parts = urlsplit(path.removeprefix("/fhir/"))
+        asked = f"{parts.path}?" if parts.query else parts.path
         for beginning, status in self.status.items():
-            if parts.path.startswith(beginning):
+            if asked.startswith(beginning):
                 return status, {"resourceType": "OperationOutcome", "issue": []}
         if parts.path == "metadata":
             return (200, self.capability) if self.capability else (404, {})
@@ -142,6 +143,9 @@ class Fake:
             if name == "patient":
                 owners = [resource.get(o, {}).get("reference") for o in OWNERS]
                 if f"Patient/{value}" not in owners:
+                    return False
+            elif name == "link":
+                if value not in [one["other"]["reference"] for one in resource.get("link", ())]:
                     return False
             elif (name == "category" and resource.get("category") != value) or (
                 name in {"url", "version"} and resource.get(name) != value

@@ -94,7 +94,7 @@ def test_a_type_that_fails_is_said_and_never_raises(
         of("1", "Observation", "a"),
         of("1", "Observation", "a2"),
         of("2", "Observation", "b"),
-    )
+    ).can("Patient", "Observation")
     for name, value in habit.items():
         setattr(fake, name, value)
     pulled = ServerRecords(client).pull("1", need("Observation"))

@@ -253,6 +253,27 @@ def test_an_id_in_the_body_must_be_the_one_in_the_address() -> None:
     assert client.put("/ResearchSubject/a b", json=body(id="a b")).status_code == 400
 
 
+def test_the_history_of_a_type_tells_what_was_deleted() -> None:
+    client = server(*LABS[:1])
+    made = client.post("/ResearchSubject", json=body()).json()
+    client.put(f"/ResearchSubject/{made['id']}", json={**made, "status": "eligible"})
+    client.delete(f"/ResearchSubject/{made['id']}")
+    told = client.get("/ResearchSubject/_history").json()
+    assert (told["type"], told["total"]) == ("history", 3)
+    gone, changed, first = told["entry"]
+    assert (gone["request"]["method"], "resource" in gone) == ("DELETE", False)
+    assert gone["request"]["url"] == f"ResearchSubject/{made['id']}"
+    assert [one["resource"]["status"] for one in (changed, first)] == ["eligible", "candidate"]
+    since = changed["resource"]["meta"]["lastUpdated"].replace("Z", "%2B00:00")
+    later = client.get(f"/ResearchSubject/_history?_since={since}").json()
+    assert later["total"] == 2
+
+
+@pytest.mark.parametrize("since", ["lately", "2026-11-22", "2026-11-22T00:00:00"])
+def test_a_history_since_no_instant_is_refused(since: str) -> None:
+    assert server().get(f"/Patient/_history?_since={since}").status_code == 400
+
+
 # -------------------------------------------------------------------------------- habits
 
 
@@ -277,6 +298,7 @@ def test_habits_of_real_servers_can_be_put_on() -> None:
     assert server(*LABS, needs_patient=True).get("/Observation?patient=p").is_success
     assert server(no_last_updated=True).get("/Patient?_lastUpdated=ge2026").status_code == 400
     assert server(no_delete=True).delete("/Patient/p").status_code == 405
+    assert server(no_type_history=True).get("/Patient/_history").status_code == 404
     assert server(refuses_types=frozenset(("Consent",))).get("/Consent").status_code == 404
     assert server(forbids_types=frozenset(("Consent",))).get("/Consent").status_code == 403
 

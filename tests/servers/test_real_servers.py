@@ -132,7 +132,7 @@ def _kinds(found: Any) -> Counter[str]:
 
 
 def _changed(found: Any) -> list[Any]:
-    return [one for one in found["written"] if one["created"] or one["updated"] or one["deleted"]]
+    return [one for one in found["written"] if one["created"] or one["updated"]]
 
 
 def _candidates(base: str, patient: str) -> list[Any]:

@@ -28,10 +28,8 @@ class MemoryServer:
 
     versions: bool = True
     conditional: bool = True
-    deletes: int = 0
-    """Status with which DELETE is refused; 0 = allowed."""
-    keeps_references: bool = False
-    """Refuses to delete what a Provenance targets (409)."""
+    history_refused: int = 0
+    """Status with which the history of a type is refused; 0 = told."""
     no_search: frozenset[str] = frozenset()
     no_study_search: bool = False
     incomplete: bool = False
@@ -40,12 +38,14 @@ class MemoryServer:
     asked: Counter[str] = field(default_factory=Counter)
     before: dict[str, list[Fault]] = field(default_factory=dict)
     after: dict[str, list[Fault]] = field(default_factory=dict)
+    past: list[Resource] = field(default_factory=list)
+    """Every version that ever stood."""
     number: int = 0
 
     @property
     def writes(self) -> int:
         """Writes asked for so far."""
-        return self.asked["create"] + self.asked["update"] + self.asked["delete"]
+        return self.asked["create"] + self.asked["update"]
 
     def read(self, resource_type: str, resource_id: str) -> Resource | None:
         self._enter("read")
@@ -98,16 +98,12 @@ class MemoryServer:
         self._leave("update")
         return _saved(self._shown(made), created=False)
 
-    def delete(self, resource_type: str, resource_id: str, *, if_match: str = "") -> bool:
-        self._enter("delete")
-        if self.deletes:
-            raise refusal(self.deletes)
-        self._guard(resource_type, resource_id, if_match)
-        if self.keeps_references and self._targeted(f"{resource_type}/{resource_id}"):
-            raise refusal(409)
-        gone = self.kept.pop((resource_type, resource_id), None) is not None
-        self._leave("delete")
-        return gone
+    def history(self, resource_type: str, *, since: str) -> tuple[Resource, ...]:
+        self._enter("history")
+        assert since < "2026-11-03"
+        if self.history_refused:
+            raise refusal(self.history_refused)
+        return tuple(one for one in self.past[::-1] if one["resourceType"] == resource_type)
 
     def put(self, resource: Resource) -> Resource:
         """Keep a resource as a server does: meta of its own, and its habits."""
@@ -115,6 +111,7 @@ class MemoryServer:
         self.number += 1
         meta = {"versionId": str(self.number), "lastUpdated": f"2026-11-03T00:00:{self.number:02}Z"}
         self.kept[key] = self.mangle({**resource, "meta": meta})
+        self.past.append(self.kept[key])
         return self.kept[key]
 
     def change(self, kind: str, **elements: Any) -> Resource:
@@ -143,9 +140,6 @@ class MemoryServer:
         version = standing["meta"]["versionId"] if standing else ""
         if if_match and if_match != version:
             raise refusal(412)
-
-    def _targeted(self, reference: str) -> bool:
-        return any(_matches(one, {"target": reference}) for one in self.all("Provenance"))
 
     def _enter(self, method: str) -> None:
         self.asked[method] += 1

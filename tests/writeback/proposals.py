@@ -73,7 +73,7 @@ def propose(fingerprint: str = "f1", **elements: Any) -> Proposal:
 
 
 def take_back(fingerprint: str = "f2") -> Proposal:
-    """Not a candidate any more, with the form for a server that does not delete."""
+    """Not a candidate any more, in the form of a take-back."""
     return replace(propose(fingerprint), action="take-back", subject=subject(status="ineligible"))
 
 

@@ -8,12 +8,29 @@ from typing import Any
 import pytest
 
 from fhir_adapter.errors import WriteConflict
+from fhir_adapter.ledger import Ledger
 from fhir_adapter.ports import Resource
-from fhir_adapter.writeback import Forms, Repair, Repaired, Sender, Stored, Strategy
+from fhir_adapter.writeback import (
+    Forms,
+    Repair,
+    Repaired,
+    Sender,
+    ServerSink,
+    Stored,
+    Strategy,
+)
 from fhir_adapter.writeback.needs import SubjectState
 from fhir_adapter.writeback.strategy import Choice
 from tests.writeback.memory_server import MemoryServer
-from tests.writeback.proposals import DEVICE, KEY, KEY_SYSTEM, MACHINE, provenance, subject
+from tests.writeback.proposals import (
+    DEVICE,
+    KEY,
+    KEY_SYSTEM,
+    MACHINE,
+    provenance,
+    subject,
+    take_back,
+)
 
 REPLACED = "https://fhir-adapter.example/fhir/StructureDefinition/status-replaced-by"
 FORMS = Forms(
@@ -35,6 +52,7 @@ class Row:
     status: str = "candidate"
     fingerprint: str = ""
     state: SubjectState = "proposed"
+    changed_at: int = 0
 
 
 def stored(reference: str = "", key: str = KEY, patient: str = "p1", **more: Any) -> Stored:
@@ -63,7 +81,7 @@ def statuses(server: MemoryServer) -> dict[str, str]:
     return {one["id"]: one["status"] for one in server.all("ResearchSubject")}
 
 
-def test_the_oldest_is_kept_and_the_others_are_deleted(server: MemoryServer) -> None:
+def test_the_oldest_is_kept_and_the_others_are_closed(server: MemoryServer) -> None:
     for number in "abc":
         put(server, number)
     (dry,) = repair(server, write=False)
@@ -71,8 +89,9 @@ def test_the_oldest_is_kept_and_the_others_are_deleted(server: MemoryServer) -> 
     (found,) = repair(server)
     assert found == dry
     assert found.kept == "ResearchSubject/a"
-    assert found.done == (("delete", "ResearchSubject/b"), ("delete", "ResearchSubject/c"))
-    assert list(statuses(server)) == ["a"]
+    others = (("not-registered", "ResearchSubject/b"), ("not-registered", "ResearchSubject/c"))
+    assert found.done == others
+    assert [key for key, status in statuses(server).items() if status == "candidate"] == ["a"]
     assert repair(server) == ()
 
 
@@ -80,7 +99,8 @@ def test_the_one_that_a_person_touched_is_kept_though_it_is_younger(server: Memo
     put(server, "a")
     put(server, "b", status="screening")
     (found,) = repair(server)
-    assert (found.kept, list(statuses(server))) == ("ResearchSubject/b", ["b"])
+    assert found.kept == "ResearchSubject/b"
+    assert statuses(server) == {"a": "not-registered", "b": "screening"}
 
 
 def test_a_persons_provenance_or_entry_is_a_persons_touch(server: MemoryServer) -> None:
@@ -121,15 +141,11 @@ def test_two_of_people_or_two_of_doubt_are_told_and_nothing_is_done(
     assert (server.writes, statuses(server)) == (0, before)
 
 
-@pytest.mark.parametrize("refusal", [405, 0])
-def test_what_cannot_be_deleted_becomes_not_registered_and_names_what_took_its_place(
-    server: MemoryServer, refusal: int
-) -> None:
+def test_a_closed_one_names_what_took_its_place(server: MemoryServer) -> None:
     server.put({**DEVICE, "id": "d"})
     put(server, "a")
     put(server, "b")
-    server.deletes = refusal
-    (found,) = repair(server, delete=bool(refusal))
+    (found,) = repair(server)
     assert found.done == (("not-registered", "ResearchSubject/b"),)
     (other,) = [one for one in server.all("ResearchSubject") if one["id"] == "b"]
     extensions = {one["url"]: one for one in other["_status"]["extension"]}
@@ -145,7 +161,7 @@ def test_without_our_device_or_where_no_provenance_is_taken_none_is_written(
 ) -> None:
     put(server, "a")
     put(server, "b")
-    repair(server, delete=False)
+    repair(server)
     assert [one for one in server.all("Provenance") if len(one["target"]) > 1] == []
 
 
@@ -167,7 +183,7 @@ def test_a_write_that_meets_a_change_is_told(server: MemoryServer) -> None:
         raise WriteConflict("412")
 
     server.before["update"] = [conflict]
-    (found,) = repair(server, delete=False)
+    (found,) = repair(server)
     assert found.done == (("tell", "ResearchSubject/b"),)
 
 
@@ -176,7 +192,19 @@ def test_one_that_is_gone_already_needs_nothing(server: MemoryServer) -> None:
     put(server, "b")
     server.before["read"] = [lambda: server.kept.pop(("ResearchSubject", "b"))]
     (found,) = repair(server)
-    assert found.done == (("delete", "ResearchSubject/b"),)
+    assert found.done == (("gone", "ResearchSubject/b"),)
+
+
+def test_what_was_put_away_is_no_persons_word_to_the_next_run(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    """Both carry the key."""
+    server.put({**DEVICE, "id": "d"})
+    put(server, "a")
+    put(server, "b")
+    repair(server)
+    assert not ServerSink(server, ledger).send(take_back(), write=True).left_to_person
+    assert statuses(server) == {"a": "ineligible", "b": "not-registered"}
 
 
 def test_closed_attempts_and_other_studies_and_patients_are_no_duplicates(

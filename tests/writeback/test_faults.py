@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from decimal import Decimal
 from typing import Any
 
@@ -88,6 +87,21 @@ def test_a_lost_answer_is_looked_into_and_asked_once_more(
     assert server.only("GuidanceResponse")["requestIdentifier"]["value"] == "f1"
 
 
+def test_what_a_person_deleted_before_its_lost_answer_was_looked_into_is_not_made_again(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    def lost_and_deleted() -> None:
+        server.kept.pop(("ResearchSubject", server.only("ResearchSubject")["id"]))
+        lost()
+
+    server.after["create"] = [lambda: None, lost_and_deleted]
+    sink = ServerSink(server, ledger)
+    with pytest.raises(ServerUnreachable):
+        sink.send(propose(), write=True)
+    assert "gone" in sink.send(propose(), write=True).notes[0]
+    assert server.all("ResearchSubject") == []
+
+
 def test_a_provenance_whose_answer_was_lost_is_not_doubled(server: MemoryServer) -> None:
     server.after["create"] = [lambda: None, lambda: None, lambda: None, lost]
     written = ServerSink(server, None).send(propose(), write=True)
@@ -118,36 +132,6 @@ def test_only_a_transient_refusal_is_asked_again(
     assert server.asked[method] == calls
 
 
-@pytest.mark.parametrize(("place", "calls"), [("before", 2), ("after", 1)])
-def test_a_lost_delete_is_asked_once_more_if_it_still_stands(
-    server: MemoryServer, ledger: Ledger, place: str, calls: int
-) -> None:
-    sink = ServerSink(server, ledger)
-    sink.send(propose(), write=True)
-    getattr(server, place)["delete"] = [lost]
-    written = sink.send(take_back(), write=True)
-    assert (len(written.deleted), server.asked["delete"]) == (1, calls)
-
-
-def test_a_delete_that_is_refused_for_another_reason_is_an_error(
-    server: MemoryServer, ledger: Ledger
-) -> None:
-    sink = ServerSink(server, ledger)
-    sink.send(propose(), write=True)
-    server.deletes = 422
-    with pytest.raises(ServerBroken):
-        sink.send(take_back(), write=True)
-
-
-def test_a_delete_that_deletes_nothing_is_unverified(server: MemoryServer, ledger: Ledger) -> None:
-    sink = ServerSink(server, ledger)
-    sink.send(propose(), write=True)
-    standing = copy.deepcopy(server.only("ResearchSubject"))
-    server.after["delete"] = [lambda: server.put(standing)]
-    with pytest.raises(WriteUnverified, match="still stands"):
-        sink.send(take_back(), write=True)
-
-
 def test_a_person_who_comes_in_between_wins(server: MemoryServer, ledger: Ledger) -> None:
     sink = ServerSink(server, ledger)
     sink.send(propose(), write=True)
@@ -155,7 +139,7 @@ def test_a_person_who_comes_in_between_wins(server: MemoryServer, ledger: Ledger
     def person() -> None:
         server.change("ResearchSubject", status="screening")
 
-    server.before["delete"] = [person]
+    server.before["update"] = [person]
     written = sink.send(take_back(), write=True)
     assert written.left_to_person
     assert server.only("ResearchSubject")["status"] == "screening"
@@ -166,14 +150,15 @@ def test_a_change_that_is_no_touch_is_settled_by_reading_again(
 ) -> None:
     sink = ServerSink(server, ledger)
     sink.send(propose(), write=True)
-    server.before["delete"] = [lambda: server.change("ResearchSubject")]
-    assert sink.send(take_back(), write=True).deleted
+    server.before["update"] = [lambda: server.change("ResearchSubject")]
+    sink.send(take_back(), write=True)
+    assert server.only("ResearchSubject")["status"] == "ineligible"
 
 
 def test_what_does_not_settle_is_a_conflict(server: MemoryServer, ledger: Ledger) -> None:
     sink = ServerSink(server, ledger)
     sink.send(propose(), write=True)
-    server.before["delete"] = [lambda: server.change("ResearchSubject")] * 2
+    server.before["update"] = [lambda: server.change("ResearchSubject")] * 2
     with pytest.raises(WriteConflict, match="each time"):
         sink.send(take_back(), write=True)
 
@@ -184,7 +169,7 @@ def test_what_a_person_deletes_in_between_is_gone(server: MemoryServer, ledger: 
     number = server.only("ResearchSubject")["id"]
     server.before["read"] = [lambda: server.kept.pop(("ResearchSubject", number))]
     written = sink.send(take_back(), write=True)
-    assert (written.deleted, "gone" in written.notes[0]) == ((), True)
+    assert "gone" in written.notes[0]
     row = ledger.subject(KEY)
     assert row is not None
     assert row.state == "gone"
@@ -263,7 +248,8 @@ def test_a_server_without_versions_is_written_to_as_well(
     sink = ServerSink(server, ledger, choice=choice)
     sink.send(propose(), write=True)
     sink.send(propose("f2"), write=True)
-    assert sink.send(take_back("f3"), write=True).deleted
+    sink.send(take_back("f3"), write=True)
+    assert server.only("ResearchSubject")["status"] == "ineligible"
 
 
 def test_a_search_that_is_not_whole_stops_before_any_create(server: MemoryServer) -> None:
@@ -286,32 +272,6 @@ def test_a_create_without_an_answer_is_found_by_its_identifier() -> None:
     server = _Silent()
     written = ServerSink(server, None).send(propose(), write=True)
     assert len(written.created) == 4
-
-
-def test_a_kill_between_intent_and_delete_does_no_harm(
-    server: MemoryServer, ledger: Ledger
-) -> None:
-    sink = ServerSink(server, ledger)
-    sink.send(propose(), write=True)
-    server.before["delete"] = [_killed]
-    with pytest.raises(KeyboardInterrupt):
-        sink.send(take_back(), write=True)
-    assert ServerSink(server, ledger).send(take_back(), write=True).deleted
-
-
-def test_a_kill_after_delete_is_not_taken_for_a_person(
-    server: MemoryServer, ledger: Ledger
-) -> None:
-    sink = ServerSink(server, ledger)
-    sink.send(propose(), write=True)
-    server.after["delete"] = [_killed]
-    with pytest.raises(KeyboardInterrupt):
-        sink.send(take_back(), write=True)
-    assert ServerSink(server, ledger).send(propose("f3"), write=True).created
-
-
-def _killed() -> None:
-    raise KeyboardInterrupt
 
 
 def test_no_fault_quotes_the_patient(server: MemoryServer) -> None:

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from fhir_adapter.errors import ServerBroken
 from fhir_adapter.ledger import Ledger
 from fhir_adapter.ports import Proposal, Resource
-from fhir_adapter.writeback import ServerSink
+from fhir_adapter.writeback import Choice, ServerSink, Strategy
 from tests.writeback.memory_server import Fault, MemoryServer
-from tests.writeback.proposals import KEY, propose, take_back
+from tests.writeback.proposals import KEY, keep, propose, take_back
 
 WRITES = ("Device", "ResearchSubject", "GuidanceResponse", "Provenance")
 
@@ -48,7 +49,8 @@ def test_a_first_proposal_killed_after_any_write_is_finished_by_the_next_run(
     before = server.writes
     ServerSink(server, ledger).send(propose(), write=True)
     assert server.writes == before
-    assert ServerSink(server, ledger).send(take_back(), write=True).deleted
+    ServerSink(server, ledger).send(take_back(), write=True)
+    assert server.only("ResearchSubject")["status"] == "ineligible"
 
 
 def test_an_opinion_killed_before_its_provenance_gets_one_from_the_next_run(
@@ -99,6 +101,120 @@ def test_a_provenance_without_a_usable_time_covers_nothing_that_is_dated(
     server.change("Provenance", recorded="lately")
     written = ServerSink(server, ledger).send(_judged("f1", day=4), write=True)
     assert [one.split("/")[0] for one in written.created] == ["Provenance"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("then", ["take-back", "propose"])
+def test_a_take_back_killed_on_the_way_is_still_ours(
+    server: MemoryServer, ledger: Ledger, when: str, then: str
+) -> None:
+    """Neither the form before it nor the one after it is taken for a person's word."""
+    ServerSink(server, ledger).send(propose(), write=True)
+    getattr(server, when)["update"] = [_killed]
+    with pytest.raises(KeyboardInterrupt):
+        ServerSink(server, ledger).send(take_back(), write=True)
+
+    wanted = take_back() if then == "take-back" else propose("f3")
+    written = ServerSink(server, ledger).send(wanted, write=True)
+
+    assert not written.left_to_person
+    status = "ineligible" if then == "take-back" else "candidate"
+    assert server.only("ResearchSubject")["status"] == status
+    row = ledger.subject(KEY)
+    assert row is not None
+    assert row.status == status
+
+
+def test_a_proposal_made_again_and_killed_on_the_way_is_still_ours(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    ServerSink(server, ledger).send(propose(), write=True)
+    ServerSink(server, ledger).send(take_back(), write=True)
+    server.after["update"] = [_killed]
+    with pytest.raises(KeyboardInterrupt):
+        ServerSink(server, ledger).send(propose("f3"), write=True)
+    assert not ServerSink(server, ledger).send(take_back("f4"), write=True).left_to_person
+    assert server.only("ResearchSubject")["status"] == "ineligible"
+
+
+def test_a_person_s_word_in_a_killed_take_back_stays(server: MemoryServer, ledger: Ledger) -> None:
+    ServerSink(server, ledger).send(propose(), write=True)
+    server.before["update"] = [_killed]
+    with pytest.raises(KeyboardInterrupt):
+        ServerSink(server, ledger).send(take_back(), write=True)
+    server.change("ResearchSubject", status="eligible")
+    assert ServerSink(server, ledger).send(take_back(), write=True).left_to_person
+    assert server.only("ResearchSubject")["status"] == "eligible"
+
+
+def _killed_after_the_create(server: MemoryServer, ledger: Ledger) -> None:
+    server.after["create"] = [_on(0), _killed]
+    with pytest.raises(KeyboardInterrupt):
+        ServerSink(server, ledger).send(propose(), write=True)
+
+
+@pytest.mark.parametrize("first", ["propose", "keep", "take-back"])
+def test_what_a_person_deleted_before_the_ledger_heard_of_it_is_not_made_again(
+    server: MemoryServer, ledger: Ledger, first: str
+) -> None:
+    _killed_after_the_create(server, ledger)
+    reference = _reference(server.only("ResearchSubject"))
+    server.kept.pop(("ResearchSubject", server.only("ResearchSubject")["id"]))
+    proposals = {"propose": propose(), "keep": keep(), "take-back": take_back()}
+    for proposal in (proposals[first], propose("f3")):
+        written = ServerSink(server, ledger).send(proposal, write=True)
+        assert "gone" in written.notes[0]
+    assert server.all("ResearchSubject") == []
+    row = ledger.subject(KEY)
+    assert row is not None
+    assert (row.state, row.reference) == ("gone", reference)
+
+
+@pytest.mark.parametrize("then", ["propose", "keep"])
+def test_a_create_that_never_arrived_is_made(
+    server: MemoryServer, ledger: Ledger, then: str
+) -> None:
+    server.before["create"] = [_on(0), _killed]
+    with pytest.raises(KeyboardInterrupt):
+        ServerSink(server, ledger).send(propose(), write=True)
+    if then == "keep":
+        assert ServerSink(server, ledger).send(keep(), write=True).created == ()
+        assert server.asked["history"] == 1
+    ServerSink(server, ledger).send(propose(), write=True)
+    assert (len(server.all("ResearchSubject")), server.asked["history"]) == (1, 1)
+
+
+def test_a_create_that_a_search_does_not_show_yet_is_found_by_the_history(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    _killed_after_the_create(server, ledger)
+    made = server.only("ResearchSubject")
+    server.change("ResearchSubject", identifier=[], individual={"reference": "Patient/x"})
+    written = ServerSink(server, ledger).send(propose(), write=True)
+    assert [one["id"] for one in server.all("ResearchSubject")] == [made["id"]]
+    assert written.left_to_person, "it is not as we sent it"
+
+
+@pytest.mark.parametrize("how", [404, 403, "not offered"])
+def test_where_the_server_tells_no_history_nobody_is_lost(
+    server: MemoryServer, ledger: Ledger, how: int | str
+) -> None:
+    """What a person deleted in the moment of the kill comes back; no patient vanishes."""
+    _killed_after_the_create(server, ledger)
+    server.kept.pop(("ResearchSubject", server.only("ResearchSubject")["id"]))
+    choice = Choice(strategy=Strategy.CONDITIONAL_CREATE, reason="", history=how != "not offered")
+    server.history_refused = how if isinstance(how, int) else 0
+    ServerSink(server, ledger, choice=choice).send(propose(), write=True)
+    assert len(server.all("ResearchSubject")) == 1
+
+
+def test_a_history_that_fails_leaves_it_open(server: MemoryServer, ledger: Ledger) -> None:
+    _killed_after_the_create(server, ledger)
+    server.kept.pop(("ResearchSubject", server.only("ResearchSubject")["id"]))
+    server.history_refused = 500
+    with pytest.raises(ServerBroken):
+        ServerSink(server, ledger).send(propose(), write=True)
+    assert server.all("ResearchSubject") == []
 
 
 def _judged(fingerprint: str, *, day: int) -> Proposal:

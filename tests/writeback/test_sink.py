@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fhir_adapter.ledger import Ledger
-from fhir_adapter.ports import DecisionSink, Resource, Written
+from fhir_adapter.ports import DecisionSink, Proposal, Resource, Written
 from fhir_adapter.writeback import Choice, ServerSink, Strategy
 from tests.writeback.memory_server import MemoryServer
 from tests.writeback.proposals import (
@@ -157,7 +157,7 @@ def test_what_was_left_to_a_person_stays_with_the_person(
 def test_a_new_version_alone_is_no_touch(server: MemoryServer, ledger: Ledger) -> None:
     sink = _proposed(server, ledger)
     server.change("ResearchSubject", text={"status": "generated", "div": "<div/>"})
-    assert sink.send(take_back(), write=True).deleted
+    assert sink.send(take_back(), write=True).updated
 
 
 def test_a_merged_patient_is_no_touch(server: MemoryServer, ledger: Ledger) -> None:
@@ -171,12 +171,13 @@ def test_a_merged_patient_is_no_touch(server: MemoryServer, ledger: Ledger) -> N
 def test_an_untouched_proposal_is_taken_back_and_may_come_again(
     server: MemoryServer, ledger: Ledger
 ) -> None:
+    """By a status, on every server: If-Match holds nothing off from a DELETE everywhere."""
     sink = _proposed(server, ledger)
-    assert len(sink.send(take_back(), write=True).deleted) == 1
-    assert server.all("ResearchSubject") == []
+    sink.send(take_back(), write=True)
+    assert server.only("ResearchSubject")["status"] == "ineligible"
     assert server.only("GuidanceResponse")["requestIdentifier"]["value"] == "f2"
-    again = sink.send(propose("f3"), write=True)
-    assert [one.split("/")[0] for one in again.created] == ["ResearchSubject", "Provenance"]
+    sink.send(propose("f3"), write=True)
+    assert server.only("ResearchSubject")["status"] == "candidate"
 
 
 def test_taking_back_twice_writes_nothing(server: MemoryServer, ledger: Ledger) -> None:
@@ -187,49 +188,11 @@ def test_taking_back_twice_writes_nothing(server: MemoryServer, ledger: Ledger) 
     assert (server.writes, written.notes) == (0, ())
 
 
-@pytest.mark.parametrize("status", [403, 405, 501])
-def test_where_delete_is_refused_the_take_back_form_is_written(
-    server: MemoryServer, ledger: Ledger, status: int
-) -> None:
-    server.deletes = status
-    sink = _proposed(server, ledger)
-    sink.send(take_back(), write=True)
-    assert server.only("ResearchSubject")["status"] == "ineligible"
-    server.asked.clear()
-    assert sink.send(take_back(), write=True).updated == ()
-    assert server.writes == 0
-    sink.send(propose("f3"), write=True)
-    assert server.only("ResearchSubject")["status"] == "candidate"
-
-
-def test_where_references_hold_it_the_take_back_form_is_written(
-    server: MemoryServer, ledger: Ledger
-) -> None:
-    server.keeps_references = True
-    sink = _proposed(server, ledger)
-    sink.send(take_back(), write=True)
-    assert server.only("ResearchSubject")["status"] == "ineligible"
-
-
-def test_without_a_form_a_refused_delete_leaves_it_and_says_so(
-    server: MemoryServer, ledger: Ledger
-) -> None:
-    server.deletes = 405
+def test_without_a_form_it_is_left_and_said(server: MemoryServer, ledger: Ledger) -> None:
     sink = _proposed(server, ledger)
     written = sink.send(replace(take_back(), subject=None), write=True)
     assert "nothing handed over to write" in written.notes
     assert server.only("ResearchSubject")["status"] == "candidate"
-
-
-def test_a_server_that_is_known_not_to_delete_is_not_asked(
-    server: MemoryServer, ledger: Ledger
-) -> None:
-    choice = Choice(strategy=Strategy.CONDITIONAL_CREATE, reason="", delete=False)
-    sink = ServerSink(server, ledger, choice=choice)
-    sink.send(propose(), write=True)
-    sink.send(take_back(), write=True)
-    assert server.asked["delete"] == 0
-    assert server.only("ResearchSubject")["status"] == "ineligible"
 
 
 def test_a_person_s_provenance_stops_the_machine(server: MemoryServer, ledger: Ledger) -> None:
@@ -348,6 +311,51 @@ def test_a_closed_subject_that_the_ledger_does_not_know_stands(server: MemorySer
     closed = {"status": "withdrawn", "identifier": [{"system": KEY_SYSTEM, "value": "k0"}]}
     server.put({**subject(**closed), "id": "e1"})
     assert ServerSink(server, None).send(propose(), write=True).left_to_person
+
+
+def _as(key: str, patient: str, made: Proposal) -> Proposal:
+    """The same under another key, of another patient."""
+    assert made.subject is not None
+    assert made.opinion is not None
+    own = {
+        "identifier": [{"system": KEY_SYSTEM, "value": key}],
+        "individual": {"reference": f"Patient/{patient}"},
+    }
+    said = {**made.opinion, "identifier": [{"system": f"{KEY_SYSTEM}-opinion", "value": key}]}
+    subject_ = {**made.subject, **own}
+    ids = tuple({patient, *made.patient_ids})
+    return replace(made, key=key, patient=patient, subject=subject_, opinion=said, patient_ids=ids)
+
+
+def _statuses(server: MemoryServer) -> dict[str, str]:
+    found = server.all("ResearchSubject")
+    return {str(one["identifier"][0]["value"]): str(one["status"]) for one in found}
+
+
+def test_of_two_merged_patients_each_is_held_to_what_was_written_of_it(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    """One was taken back before they were merged: the other is no person's word beside it."""
+    sink = _proposed(server, ledger)
+    sink.send(take_back(), write=True)
+    sink.send(replace(_as("k2", "p2", propose()), patient_ids=("p2",)), write=True)
+    assert _statuses(server) == {KEY: "ineligible", "k2": "candidate"}
+    written = sink.send(replace(propose("f3"), patient_ids=("p1", "p2")), write=True)
+    assert not written.left_to_person
+    assert _statuses(server) == {KEY: "candidate", "k2": "candidate"}
+    assert any(note.startswith("duplicate: ") for note in written.notes)
+
+
+def test_of_two_merged_patients_the_one_left_to_a_person_stays_a_person_s(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    sink = _proposed(server, ledger)
+    server.change("ResearchSubject", status="screening")
+    sink.send(propose(), write=True)
+    server.change("ResearchSubject", status="candidate")
+    merged = _as("k2", "p2", propose("f2"))
+    assert sink.send(merged, write=True).left_to_person
+    assert _statuses(server) == {KEY: "candidate"}
 
 
 def _twins(server: MemoryServer) -> None:

@@ -14,7 +14,7 @@ from fhir_adapter.writeback.sending import token
 from fhir_adapter.writeback.standing import oldest_first, version_of
 
 WORKS, FAILS = Verdict.WORKS, Verdict.FAILS
-ALL = frozenset(("create", "read", "search-type", "update", "delete"))
+ALL = frozenset(("create", "read", "search-type", "update", "history-type"))
 BESIDE = ("Device", "GuidanceResponse", "Provenance")
 
 
@@ -82,9 +82,11 @@ def test_the_strategy_follows_what_the_server_says(
     assert str(choice) == f"{strategy.value}: {choice.reason}"
 
 
-def test_versions_and_deletes_are_used_only_where_offered() -> None:
-    choice = choose(_server(_subject(ALL - {"delete"}, versioning="no-version"), *BESIDE))
-    assert (choice.if_match, choice.delete, choice.left_out) == (False, False, frozenset())
+def test_versions_and_history_are_used_only_where_offered() -> None:
+    without = _subject(ALL - {"history-type"}, versioning="no-version")
+    choice = choose(_server(without, *BESIDE))
+    assert (choice.if_match, choice.history, choice.left_out) == (False, False, frozenset())
+    assert choose(_server(_subject(), *BESIDE)).history
 
 
 @pytest.mark.parametrize(
@@ -160,9 +162,9 @@ def test_what_was_proved_stands_above_what_is_said(
 
 
 def test_a_proof_takes_away_what_does_not_work() -> None:
-    profile = _profile(write__if_match=FAILS, write__delete=FAILS)
+    profile = _profile(write__if_match=FAILS)
     choice = choose(_server(_subject(), *BESIDE), profile)
-    assert (choice.if_match, choice.delete, choice.left_out) == (False, False, frozenset())
+    assert (choice.if_match, choice.left_out) == (False, frozenset())
 
 
 @pytest.mark.parametrize(

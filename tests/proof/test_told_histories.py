@@ -1,0 +1,112 @@
+"""Histories that the random events of the proof seldom draw, told one by one in the same world."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from proof.in_process import Killed, is_create_of
+from proof.world import AGAINST, FITS, PERSON, World
+
+from fhir_adapter.sandbox import HAPI
+
+from small_study import write_small_study
+
+
+@cache
+def _study() -> str:
+    """One for all: it is compiled once."""
+    return str(write_small_study(Path(tempfile.mkdtemp()) / "study"))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A server with the habits of HAPI; everybody has been proposed."""
+    made = World(folder=tmp_path, study=_study(), habits=HAPI)
+    made.settle()
+    assert [len(made.subjects(patient)) for patient in made.patients] == [1, 1, 1]
+    yield made
+    made.settle()
+    made.check_settled()
+    assert made.everybody_again() == 0, "a replay writes nothing"
+    made.stop()
+
+
+def status(world: World, patient: str) -> str:
+    (found,) = world.subjects(patient)
+    return str(found["status"])
+
+
+def test_who_is_taken_back_by_a_run_that_dies_is_proposed_again(world: World) -> None:
+    world.change_patient("p0", birthDate=AGAINST)
+    world.proxy.dies_after = lambda one: world.changes(one, "p0")
+    world.run()
+    assert (world.kills, status(world, "p0")) == (1, "ineligible")
+    world.change_patient("p0", birthDate=FITS)
+    world.settle()
+    assert status(world, "p0") == "candidate"
+
+
+@pytest.mark.parametrize("act", ["moves it on", "deletes it"])
+def test_a_person_who_acts_in_the_second_of_a_take_back_has_the_last_word(
+    world: World, act: str
+) -> None:
+    def acts() -> None:
+        if act == "deletes it":
+            world.person_deletes("p0")
+        else:
+            world.person_changes("p0", status="screening", _status=PERSON)
+
+    world.proxy.meanwhile = (lambda one: world.changes(one, "p0"), acts)
+    world.change_patient("p0", birthDate=AGAINST)
+    world.run()
+    assert world.proxy.meanwhile is None
+    world.check()
+    assert world.left or world.deleted
+
+
+def test_what_a_person_deletes_after_a_run_died_on_its_create_is_not_made_again(
+    tmp_path: Path,
+) -> None:
+    world = World(folder=tmp_path, study=_study(), habits=HAPI, patients=("p0",))
+    world.proxy.dies_after = lambda one: is_create_of(one, "ResearchSubject")
+    world.run()
+    assert (world.kills, status(world, "p0")) == (1, "candidate")
+    world.person_deletes("p0")
+    world.settle()
+    world.check_settled()
+    assert world.subjects("p0") == []
+    world.stop()
+
+
+def test_a_create_that_died_before_it_was_sent_is_made(tmp_path: Path) -> None:
+    world = World(folder=tmp_path, study=_study(), habits=HAPI, patients=("p0",))
+
+    def dies() -> None:
+        raise Killed
+
+    world.proxy.meanwhile = (lambda one: is_create_of(one, "ResearchSubject"), dies)
+    world.run()
+    assert (world.kills, world.subjects("p0")) == (1, [])
+    world.settle()
+    assert status(world, "p0") == "candidate"
+    world.stop()
+
+
+@pytest.mark.parametrize("both", [True, False])
+@pytest.mark.parametrize("dead", ["p0", "p1"])
+def test_the_ids_of_one_person_do_not_propose_in_turn(
+    world: World, dead: str, *, both: bool
+) -> None:
+    """p0 was replaced by p1; a death on either is the death of both."""
+    world.merge("p0", "p1", both=both)
+    world.settle()
+    world.change_patient(dead, deceasedBoolean=True)
+    world.settle()
+    assert world.everybody_again() == 0
+    world.change_patient(dead, deceasedBoolean=False)
+    world.settle()
+    assert world.everybody_again() == 0
