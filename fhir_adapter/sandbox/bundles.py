@@ -207,7 +207,7 @@ def _with_id(server: Interactions, step: _Step) -> tuple[_Step, str]:
         return step, ""
     if len(step.path) > 1:
         return step, "/".join(step.path[:2])
-    kind = step.path[0]
+    kind = "/".join(step.path)
     known = server.matching(kind, _asked_first(server, step))
     if known:
         return step, f"{kind}/{known[0]}"
