@@ -12,7 +12,7 @@ from fhir_adapter.client.bulk import (
     types_named,
 )
 from fhir_adapter.client.bulk_files import BulkFiles, Fetched
-from fhir_adapter.client.capability import Capability, TypeCapability
+from fhir_adapter.client.capability import Capability, TypeCapability, software_of
 from fhir_adapter.client.fhir_client import FhirClient, Saved
 from fhir_adapter.client.gate import Gate
 from fhir_adapter.client.keys import SigningKey, signing_key
@@ -57,6 +57,7 @@ __all__ = [
     "query",
     "signing_key",
     "smart_auth",
+    "software_of",
     "status_of",
     "types_named",
     "why_not_of",

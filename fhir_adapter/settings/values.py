@@ -38,6 +38,7 @@ class Connection:
     batch: str = _setting(
         "auto", "Searches of a patient in one batch: auto (where the {} says so), always, never."
     )
+    profile: str = _setting("", "What `server doctor --profile FILE` found of the {}: that file.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +105,8 @@ _PREFIXES = {"record": "record", "study": "studies", "write": "write"}
 _OWN = tuple(entry.name for entry in fields(Settings) if "help" in entry.metadata)
 _OF_CONNECTION = tuple(entry.name for entry in fields(Connection))
 _SECRETS = ("site_key", "ledger_password", "notify_token")
-_OF_RECORD = frozenset({"batch"})
-"""Of a connection, what only the server has that records come from."""
+_NOT_OF = {"study": frozenset({"batch", "profile"}), "write": frozenset({"batch"})}
+"""What would change nothing for a server."""
 ADDRESS = "ledger"
 """A setting that is no secret unless a password stands in it."""
 SECRETS = frozenset(
@@ -131,7 +132,7 @@ def setting_names() -> tuple[str, ...]:
 
 def _names(prefix: str) -> tuple[str, ...]:
     """What can be said of one server's connection."""
-    return tuple(n for n in _OF_CONNECTION if prefix == "record" or n not in _OF_RECORD)
+    return tuple(n for n in _OF_CONNECTION if n not in _NOT_OF.get(prefix, ()))
 
 
 def is_of_connection(name: str) -> bool:
