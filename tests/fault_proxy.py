@@ -121,7 +121,12 @@ def is_read(one: Request) -> bool:
 
 
 def is_create(one: Request) -> bool:
-    return one.method == "POST" and one.path.count("/") == 1
+    return one.method == "POST" and one.path.count("/") == 1 and not is_batch(one)
+
+
+def is_batch(one: Request) -> bool:
+    """A batch, or a transaction."""
+    return one.method == "POST" and one.path in {"", "/"}
 
 
 def is_write(one: Request) -> bool:
@@ -398,6 +403,34 @@ def transaction_as_batch() -> Fault:
         changed = json.dumps({**body, "type": "batch"}).encode()
         found = forward(replace(one, body=changed))
         return found.with_json({**found.json(), "type": "transaction-response"})
+
+    return fault
+
+
+def in_batch(inner: Fault, on: Matcher = is_any) -> Fault:
+    """What the fault does to a single request, to each such read of a batch: arm it on is_batch."""
+
+    def fault(one: Request, forward: Forward) -> Reply:
+        def alone(read: Request) -> Reply:
+            url = f"{read.path.lstrip('/')}?{urlencode(read.query)}".rstrip("?")
+            entry = {"request": {"method": "GET", "url": url}}
+            body = {"resourceType": "Bundle", "type": "batch", "entry": [entry]}
+            found = forward(replace(one, body=json.dumps(body).encode())).json()["entry"][0]
+            told = found["response"]
+            status = int(told["status"][:3])
+            return Reply(status).with_json(found.get("resource") or told.get("outcome") or {})
+
+        def answered(entry: dict[str, Any]) -> dict[str, Any]:
+            path, _, query = entry["request"]["url"].partition("?")
+            pairs = tuple(parse_qsl(query, keep_blank_values=True))
+            read = Request("GET", f"/{path}", pairs, one.headers, b"")
+            found = inner(read, alone) if on(read) else alone(read)
+            told = {"response": {"status": str(found.status) if not found.lost else ""}}
+            return {**told, "resource": found.json()} if found.json() else told
+
+        asked = Reply(200, one.body).json()["entry"]
+        body = {"resourceType": "Bundle", "type": "batch-response"}
+        return Reply(200, headers=_FHIR).with_json({**body, "entry": [answered(e) for e in asked]})
 
     return fault
 

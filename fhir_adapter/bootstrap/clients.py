@@ -8,8 +8,10 @@ from fhir_adapter.bootstrap.connections import (
     network_of,
     posts_searches,
 )
+from fhir_adapter.bootstrap.profiles import record_profile, write_profile
 from fhir_adapter.client import FhirClient, RetryBudget, Timeouts
 from fhir_adapter.errors import SettingInvalid
+from fhir_adapter.model.server import ServerProfile
 from fhir_adapter.settings import Connection, Settings
 
 _OPTIONS = {
@@ -19,8 +21,13 @@ _OPTIONS = {
 }
 
 
-def _client(
-    base: str, token: str, connection: Connection, name: str, patience: int = 0
+def _client(  # noqa: PLR0913, PLR0917 - one per thing that is known of a server
+    base: str,
+    token: str,
+    connection: Connection,
+    name: str,
+    profile: ServerProfile | None = None,
+    patience: int = 0,
 ) -> FhirClient:
     if not base:
         raise SettingInvalid(
@@ -39,15 +46,24 @@ def _client(
         timeouts=timeouts,
         budget=budget,
         headers=headers_of(connection, name),
-        prefer_post=posts_searches(connection, name),
+        prefer_post=posts_searches(connection, name) and not _post_fails(profile),
         network=network_of(connection, base, name),
     )
+
+
+def _post_fails(profile: ServerProfile | None) -> bool:
+    return profile is not None and profile.fails("query.post")
 
 
 def record_client(settings: Settings, *, patience: int = 0) -> FhirClient:
     """The server that records come from; with ``patience`` one answer may take so many seconds."""
     return _client(
-        settings.record_server, settings.record_token, settings.record, "record", patience
+        settings.record_server,
+        settings.record_token,
+        settings.record,
+        "record",
+        record_profile(settings),
+        patience,
     )
 
 
@@ -68,4 +84,10 @@ def write_client(settings: Settings) -> FhirClient:
     """The server that proposals go to; the record server where no other is set."""
     if not settings.write_server:
         return record_client(settings)
-    return _client(settings.write_server, settings.write_token, settings.write, "write")
+    return _client(
+        settings.write_server,
+        settings.write_token,
+        settings.write,
+        "write",
+        write_profile(settings),
+    )

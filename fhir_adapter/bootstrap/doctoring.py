@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic
 
 from fhir_adapter.bootstrap.clients import record_client
@@ -22,7 +23,10 @@ def examine_server(
     until: float,
     told: Callable[[tuple[str, ...]], None],
 ) -> Report:
-    """Every check, as far as they go until a moment of the monotonic clock."""
+    """Every check, as far as they go until a moment of the monotonic clock.
+
+    Nothing that an earlier run found is used.
+    """
     seconds = max(1.0, until - monotonic())
     client = record_client(settings, patience=min(int(seconds), _PATIENCE))
     return examine(
@@ -32,6 +36,15 @@ def examine_server(
         patient=known_patient,
         seconds=seconds,
         told=told,
+    )
+
+
+def afresh(settings: Settings) -> Settings:
+    """Without what an earlier run found: it may be of another server by now."""
+    return replace(
+        settings,
+        record=replace(settings.record, profile=""),
+        write=replace(settings.write, profile=""),
     )
 
 

@@ -133,10 +133,9 @@ def record_source(settings: Settings, path: Path | None, mappings: Mappings) -> 
     if path is not None:
         return folder_records(path, mappings)
     # who reads a folder does not wait for the network's libraries
-    from fhir_adapter.bootstrap.clients import record_client  # noqa: PLC0415 - as said above
-    from fhir_adapter.pull.record import ServerRecords  # noqa: PLC0415 - as said above
+    from fhir_adapter.bootstrap.records import server_records  # noqa: PLC0415 - as said above
 
-    return ServerRecords(record_client(settings))
+    return server_records(settings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fhir_adapter.bootstrap.clients import write_client
 from fhir_adapter.bootstrap.judging import SystemClock, bench
 from fhir_adapter.bootstrap.ledgers import ledger_of, retention_days
-from fhir_adapter.bootstrap.writing import refuse_without_basis, study_id, what_it_can
+from fhir_adapter.bootstrap.writing import choice_of, refuse_without_basis, study_id
 from fhir_adapter.ledger import Ledger, OutboxCounts, Purged, StoredSubject
 from fhir_adapter.ledger.rows import LedgerCounts
 from fhir_adapter.model.dates import instant
@@ -22,7 +22,7 @@ from fhir_adapter.present.resources import (
 )
 from fhir_adapter.settings import Settings
 from fhir_adapter.version import __version__
-from fhir_adapter.writeback import Forms, Repair, Repaired, Sender, Stored, Strategy, choose
+from fhir_adapter.writeback import Forms, Repair, Repaired, Sender, Stored, Strategy
 
 _DAY = 86_400_000_000
 
@@ -86,7 +86,7 @@ def repair(settings: Settings, *, write: bool) -> tuple[Repaired, ...]:
     if write:
         refuse_without_basis(found)
     client = write_client(settings)
-    choice = choose(what_it_can(client))
+    choice = choice_of(settings, client)
     if choice.strategy is Strategy.LEDGER_ONLY:
         return ()
     study = f"ResearchStudy/{study_id(client, found.package.study)}"

@@ -16,6 +16,7 @@ from fhir_adapter.bootstrap.judging import Bench, SystemClock, bench
 from fhir_adapter.bootstrap.ledgers import ledger_of
 from fhir_adapter.bootstrap.notices import NoticeDesk
 from fhir_adapter.bootstrap.people import refusals_of
+from fhir_adapter.bootstrap.records import server_records
 from fhir_adapter.client import FhirClient
 from fhir_adapter.criteria.names import canonical
 from fhir_adapter.errors import AdapterError, StudyNotFound
@@ -275,7 +276,7 @@ def open_service(
     return Service(
         benches=benches,
         many=ManyStudies([SiteStudy.of(one.screener.compiled) for one in benches], GATES),
-        records=_records(client),
+        records=_records(settings, client),
         record_base=client.base_url,
         ledger=ledger,
         clock=clock,
@@ -285,12 +286,12 @@ def open_service(
     )
 
 
-def _records(client: FhirClient) -> Callable[[], ServerRecords]:
+def _records(settings: Settings, client: FhirClient) -> Callable[[], ServerRecords]:
     """A fresh source for each run over one client; what the server offers is asked once."""
-    first = ServerRecords(client)
+    first = server_records(settings, client)
 
     def fresh() -> ServerRecords:
-        return ServerRecords(client, capability_of=first)
+        return server_records(settings, client, capability_of=first)
 
     return fresh
 

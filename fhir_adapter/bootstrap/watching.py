@@ -15,6 +15,7 @@ from fhir_adapter.bootstrap.keeping import purge
 from fhir_adapter.bootstrap.ledgers import ledger_of
 from fhir_adapter.bootstrap.notices import NoticeDesk
 from fhir_adapter.bootstrap.people import refusals_of
+from fhir_adapter.bootstrap.records import server_records
 from fhir_adapter.bootstrap.writing import WritingDesk, writing
 from fhir_adapter.client import FhirClient
 from fhir_adapter.errors import ServerFault, SettingInvalid
@@ -122,7 +123,7 @@ def watching(
     with ExitStack() as open_:
         ledger = _ledger(settings, clock, open_, write=write)
         client = record_client(settings)
-        first = ServerRecords(client)
+        first = server_records(settings, client)
         studies = [
             _Study(settings=one, bench=_bench(one, ledger), ledger=ledger)
             for one in settings.each_study()
@@ -211,7 +212,7 @@ def _put_together(  # noqa: PLR0913, PLR0917 - all that there is
     def worker(number: int) -> Watch:
         return Watch(
             queue=LedgerQueue(ledger, clock, f"{run}/{number}"),
-            source=lambda: ServerRecords(client, capability_of=first),
+            source=lambda: server_records(settings, client, capability_of=first),
             normalise=benches[0].screener.normalise,
             needs=needs,
             studies=tuple(Watched(screener=one.screener, send=one.send) for one in studies),

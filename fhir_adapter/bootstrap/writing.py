@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fhir_adapter.bootstrap.clients import write_client
 from fhir_adapter.bootstrap.judging import Bench, run_id
 from fhir_adapter.bootstrap.ledgers import is_there, judged_of, ledger_of
+from fhir_adapter.bootstrap.profiles import write_profile
 from fhir_adapter.client import Capability, FhirClient, escaped
 from fhir_adapter.criteria.names import canonical
 from fhir_adapter.errors import (
@@ -33,7 +34,7 @@ from fhir_adapter.present.worklist import is_listed
 from fhir_adapter.screening import Screened
 from fhir_adapter.settings import Settings
 from fhir_adapter.version import __version__
-from fhir_adapter.writeback import ServerSink, choose
+from fhir_adapter.writeback import Choice, ServerSink, choose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +161,7 @@ def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[Writi
             "every ResearchSubject.",
         )
     client = write_client(settings)
-    choice = choose(what_it_can(client))
+    choice = choice_of(settings, client)
     # a dry run reads what was written before, or its counts are those of a first run
     there = write or is_there(settings)
     ledger = ledger_of(settings, bench.clock, make=write) if there else None
@@ -176,6 +177,14 @@ def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[Writi
     finally:
         if ledger is not None:
             ledger.close()
+
+
+def choice_of(settings: Settings, client: FhirClient) -> Choice:
+    """How to write to this server: as the doctor saw it, where its profile is kept."""
+    capability, profile = what_it_can(client), write_profile(settings)
+    if capability is not None and profile is not None:
+        profile.refuse_other(capability.software, where=client.base_url)
+    return choose(capability, profile)
 
 
 def what_it_can(client: FhirClient) -> Capability | None:

@@ -32,7 +32,7 @@ _COLOURS = {
 }
 
 
-def doctor(
+def doctor(  # noqa: PLR0913 - one parameter per option
     url: Annotated[str | None, typer.Argument(help="Base URL of the server.")] = None,
     *,
     study: options.Study = None,
@@ -53,6 +53,9 @@ def doctor(
     markdown: Annotated[
         Path | None, typer.Option(help="File for the findings as Markdown tables.")
     ] = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="File for the findings as the adapter reads them.")
+    ] = None,
     common: Everywhere,
 ) -> None:
     """Say what a server does, what that means for the adapter, and what a study needs of it.
@@ -61,9 +64,10 @@ def doctor(
     adapter, or the study, needs.
     """
     # each command waits for its own libraries only
-    from fhir_adapter.bootstrap import doctoring, studies  # noqa: PLC0415 - as said above
+    from fhir_adapter.bootstrap import doctoring, profiles, studies  # noqa: PLC0415 - as said above
 
-    in_force = common.settings(record_server=url, study=study, study_server=study_server)
+    asked = common.settings(record_server=url, study=study, study_server=study_server)
+    in_force = doctoring.afresh(asked)
     package = bootstrap.study_package(in_force)
     until = doctoring.moment(seconds)
     needs = publishing.needs(package)
@@ -74,6 +78,8 @@ def doctor(
         )
     if markdown is not None:
         markdown.write_text(_markdown(found), "utf-8")
+    if profile is not None:
+        profiles.keep(found.profile, in_force.record_server, profile)
     if common.as_json:
         print_json(_json(found, of_study, write=write))
     else:

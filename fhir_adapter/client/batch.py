@@ -15,6 +15,7 @@ from fhir_adapter.fhir.wire import as_array, as_object, decode, encode
 from fhir_adapter.ports import Resource
 
 _NOT_DONE = frozenset({429, 503})
+_STRICT = {"Prefer": "handling=strict"}
 _REMEDY = "Send these requests one by one."
 
 
@@ -94,14 +95,15 @@ class BatchSending:
             "entry": [entry.as_fhir() for entry in entries],
         }
         where = self.transport.base
+        reads = all(entry.method == "GET" for entry in entries)
         asked = Asked(
             method="POST",
             url=where,
             where=where,
-            headers={"Content-Type": "application/fhir+json"},
+            headers={"Content-Type": "application/fhir+json", **(_STRICT if reads else {})},
             body=encode(bundle),
-            repeat=Repeat.WHEN_REFUSED,
-            writes=True,
+            repeat=Repeat.ALWAYS if reads else Repeat.WHEN_REFUSED,
+            writes=not reads,
         )
         answer = self.transport.ask(asked)
         return _Round(answers=_answers(answer, len(entries), where), retry_after=answer.retry_after)

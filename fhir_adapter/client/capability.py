@@ -43,6 +43,8 @@ class Capability:
     """Empty where the server did not say."""
     interactions: frozenset[str] = frozenset()
     """System level: transaction, batch, search-system, ..."""
+    software: str = ""
+    """Name and version; empty where the server did not say."""
     types: tuple[TypeCapability, ...] = ()
     """Empty: the statement says nothing, and everything has to be tried."""
 
@@ -70,9 +72,17 @@ def capability_of(statement: Resource, *, where: str) -> Capability:
     )
     return Capability(
         fhir_version=version,
+        software=software_of(statement),
         interactions=_codes(rest.get("interaction"), "code"),
         types=tuple(_type(item) for item in _dicts(rest.get("resource"))),
     )
+
+
+def software_of(statement: Resource) -> str:
+    """CapabilityStatement.software, name and version: printable and short, whatever is sent."""
+    said = as_object(statement.get("software"))
+    named = " ".join(_strings([said.get("name"), said.get("version")])).strip()
+    return "".join(sign for sign in named if sign.isprintable())[:60]
 
 
 _REMEDY = "Give the base URL of an R4 (4.0.1) endpoint."

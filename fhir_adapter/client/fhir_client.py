@@ -125,17 +125,35 @@ class FhirClient:
     ) -> Iterator[Page]:
         """Page after page; the last one says in ``why_not`` what is missing."""
         asked, first = self._searched(resource_type, params)
-        walk = Walk(
+        walk = self._walk(resource_type, params, lambda: self._bundle(asked), max_pages)
+        walk.posted = asked.method == "POST"
+        return walk.pages(first, asked.url.removesuffix(_POSTED))
+
+    def search_from(self, resource_type: str, params: Params, first: Resource) -> Found:
+        """``search`` where the first page is here already, as one answer of a batch.
+
+        It is proved like any other; where it has to be asked for again, that is done alone.
+        """
+        asked = f"{self.base_url}/{resource_type}?{query(params)}"
+        walk = self._walk(resource_type, params, lambda: self._searched(resource_type, params)[1])
+        return found_of(resource_type, list(walk.pages(first, asked)))
+
+    def _walk(
+        self,
+        resource_type: str,
+        params: Params,
+        again: Callable[[], Resource],
+        max_pages: int | None = None,
+    ) -> Walk:
+        return Walk(
             resource_type=resource_type,
             params=params,
             base=self.base_url,
             max_pages=max_pages or self._max_pages,
             fetch=lambda url: self._bundle(self._get(resource_type, url, _STRICT)),
-            again=lambda: self._bundle(asked),
+            again=again,
             count=lambda: self._counted(resource_type, params),
-            posted=asked.method == "POST",
         )
-        return walk.pages(first, asked.url.removesuffix(_POSTED))
 
     def batch(self, entries: Sequence[Entry]) -> tuple[EntryAnswer, ...]:
         """A batch; what is answered 429 or 503 entry by entry is sent again.

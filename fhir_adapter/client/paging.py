@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from fhir_adapter.client.outcomes import Issue, issues_of, status_of, why_not_of
-from fhir_adapter.client.urls import Params, names_in, plain, resolved, same_origin
+from fhir_adapter.client.urls import Params, names_in, pairs, plain, resolved, same_origin
 from fhir_adapter.errors import ServerFault
 from fhir_adapter.fhir.wire import as_array, as_object
 from fhir_adapter.ports import Resource
@@ -240,6 +241,26 @@ def _entries(bundle: Resource) -> list[dict[str, Any]]:
 def _resource(entry: dict[str, Any]) -> Resource | None:
     found = as_object(entry.get("resource"))
     return found if "resourceType" in found else None
+
+
+def is_answer_to(bundle: Resource, resource_type: str, params: Params) -> bool:
+    """Whether its ``self`` link is this search: the type, and all that selects with its value.
+
+    Nothing else says to which of many searches an empty Bundle is the answer.
+    """
+    asked = urlsplit(_link(bundle, "self"))
+    said = parse_qsl(asked.query, keep_blank_values=True)
+    kind = asked.path.removesuffix("/_search").rpartition("/")[2]
+    return kind == resource_type and all(
+        any(plain(known) == plain(name) and _is_same(text, value) for known, text in said)
+        for name, value in pairs(params)
+        if name not in RESULT_PARAMS
+    )
+
+
+def _is_same(said: str, asked: str) -> bool:
+    """``patient=1`` may come back as ``patient=Patient/1``."""
+    return said == asked or said.endswith(f"/{asked}")
 
 
 def _link(bundle: Resource, relation: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from fhir_adapter.client.urls import query
 from fhir_adapter.doctor.check import Check, Seen, either, fails, unsure
 from fhir_adapter.doctor.exam import Exam
 from fhir_adapter.doctor.own import SYSTEM
 from fhir_adapter.doctor.probe import Reply
 from fhir_adapter.doctor.specimens import observation
-from fhir_adapter.doctor.writing import found_by_name, subject
+from fhir_adapter.doctor.writing import by_name, found_by_name, subject
 from fhir_adapter.fhir.reading import part, parts, reference, text
 from fhir_adapter.ports import Resource
 
@@ -127,6 +128,31 @@ def _reads(exam: Exam) -> Seen:
     return either(came == _READS, f"{_READS} in one", f"{came} of {_READS} came")
 
 
+def _searched(exam: Exam) -> Seen:
+    """The same search twice in batches, with a write in between."""
+    name = exam.own.name()
+    made = subject(exam, name)
+    if made is None:
+        return unsure("nothing of ours was taken")
+    kind = text(made["resourceType"])
+    entry = _entry("GET", f"{kind}?{query(by_name(name))}")
+    first = _post(exam, "batch", [entry])
+    if not first.is_good:
+        return fails(f"refused ({first.status})")
+    if not exam.own.create(made).is_good:
+        return unsure("nothing of ours was taken")
+    found = [_matches(reply) for reply in (first, _post(exam, "batch", [entry]))]
+    return either(found == [0, 1], "found", f"{found[0]} before, {found[1]} after")
+
+
+def _matches(reply: Reply) -> int:
+    """How many resources the one search of a batch brought; -1 where it brought no Bundle."""
+    found = [part(one.get("resource")) for one in parts(reply.body.get("entry"))]
+    if len(found) != 1 or found[0].get("resourceType") != "Bundle":
+        return -1
+    return sum(1 for one in parts(found[0].get("entry")) if part(one.get("resource")).get("id"))
+
+
 _SINGLE = "none: writes are single requests, each read back"
 
 CHECKS: tuple[Check, ...] = (
@@ -135,6 +161,13 @@ CHECKS: tuple[Check, ...] = (
         title=f"a batch of {_READS} reads",
         means="reads are single requests",
         look=_reads,
+    ),
+    Check(
+        id="bundle.search",
+        title="a search in a batch finds what was just written",
+        means="searches are single requests: about twice as many per patient",
+        look=_searched,
+        writes=True,
     ),
     Check(
         id="bundle.transaction",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from fhir_adapter.client import FhirClient, why_not_of
+from fhir_adapter.client import FhirClient, software_of, why_not_of
 from fhir_adapter.doctor.check import Check, Seen, unsure
 from fhir_adapter.doctor.exam import Exam
 from fhir_adapter.doctor.own import Own
@@ -14,7 +14,6 @@ from fhir_adapter.doctor.probe import OutOfBounds, Probe
 from fhir_adapter.doctor.specimens import write_specimens
 from fhir_adapter.doctor.table import BEFORE_WRITING, CHECKS
 from fhir_adapter.errors import AdapterError
-from fhir_adapter.fhir.reading import part, text
 from fhir_adapter.model.server import Finding, ServerProfile, Verdict
 
 _LOST_IN_A_ROW = 3
@@ -37,7 +36,9 @@ class Report:
     @property
     def profile(self) -> ServerProfile:
         """What the adapter's choices are made from."""
-        return ServerProfile.of(self.findings, largest_page=self.largest_page)
+        return ServerProfile.of(
+            self.findings, largest_page=self.largest_page, software=self.software
+        )
 
     @property
     def has_needed_failure(self) -> bool:
@@ -119,8 +120,5 @@ def _seen(exam: Exam, check: Check) -> Seen:
 
 
 def _software(exam: Exam) -> str:
-    """Printable and short, whatever a server sends."""
     found = exam.memory.get("metadata")
-    said = part(found.body.get("software")) if found else {}
-    named = f"{text(said.get('name'))} {text(said.get('version'))}".strip()
-    return "".join(sign for sign in named if sign.isprintable())[:60]
+    return software_of(found.body) if found else ""

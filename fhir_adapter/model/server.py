@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from fhir_adapter.errors import SettingInvalid
+
 
 class Verdict(Enum):
     """What one check came to: compare with ``is``."""
@@ -60,12 +62,25 @@ class ServerProfile:
     verdicts: Mapping[str, Verdict] = field(default_factory=dict[str, Verdict])
     largest_page: int = 0
     """Most resources seen on one page where more were asked for; 0: no bound was seen."""
+    software: str = ""
+    """Name and version as the server stated them; empty where it did not."""
 
     @classmethod
-    def of(cls, findings: Iterable[Finding], *, largest_page: int = 0) -> ServerProfile:
+    def of(
+        cls, findings: Iterable[Finding], *, largest_page: int = 0, software: str = ""
+    ) -> ServerProfile:
         """From the findings of one run."""
         found = {finding.id: finding.verdict for finding in findings}
-        return cls(verdicts=found, largest_page=largest_page)
+        return cls(verdicts=found, largest_page=largest_page, software=software)
+
+    def refuse_other(self, software: str, *, where: str) -> None:
+        """SettingInvalid where the server is another one by now; empty: it does not say."""
+        if software and software != self.software:
+            raise SettingInvalid(
+                "the server profile is of another software, or of another version of it",
+                where=where,
+                remedy="Run `fhir-adapter server doctor --write --profile FILE` again.",
+            )
 
     def verdict(self, check: str) -> Verdict:
         """Of one check."""
@@ -89,6 +104,13 @@ class ServerProfile:
     def posts_searches(self) -> bool:
         """Whether searches can keep patients' ids out of addresses."""
         return self.works("query.post")
+
+    @property
+    def batches_searches(self) -> bool | None:
+        """Whether searches may go in batches; None where it was not seen."""
+        if self.fails("bundle.search") or self.fails("bundle.reads"):
+            return False
+        return True if self.works("bundle.search") else None
 
     def unused_parameters(self, resource_type: str) -> frozenset[str]:
         """Search parameters that were seen to fail: what depends on one is not retrieved."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 
-from fhir_adapter.client import Capability, FhirClient, Found, escaped, status_of, why_not_of
+from fhir_adapter.client import status_of, why_not_of
 from fhir_adapter.errors import (
     NotFhir,
-    OtherVersion,
     PatientNotFound,
     ServerBroken,
     ServerFault,
@@ -16,24 +15,13 @@ from fhir_adapter.errors import (
     ServerUnreachable,
 )
 from fhir_adapter.ports import Need, Pulled, PulledType, Resource
-from fhir_adapter.pull.linking import LinkSearch
 from fhir_adapter.pull.merges import Edge, edges_of, follow
-from fhir_adapter.pull.references import (
-    COMPANION_TYPES,
-    COMPANIONS,
-    Companion,
-    companion_reference,
-    key_of,
-    patients_of,
-    target_of,
-)
-
-_GIVING_UP = frozenset({"unreachable", "throttled"})
-_GIVE_UP_AFTER = 2
-_MOST_CACHED = 5000
+from fhir_adapter.pull.record_server import RecordServer
+from fhir_adapter.pull.references import key_of
+from fhir_adapter.pull.searching import Searching
 
 
-class ServerRecords:
+class ServerRecords(RecordServer):
     """RecordSource over one FHIR server.
 
     ``categories`` names, per type, the categories by which this site must be searched (most EHRs
@@ -41,28 +29,6 @@ class ServerRecords:
     never narrowed by status, code or date. Medications and studies that records refer to are kept
     for the life of this object: make a new one for each run.
     """
-
-    def __init__(
-        self,
-        client: FhirClient,
-        *,
-        categories: Mapping[str, tuple[str, ...]] | None = None,
-        page_size: int = 500,
-        capability_of: ServerRecords | None = None,
-    ) -> None:
-        self.client = client
-        self.page_size = page_size
-        self.companions: dict[str, Resource] = {}
-        self.include_works: dict[str, bool] = {}
-        """By type, what was seen: True once it brought something, False where it lost something."""
-        self.link_search = LinkSearch(client)
-        self._categories = dict(categories or {})
-        self._capability: Capability | None = None
-        self._capability_asked = False
-        if capability_of is not None:  # another run over the same server asked already
-            self._capability = capability_of.capability()
-            self._capability_asked = True
-            self.link_search = capability_of.link_search
 
     def patients(self) -> Iterator[str]:
         """Ids of all patients, sorted; ServerBroken when the list is not whole."""
@@ -86,65 +52,8 @@ class ServerRecords:
         work = _Pull(self, patient)
         work.read_patient()
         work.follow_merges()
-        for resource_type in dict.fromkeys(need.resource_type for need in needs):
-            work.take(resource_type)
+        work.search(tuple(dict.fromkeys(need.resource_type for need in needs)))
         return work.done(self.client.requests - before)
-
-    def searches(self, resource_type: str) -> tuple[Mapping[str, str], ...]:
-        """Extra parameters of each search that this site wants for a type."""
-        categories = self._categories.get(resource_type, ())
-        return tuple({"category": name} for name in categories) or ({},)
-
-    def refuses(self, resource_type: str, *, parameter: str = "patient") -> bool:
-        """Whether the server says that it cannot search this type by this parameter.
-
-        It is not asked then: some servers answer what they do not know with an empty Bundle.
-        """
-        capability = self.capability()
-        if capability is None or not capability.types:
-            return False
-        offered = capability.of(resource_type)
-        if offered is None:
-            return True
-        return bool(offered.search_params) and parameter not in offered.search_params
-
-    def joined_to(self, patient: str) -> tuple[Resource, ...]:
-        """Patients who say that they were merged with this one; nobody where that has no search.
-
-        Asked where the server offers ``link``, or says nothing of Patient's parameters.
-        """
-        if self.refuses("Patient", parameter="link"):
-            return ()
-        return self.link_search.joined_to(patient, page_size=self.page_size)
-
-    def includes(self, resource_type: str) -> Companion | None:
-        """The companion to ask for with _include; None where the server does not offer it."""
-        companion, capability = COMPANIONS.get(resource_type), self.capability()
-        offered = capability.of(resource_type) if capability else None
-        if companion is None or offered is None or not self.include_works.get(resource_type, True):
-            return None
-        return companion if offered.offers_include(companion.include) else None
-
-    def capability(self) -> Capability | None:
-        """What the server says of itself, asked once; None where that is unusable.
-
-        Another version of FHIR is no matter of taste: OtherVersion is raised each time.
-        """
-        if not self._capability_asked:
-            try:
-                self._capability = self.client.capability()
-            except OtherVersion:
-                raise
-            except ServerFault:
-                self._capability = None
-            self._capability_asked = True
-        return self._capability
-
-    def keep(self, key: str, resource: Resource) -> None:
-        """Remember a companion for the next patient."""
-        if len(self.companions) >= _MOST_CACHED:
-            self.companions.clear()
-        self.companions[key] = resource
 
     def _list_broken(self, why_not: str) -> ServerBroken:
         return ServerBroken(
@@ -166,9 +75,6 @@ class _Pull:
         self._nameless: list[Resource] = []
         self._whys: dict[str, str] = {}
         self._issues: list[str] = []
-        self._unread: dict[str, str] = {}
-        self._failures = 0
-        self._give_up = ""
 
     def read_patient(self) -> None:
         """The Patient asked for; see ``ServerRecords.pull`` for what raises."""
@@ -225,105 +131,18 @@ class _Pull:
         survivor = {"type": "replaced-by", "other": {"reference": key_of(other)}}
         return {"id": self._patient, "link": [survivor]}
 
-    def take(self, resource_type: str) -> None:
-        """Search one type for every id; what is missing is kept as its ``why_not``."""
-        if resource_type in self._whys or resource_type in COMPANION_TYPES:
-            return
-        if self._give_up or self._source.refuses(resource_type):
-            self._whys[resource_type] = self._give_up or "not-supported"
-            return
-        why_not = ""
-        for patient in self._ids:
-            for extra in self._source.searches(resource_type):
-                why_not = why_not or self._search(resource_type, patient, extra)
-        self._whys[resource_type] = why_not
-        self._count_failure(why_not)
-
-    def _count_failure(self, why_not: str) -> None:
-        self._failures = self._failures + 1 if why_not in _GIVING_UP else 0
-        self._give_up = why_not if self._failures >= _GIVE_UP_AFTER else ""
-
-    def _search(self, resource_type: str, patient: str, extra: Mapping[str, str]) -> str:
-        params = {"patient": escaped(patient), **extra, "_count": str(self._source.page_size)}
-        try:
-            found = self._found(resource_type, params)
-        except ServerFault as fault:
-            return why_not_of(fault)
-        own = [match for match in found.matches if self._is_own(match)]
-        for resource in own:
-            self._add(resource)
-        self._keep_included(found)
-        unread = [self._why_unread(resource) for resource in own]
-        foreign = "foreign-patient" if len(own) < len(found.matches) else ""
-        return next((why for why in (found.why_not, foreign, *unread) if why), "")
-
-    def _found(self, resource_type: str, params: Mapping[str, str]) -> Found:
-        """With _include where it is offered; without where the server then refuses or forgets.
-
-        A server that does not know a parameter may answer as if there were nothing: until an
-        _include has brought something, an empty answer is asked for again without it.
-        """
-        companion = self._source.includes(resource_type)
-        if companion is None:
-            return self._client.search(resource_type, params)
-        include = {"_include": f"{resource_type}:{companion.include}"}
-        try:
-            found = self._client.search(resource_type, {**params, **include})
-        except ServerFault as fault:
-            if why_not_of(fault) != "not-supported":
-                raise
-        else:
-            if found.matches:
-                self._source.include_works[resource_type] = True
-            if not found.complete or resource_type in self._source.include_works:
-                return found
-        plain = self._client.search(resource_type, params)
-        if plain.matches:
-            self._source.include_works[resource_type] = False
-        return plain
-
-    def _is_own(self, resource: Resource) -> bool:
-        """Not plainly somebody else's: a server that ignores ``patient`` sends everybody's."""
-        owners = patients_of(resource)
-        return not owners or not set(owners).isdisjoint(self._ids)
-
-    def _keep_included(self, found: Found) -> None:
-        for resource in found.included:
-            if resource.get("resourceType") in COMPANION_TYPES:
-                self._source.keep(key_of(resource), resource)
-
-    def _why_unread(self, resource: Resource) -> str:
-        """Fetch what the resource refers to; a code when that failed and matters."""
-        reference = companion_reference(resource)
-        target = target_of(reference)
-        if target is None or target.resource_type not in COMPANION_TYPES:
-            return ""
-        if not target.is_on(self._client.base_url):
-            return self._lost(resource, "foreign-reference")
-        known = self._source.companions.get(target.key)
-        if known is None and target.key not in self._unread:
-            known = self._read_companion(target.resource_type, target.id)
-        if known is None:
-            return self._lost(resource, self._unread[target.key])
-        self._add(known)
-        return ""
-
-    def _read_companion(self, resource_type: str, resource_id: str) -> Resource | None:
-        try:
-            found = self._client.read(resource_type, resource_id)
-        except ServerFault as fault:
-            self._unread[f"{resource_type}/{resource_id}"] = why_not_of(fault)
-            return None
-        if found is None:
-            self._unread[f"{resource_type}/{resource_id}"] = "reference-missing"
-            return None
-        self._source.keep(f"{resource_type}/{resource_id}", found)
-        return found
-
-    def _lost(self, resource: Resource, why_not: str) -> str:
-        companion = COMPANIONS[str(resource["resourceType"])]
-        self._issues.append(f"{companion.resource_type.lower()}-unread")
-        return why_not if companion.vital else ""
+    def search(self, types: Sequence[str]) -> None:
+        """Everything of these types, by every id; what is missing is kept as its ``why_not``."""
+        searching = Searching(
+            server=self._source,
+            ids=self._ids,
+            whys=self._whys,
+            issues=self._issues,
+            add=self._add,
+        )
+        searching.search_at_once(types)
+        for resource_type in types:
+            searching.take(resource_type)
 
     def _add(self, resource: Resource) -> None:
         if "id" in resource:

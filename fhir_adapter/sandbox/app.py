@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from fhir_adapter.fhir.wire import encode
 from fhir_adapter.ports import Resource
+from fhir_adapter.sandbox.bundles import processed
 from fhir_adapter.sandbox.export_routes import export_routes
 from fhir_adapter.sandbox.interactions import Answer, Interactions
 from fhir_adapter.sandbox.refusal import Refusal
@@ -65,8 +66,8 @@ def _read_routes(app: FastAPI, server: Interactions) -> None:
 
     @app.get("/{kind}")
     def search(kind: str, request: Request) -> Response:
-        fresh = "no-cache" in request.headers.get("cache-control", "")
-        return _sent(server.search(kind, request.query_params.multi_items(), fresh=fresh))
+        asked = request.query_params.multi_items()
+        return _sent(server.search(kind, asked, fresh=_fresh(request)))
 
     @app.post("/{kind}/_search")
     def search_by_post(kind: str, request: Request, body: Body) -> Response:
@@ -94,6 +95,10 @@ def _read_routes(app: FastAPI, server: Interactions) -> None:
 
 
 def _write_routes(app: FastAPI, server: Interactions) -> None:
+    @app.post("/")
+    def bundle(request: Request, body: Body) -> Response:
+        return _sent(processed(server, body, fresh=_fresh(request)))
+
     @app.post("/{kind}")
     def create(kind: str, request: Request, body: Body) -> Response:
         condition = request.headers.get("if-none-exist", "")
@@ -120,6 +125,11 @@ def _write_routes(app: FastAPI, server: Interactions) -> None:
     @app.delete("/{kind}/{number}")
     def delete(kind: str, number: str, request: Request) -> Response:
         return _sent(server.delete(kind, number, request.headers.get("if-match", "")))
+
+
+def _fresh(request: Request) -> bool:
+    """Whether the client wants no stored answer."""
+    return "no-cache" in request.headers.get("cache-control", "")
 
 
 def _form(body: bytes) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from fhir_adapter.sandbox.search_table import COMMON, INCLUDES, TABLE, Parameter
 def capability(habits: Habits, date: str) -> Resource:
     """The statement; it does not lie about a habit."""
     types = [name for name in sorted(TABLE) if name not in habits.refuses_types]
+    whole = {} if habits.no_bundles else {"interaction": [{"code": code} for code in _SYSTEM]}
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -24,12 +25,14 @@ def capability(habits: Habits, date: str) -> Resource:
             {
                 "mode": "server",
                 "resource": [_type(name, habits) for name in types],
+                **whole,
                 "operation": [_operation("export")],
             }
         ],
     }
 
 
+_SYSTEM = ("transaction", "batch")
 _BULK = "http://hl7.org/fhir/uv/bulkdata"
 _EXPORTS = {"Patient": "patient-export", "Group": "group-export"}
 

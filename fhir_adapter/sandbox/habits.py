@@ -47,6 +47,8 @@ class Habits:
     """Finds nothing by the absolute URL of a reference (HAPI, Medplum)."""
     caches_searches: bool = False
     """Answers a search asked before from a cache, unless asked with no-cache (HAPI, 60 s)."""
+    no_bundles: bool = False
+    """Takes no batch and no transaction."""
     max_page: int = 1000
     export_polls: int = 1
     """How often an export says that it is not ready yet."""

@@ -101,7 +101,9 @@ class Interactions:
             self.cache[key] = found
         return Answer(200, found)
 
-    def create(self, resource_type: str, body: bytes, if_none_exist: str) -> Answer:
+    def create(
+        self, resource_type: str, body: bytes, if_none_exist: str, *, new_id: str = ""
+    ) -> Answer:
         """POST; with If-None-Exist nothing where one such resource exists already."""
         resource = self._taken(resource_type, body)
         with self.store.lock:
@@ -111,7 +113,8 @@ class Interactions:
                     raise Refusal(412, "multiple-matches", "more than one resource matches")
                 if known:
                     return self._of(200, self.store.get(resource_type, str(known[0]["id"])))
-            made = self.store.create({k: v for k, v in resource.items() if k != "id"})
+            without = {k: v for k, v in resource.items() if k != "id"}
+            made = self.store.create(without, new_id)
         return self._of(201, made)
 
     def update(self, resource_type: str, resource_id: str, body: bytes, if_match: str) -> Answer:
@@ -125,7 +128,9 @@ class Interactions:
             made = self.store.put(resource)
         return self._of(200 if existed else 201, made)
 
-    def conditional_update(self, resource_type: str, asked: Asked, body: bytes) -> Answer:
+    def conditional_update(
+        self, resource_type: str, asked: Asked, body: bytes, *, new_id: str = ""
+    ) -> Answer:
         """PUT on a search: create where nothing matches, update where one does."""
         resource = self._taken(resource_type, body)
         with self.store.lock:
@@ -133,7 +138,7 @@ class Interactions:
             if len(known) > 1:
                 raise Refusal(412, "multiple-matches", "more than one resource matches")
             if not known:
-                return self._of(201, self.store.create(resource))
+                return self._of(201, self.store.create(resource, new_id))
             return self._of(200, self.store.put({**resource, "id": known[0]["id"]}))
 
     def delete(self, resource_type: str, resource_id: str, if_match: str) -> Answer:
@@ -158,6 +163,13 @@ class Interactions:
             if known:
                 return self.delete(resource_type, str(known[0]["id"]), "")
         return Answer(204, None)
+
+    def matching(self, resource_type: str, condition: Asked) -> list[str]:
+        """Ids of what a condition finds; none where there is no condition."""
+        self._allow(resource_type)
+        if not condition:
+            return []
+        return [str(one["id"]) for one in self._searching().find(resource_type, condition)]
 
     def _searching(self) -> Searching:
         return Searching(store=self.store, habits=self.habits, base=self.base, pages=self.pages)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -82,10 +82,10 @@ class Store:
         versions = self._versions.get(resource_type, {}).get(resource_id)
         return bool(versions) and versions[-1].resource is not None if versions else False
 
-    def create(self, resource: Resource) -> Version:
+    def create(self, resource: Resource, new_id: str = "") -> Version:
         """A new resource under an id of ours."""
         with self.lock:
-            return self._put(resource, self._fresh_id(str(resource["resourceType"])))
+            return self._put(resource, new_id or self.new_id(str(resource["resourceType"])))
 
     def put(self, resource: Resource) -> Version:
         """A new version under the resource's own id."""
@@ -97,7 +97,7 @@ class Store:
 
     def load(self, resource: Resource) -> None:
         """Take a resource from a file as it is, its version with it where it has one."""
-        resource_id = str(resource.get("id", "")) or self._fresh_id(str(resource["resourceType"]))
+        resource_id = str(resource.get("id", "")) or self.new_id(str(resource["resourceType"]))
         meta = part(resource.get("meta"))
         version = str(meta.get("versionId", ""))
         number = int(version) if version.isdecimal() else 1
@@ -114,6 +114,21 @@ class Store:
             if versions and versions[-1].resource is not None:
                 versions.append(Version(versions[-1].number + 1, None))
                 self._gone[resource_type, resource_id] = self._now()
+
+    @contextmanager
+    def all_or_nothing(self) -> Generator[None]:
+        """Many writes as one: where the block raises, everything is as it was before."""
+        with self.lock:
+            kept = {
+                kind: {number: list(versions) for number, versions in of_type.items()}
+                for kind, of_type in self._versions.items()
+            }
+            gone = dict(self._gone)
+            try:
+                yield
+            except BaseException:
+                self._versions, self._gone = kept, gone
+                raise
 
     def deleted(self) -> Iterator[tuple[Resource, str]]:
         """What is no longer there, as it was last, and the moment it was deleted."""
@@ -142,7 +157,8 @@ class Store:
             stamped.pop("versionId")
         return {**resource, "meta": stamped}
 
-    def _fresh_id(self, resource_type: str) -> str:
+    def new_id(self, resource_type: str) -> str:
+        """An id that nothing of this type has."""
         while True:
             self._next += 1
             if str(self._next) not in self._versions.get(resource_type, {}):

@@ -37,6 +37,10 @@ class Connection:
     concurrency: str = _setting("5", "Requests at a time to the {}'s host.")
     requests_per_second: str = _setting("", "Most requests a second to that host; default: any.")
     post_search: str = _setting("auto", "auto: searches that name a patient by POST; or never.")
+    batch: str = _setting(
+        "auto", "Searches of a patient in one batch: auto (where the {} says so), always, never."
+    )
+    profile: str = _setting("", "What `server doctor --profile FILE` found of the {}: that file.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +116,8 @@ _PREFIXES = {"record": "record", "study": "studies", "write": "write"}
 _OWN = tuple(entry.name for entry in fields(Settings) if "help" in entry.metadata)
 _OF_CONNECTION = tuple(entry.name for entry in fields(Connection))
 _SECRETS = ("site_key", "ledger_password", "notify_token")
+_NOT_OF = {"study": frozenset({"batch", "profile"}), "write": frozenset({"batch"})}
+"""What would change nothing for a server."""
 ADDRESS = "ledger"
 """A setting that is no secret unless a password stands in it."""
 SECRETS = frozenset(
@@ -132,7 +138,12 @@ NUMBERS = frozenset(_COUNTS) | frozenset(
 
 def setting_names() -> tuple[str, ...]:
     """Name of every setting, as in the file."""
-    return _OWN + tuple(f"{prefix}_{name}" for prefix in _PREFIXES for name in _OF_CONNECTION)
+    return _OWN + tuple(f"{prefix}_{name}" for prefix in _PREFIXES for name in _names(prefix))
+
+
+def _names(prefix: str) -> tuple[str, ...]:
+    """What can be said of one server's connection."""
+    return tuple(n for n in _OF_CONNECTION if n not in _NOT_OF.get(prefix, ()))
 
 
 def is_of_connection(name: str) -> bool:
@@ -142,7 +153,7 @@ def is_of_connection(name: str) -> bool:
 
 def table_names(prefix: str) -> tuple[str, ...]:
     """What may stand in the table ``[server.PREFIX]``; empty where there is no such server."""
-    return ("url", "token", *_OF_CONNECTION) if prefix in _PREFIXES else ()
+    return ("url", "token", *_names(prefix)) if prefix in _PREFIXES else ()
 
 
 def of_table(prefix: str, name: str) -> str:

@@ -26,6 +26,7 @@ from fhir_adapter.errors import (
 from fhir_adapter.facts import KINDS
 from fhir_adapter.ledger import Ledger, open_ledger
 from fhir_adapter.ports import Need, Proposal, Pulled, Written
+from fhir_adapter.pull.batching import Batch
 from fhir_adapter.pull.doctor import Proof, ServerDoctor
 from fhir_adapter.pull.record import ServerRecords
 from fhir_adapter.sandbox import RunningSandbox
@@ -66,8 +67,10 @@ def client_at(url: str, **given: Any) -> FhirClient:
     return FhirClient(url, **{**quick, "prefer_post": True, **given})
 
 
-def pulled(url: str, *, page_size: int = 3, **given: Any) -> Pulled:
-    return ServerRecords(client_at(url, **given), page_size=page_size).pull(PATIENT, NEEDS)
+def pulled(url: str, *, page_size: int = 3, batch: Batch = Batch.NEVER, **given: Any) -> Pulled:
+    """By single searches; tests/client/test_fault_proxy_batch.py has the same by batch."""
+    records = ServerRecords(client_at(url, **given), page_size=page_size, batch=batch)
+    return records.pull(PATIENT, NEEDS)
 
 
 def ids_of(found: Pulled) -> frozenset[str]:
@@ -245,7 +248,7 @@ def test_an_include_that_loses_something_is_not_used_again(
     proxy: FaultProxy, whole: frozenset[str]
 ) -> None:
     proxy.arm(faults.emptied_parameter("_include"), on=faults.is_search)
-    records = ServerRecords(client_at(proxy.url), page_size=3)
+    records = ServerRecords(client_at(proxy.url), page_size=3, batch=Batch.NEVER)
     for _ in range(2):
         found = records.pull(PATIENT, NEEDS)
         assert (ids_of(found), whys(found)) == (whole, frozenset())

@@ -356,7 +356,8 @@ class Transacting:
         told: dict[str, Any] = {"response": {"status": f"{one.status} said"}}
         if one.status < 300:
             told["resource"] = body
-            told["response"]["location"] = f"{body['resourceType']}/{body['id']}/_history/1"
+            if "id" in body:
+                told["response"]["location"] = f"{body['resourceType']}/{body['id']}/_history/1"
         return told
 
 

@@ -13,6 +13,7 @@ from requests.adapters import BaseAdapter
 from fhir_adapter.client import FhirClient
 from fhir_adapter.fhir.wire import encode
 from fhir_adapter.sandbox import Interactions
+from fhir_adapter.sandbox.bundles import processed
 from fhir_adapter.sandbox.interactions import Answer
 from fhir_adapter.sandbox.refusal import Refusal
 
@@ -97,6 +98,8 @@ def _interaction(server: Interactions, one: Request, path: list[str]) -> Answer:
             return server.type_history(kind, one.params)
         case "GET", [kind, number]:
             return server.read(kind, number)
+        case "POST", [""]:
+            return processed(server, one.body)
         case "POST", [kind]:
             return server.create(kind, one.body, one.header("If-None-Exist"))
         case "PUT", [kind, number]:

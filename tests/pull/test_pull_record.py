@@ -10,7 +10,7 @@ from fhir_fake import Fake, need, of, patient
 from fhir_adapter.client import FhirClient
 from fhir_adapter.errors import PatientNotFound, ServerBroken, ServerRefused, ServerUnreachable
 from fhir_adapter.ports import Pulled
-from fhir_adapter.pull import record
+from fhir_adapter.pull import record_server
 from fhir_adapter.pull.record import ServerRecords
 
 TWELVE = [
@@ -223,7 +223,7 @@ def test_an_unread_study_is_an_issue_only(fake: Fake, client: FhirClient) -> Non
 def test_the_cache_of_medications_has_a_bound(
     fake: Fake, client: FhirClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record, "_MOST_CACHED", 1)
+    monkeypatch.setattr(record_server, "_MOST_CACHED", 1)
     fake.put(
         patient("1"),
         medication("Medication/m"),

@@ -9,6 +9,7 @@ import pytest
 
 from fhir_adapter.bootstrap.clients import record_client, study_client, write_client
 from fhir_adapter.bootstrap.connections import auth_of, headers_of, network_of
+from fhir_adapter.bootstrap.records import server_records
 from fhir_adapter.client import BearerAuth, SmartAuth
 from fhir_adapter.errors import SettingInvalid, SettingsFault, SettingUnknown
 from fhir_adapter.settings import Connection, Loaded, Settings, load, setting_names
@@ -68,6 +69,7 @@ MISTAKES = {
     "twice": ("record_proxy = 'x'\n[server.record]\nproxy = 'y'", "stands twice"),
     "a flat name": ("record_ca_fle = 'x'", "Did you mean 'record_ca_file'?"),
     "a secret": ("[server.record]\nsmart_key = 'x'", "FHIR_ADAPTER_RECORD_SMART_KEY"),
+    "a batch of the study server": ("[server.study]\nbatch = 'never'", "unknown setting"),
     "a number as text": ("[server.record]\nca_file = 3", "quotes"),
     "a truth": ("[server.record]\nconcurrency = true", "quotes"),
 }
@@ -221,3 +223,19 @@ def test_a_server_without_an_address_is_the_record_server() -> None:
     assert write_client(other).base_url == "https://w.example"
     with pytest.raises(SettingInvalid, match="no record server"):
         record_client(Settings())
+
+
+def test_only_the_record_server_has_batches() -> None:
+    assert [name for name in setting_names() if name.endswith("_batch")] == ["record_batch"]
+
+
+def test_what_is_no_way_to_batch_is_named() -> None:
+    wrong = Settings(record_server="https://ehr.example", record=Connection(batch="sometimes"))
+    with pytest.raises(SettingInvalid, match="record_batch is unknown"):
+        server_records(wrong)
+
+
+@pytest.mark.parametrize(("said", "batches"), [("always", True), ("never", False)])
+def test_a_batch_is_sent_as_it_is_set(*, said: str, batches: bool) -> None:
+    given = Settings(record_server="https://ehr.example", record=Connection(batch=said))
+    assert server_records(given).batches() is batches

@@ -1,0 +1,46 @@
+"""The record server as a source of records, as the settings want it to be asked."""
+
+from __future__ import annotations
+
+from fhir_adapter.bootstrap.clients import record_client
+from fhir_adapter.bootstrap.profiles import record_profile
+from fhir_adapter.client import FhirClient
+from fhir_adapter.errors import SettingInvalid
+from fhir_adapter.model.server import ServerProfile
+from fhir_adapter.pull.batching import Batch
+from fhir_adapter.pull.record import ServerRecords
+from fhir_adapter.settings import Settings
+
+_PAGE = 500
+
+
+def server_records(
+    settings: Settings,
+    client: FhirClient | None = None,
+    *,
+    capability_of: ServerRecords | None = None,
+) -> ServerRecords:
+    """A source for one run; with ``capability_of`` what that one knows of the server already."""
+    profile = record_profile(settings)
+    return ServerRecords(
+        client or record_client(settings),
+        page_size=page_size(profile),
+        batch=_batch(settings),
+        profile=profile,
+        capability_of=capability_of,
+    )
+
+
+def page_size(profile: ServerProfile | None) -> int:
+    """How many to ask for: a full page shows that there may be more only where it can be full."""
+    largest = profile.largest_page if profile is not None else 0
+    return min(_PAGE, largest) if largest else _PAGE
+
+
+def _batch(settings: Settings) -> Batch:
+    try:
+        return Batch(settings.record.batch)
+    except ValueError:
+        raise SettingInvalid(
+            "record_batch is unknown", remedy="Write auto, always or never."
+        ) from None
