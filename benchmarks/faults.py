@@ -34,6 +34,9 @@ WRITING = frozenset(
      "forgotten-create")
 )  # fmt: skip
 """Strike writes alone: this run only reads."""
+PAGED = frozenset(("foreign-next", "relative-next", "expired-page", "unauthorized-page"))
+"""Need a second page: asked for in pages of SHORT."""
+SHORT = 5
 LYING = frozenset(("emptied-patient",))
 """An empty answer with total 0, now and then, is that of a patient without data: nobody can tell.
 Where a server always gives it, `server doctor` does."""
@@ -69,12 +72,12 @@ class Compared:
     """Criteria that answer otherwise without a reason: there must be none."""
 
 
-def screened(base: str, patients: Iterable[str] | None = None) -> Run:
+def screened(base: str, patients: Iterable[str] | None = None, *, page_size: int = 500) -> Run:
     """Everybody on a server, without the pauses that it asks for."""
     client = FhirClient(base, sleep=lambda _: None)
     bench = bootstrap.bench(Settings())
     as_of = bootstrap.parse_as_of(AS_OF, bench.zone, bench.clock)
-    source = ServerRecords(client)
+    source = ServerRecords(client, page_size=page_size)
     found = screen_everyone(bench.screener, source, as_of, patients or list(source.patients()))
     people = {one.patient: one for one in found}
     client.close()
@@ -161,7 +164,8 @@ def _through(base: str, name: str, whole: Run) -> str:
     fault, on = fault_proxy.BY_NAME[name]
     with fault_proxy.FaultProxy(base) as proxy:
         armed = proxy.arm(fault(), on=on, chance=CHANCE)
-        found = screened(proxy.url, list(whole.people))
+        pages = SHORT if name in PAGED else 500
+        found = screened(proxy.url, list(whole.people), page_size=pages)
         result = compared(whole.people, found.people)
     if result.different:
         raise SystemExit(f"{name}: different without a reason: {Counter(result.different)}")
