@@ -9,11 +9,13 @@ from benchmarks import (
     cohort,
     eight_lanes,
     engines,
+    faults,
     hook,
     ingest,
     many_studies,
     normalise,
     record_lane,
+    watching,
 )
 from benchmarks.measure import machine
 
@@ -27,6 +29,8 @@ ALL = {
     "eight": eight_lanes.main,
     "against-cql": against_cql.main,
     "engines": engines.main,
+    "faults": faults.main,
+    "watching": watching.main,
 }
 
 

@@ -156,19 +156,21 @@ def _measured(base: str, count: int) -> list[Figure]:
 
 
 def _idle(pid: int) -> str:
-    tree = _tree(pid)
-    total = sum(_rss(one) for one in tree)
-    return f"Idle, one study: {total:.0f} MiB resident in {len(tree)} process(es) (target 300)."
+    processes = tree(pid)
+    total = sum(rss(one) for one in processes)
+    return (
+        f"Idle, one study: {total:.0f} MiB resident in {len(processes)} process(es) (target 300)."
+    )
 
 
-def _tree(pid: int) -> list[int]:
+def tree(pid: int) -> list[int]:
     """A process and all that it started, and those in turn."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     children = [int(child) for task in tasks for child in task.read_text().split()]
-    return [pid, *(one for child in children for one in _tree(child))]
+    return [pid, *(one for child in children for one in tree(child))]
 
 
-def _rss(pid: int) -> float:
+def rss(pid: int) -> float:
     """Resident memory in MiB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
+from proof.hospital import Version
 from requests.adapters import BaseAdapter
 
 from fhir_adapter.client import FhirClient
 from fhir_adapter.fhir.wire import encode
-from fhir_adapter.sandbox import Interactions
+from fhir_adapter.sandbox import TIDY, Habits, Interactions
 from fhir_adapter.sandbox.bundles import processed
 from fhir_adapter.sandbox.interactions import Answer
 from fhir_adapter.sandbox.refusal import Refusal
@@ -37,12 +39,11 @@ def is_change_of(one: Request, kind: str) -> bool:
 
 
 class NearProxy(FaultProxy):
-    """The faults of the proxy in front of a sandbox in this process; it can kill the client too."""
+    """The faults of the proxy, met without a network; it can kill the client too."""
 
-    def __init__(self, server: Interactions, seed: int = 0) -> None:
+    def __init__(self, reached: Callable[[Request], Reply], seed: int = 0) -> None:
         super().__init__(BASE, seed=seed)
-        server.base = BASE
-        self._server_here = server
+        self._reached = reached
         self.requests = 0
         self.kill_at: int | None = None
         """Which request the process dies at: even before the server hears of it, odd after."""
@@ -60,13 +61,37 @@ class NearProxy(FaultProxy):
         if turn == 0 and self.kill_at == 0:
             self.kill_at = None
             raise Killed
-        reply = answered(self._server_here, one)
+        reply = self._reached(one)
         dies = self.dies_after is not None and self.dies_after(one)
         if turn == 0 or dies:
             self.kill_at = self.dies_after = None
             raise Killed
         self.kill_at = None if self.kill_at is None else self.kill_at - 2
         return reply
+
+
+class Sandbox:
+    """Hospital: the sandbox in this process, which stamps what it keeps with the world's clock."""
+
+    began = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+
+    def __init__(self, now: Callable[[], datetime], *, habits: Habits = TIDY) -> None:
+        self._server = Interactions(now=lambda: now().isoformat(), habits=habits)
+        self._server.base = BASE
+        self.store = self._server.store
+        self.proxy = NearProxy(lambda one: answered(self._server, one))
+
+    def versions(self, kinds: Iterable[str]) -> frozenset[Version]:
+        """Deletions too."""
+        return frozenset(
+            (kind, number, str(version.number))
+            for kind in kinds
+            for number, versions in self.store._versions.get(kind, {}).items()
+            for version in versions
+        )
+
+    def close(self) -> None:
+        """It ends with the world."""
 
 
 def answered(server: Interactions, one: Request) -> Reply:

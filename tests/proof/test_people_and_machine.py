@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from functools import cache
+from collections import Counter
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from proof.in_process import is_create_of
+from proof.in_process import Sandbox, is_create_of
 from proof.world import AGAINST, FITS, PERSON, STUDY, UNCLEAR, World
 
 from fhir_adapter.sandbox import HAPI, TIDY, Habits
@@ -32,7 +33,8 @@ from small_study import write_small_study
 
 pytestmark = pytest.mark.timeout(1800)
 PATIENT = st.sampled_from(("p0", "p1", "p2"))
-COUNTED = {"events": 0, "kills": 0}
+COUNTED = Counter[str]()
+"""Events, kills, settlings with their replays, and the machine's requests."""
 FAULTS = (
     lambda: faults.throttled(429, "1"),
     lambda: faults.throttled_until(1, 503),
@@ -62,6 +64,8 @@ def _study() -> str:
 class PeopleAndMachine(RuleBasedStateMachine):
     """Events in any order."""
 
+    reach = Sandbox
+    """The hospital; a subclass has another."""
     _since_quiet = 0
     _merges = False
 
@@ -70,7 +74,8 @@ class PeopleAndMachine(RuleBasedStateMachine):
         """By the book, or as HAPI; with merges, or with more that holds for each patient alone."""
         self._merges = merges
         self._folder = tempfile.TemporaryDirectory()
-        self.world = World(folder=Path(self._folder.name), study=_study(), habits=habits)
+        reach = partial(Sandbox, habits=habits) if self.reach is Sandbox else self.reach
+        self.world = World(folder=Path(self._folder.name), study=_study(), reach=reach)
 
     @rule(patient=PATIENT, born=st.sampled_from((FITS, FITS, AGAINST, UNCLEAR)))
     def record_changes(self, patient: str, born: str) -> None:
@@ -212,6 +217,10 @@ class PeopleAndMachine(RuleBasedStateMachine):
     def all_is_quiet(self) -> None:
         self._count()
         self._since_quiet = 0
+        self._settles()
+
+    def _settles(self) -> None:
+        COUNTED["settlings"] += 1
         self.world.settle()
         self.world.check_settled()
         assert self.world.everybody_again() == 0, "a replay writes nothing"
@@ -225,12 +234,12 @@ class PeopleAndMachine(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         try:
-            self.world.settle()
-            self.world.check_settled()
-            assert self.world.everybody_again() == 0
+            self._settles()
         finally:
             COUNTED["kills"] += self.world.kills
+            COUNTED["requests"] += self.world.proxy.requests
             self.world.stop()
+            self.world.server.close()
             self._folder.cleanup()
 
     def _count(self) -> None:
@@ -242,29 +251,35 @@ _PATIENCE = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filte
 _STEPS = 50
 
 
-def run(events: int, number: int) -> None:
-    """So many events at least, by machines of fifty each; the same number draws the same ones."""
+def run(
+    events: int, number: int, machine: type[PeopleAndMachine] = PeopleAndMachine
+) -> Counter[str]:
+    """About so many events, by machines of fifty each; the same number draws the same ones."""
     drawn = settings(
-        max_examples=-(-events // 30),
+        max_examples=1 + -(-events // _STEPS),  # the first one has no events
         stateful_step_count=_STEPS,
         deadline=None,
         database=None,
         phases=(Phase.generate,),  # the events as drawn: shrinking hundreds of them takes an hour
         suppress_health_check=_PATIENCE,
     )
-    before = COUNTED["events"]
-    run_state_machine_as_test(seed(number)(PeopleAndMachine), settings=drawn)
-    assert COUNTED["events"] - before >= events * 2 // 3
-    assert COUNTED["kills"] > 0, "no process was ever killed: the proof has proved little"
+    before = COUNTED.copy()
+    run_state_machine_as_test(seed(number)(machine), settings=drawn)
+    found = COUNTED - before
+    assert found["events"] >= events * 2 // 3
+    assert found["kills"] > 0, "no process was ever killed: the proof has proved little"
+    return found
 
 
 @pytest.mark.slow
 def test_nothing_is_lost_doubled_or_overwritten() -> None:
-    run(events=100, number=0)
+    run(events=150, number=0)
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("number", [1, 2])
-def test_ten_thousand_events(number: int) -> None:
+def test_ten_thousand_events(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     """Half of them each, so that two workers share them."""
-    run(events=int(os.environ.get("PROOF_EVENTS", "10000")) // 2, number=number)
+    found = run(events=int(os.environ.get("PROOF_EVENTS", "10000")) // 2, number=number)
+    with capsys.disabled():
+        print(f"\nproof {number} on the sandbox: {dict(found)}")  # noqa: T201 - figures of a run

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
-from proof.in_process import Killed, is_create_of
+from proof.in_process import Killed, Sandbox, is_create_of
 from proof.world import AGAINST, FITS, PERSON, World
 
 from fhir_adapter.sandbox import HAPI
@@ -25,7 +25,7 @@ def _study() -> str:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """A server with the habits of HAPI; everybody has been proposed."""
-    made = World(folder=tmp_path, study=_study(), habits=HAPI)
+    made = World(folder=tmp_path, study=_study(), reach=partial(Sandbox, habits=HAPI))
     made.settle()
     assert [len(made.subjects(patient)) for patient in made.patients] == [1, 1, 1]
     yield made
@@ -71,7 +71,9 @@ def test_a_person_who_acts_in_the_second_of_a_take_back_has_the_last_word(
 def test_what_a_person_deletes_after_a_run_died_on_its_create_is_not_made_again(
     tmp_path: Path,
 ) -> None:
-    world = World(folder=tmp_path, study=_study(), habits=HAPI, patients=("p0",))
+    world = World(
+        folder=tmp_path, study=_study(), reach=partial(Sandbox, habits=HAPI), patients=("p0",)
+    )
     world.proxy.dies_after = lambda one: is_create_of(one, "ResearchSubject")
     world.run()
     assert (world.kills, status(world, "p0")) == (1, "candidate")
@@ -83,7 +85,9 @@ def test_what_a_person_deletes_after_a_run_died_on_its_create_is_not_made_again(
 
 
 def test_a_create_that_died_before_it_was_sent_is_made(tmp_path: Path) -> None:
-    world = World(folder=tmp_path, study=_study(), habits=HAPI, patients=("p0",))
+    world = World(
+        folder=tmp_path, study=_study(), reach=partial(Sandbox, habits=HAPI), patients=("p0",)
+    )
 
     def dies() -> None:
         raise Killed

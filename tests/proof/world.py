@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from proof.hospital import Hospital, Version
 from proof.in_process import BASE as SERVER
-from proof.in_process import InProcess, Killed, NearProxy, is_change_of
+from proof.in_process import InProcess, Killed, Sandbox, is_change_of
 
 from fhir_adapter.bootstrap import clients, judging, watching
 from fhir_adapter.bootstrap.watch_loop import Loop
@@ -22,7 +23,6 @@ from fhir_adapter.client import FhirClient
 from fhir_adapter.errors import AdapterError
 from fhir_adapter.ledger import Ledger, open_ledger
 from fhir_adapter.model.vocabulary import BASE
-from fhir_adapter.sandbox import TIDY, Habits, Interactions
 from fhir_adapter.settings import Settings
 
 from cli.cli_for_tests import AS_OF
@@ -65,7 +65,8 @@ class World:
 
     folder: Path
     study: str
-    habits: Habits = TIDY
+    reach: Callable[[Callable[[], datetime]], Hospital] = Sandbox
+    """Where the server is; it is told of our clock."""
     patients: tuple[str, ...] = ("p0", "p1", "p2")
     clock: Clock = field(default_factory=Clock)
     left: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -78,11 +79,12 @@ class World:
     kills: int = 0
 
     def __post_init__(self) -> None:
-        self.server = Interactions(now=lambda: self.clock.now().isoformat(), habits=self.habits)
+        self.server = self.reach(self.clock.now)
+        self.clock.at = self.server.began
         for name in self.patients:
             for resource in copies(name):
                 self.server.store.put(resource)
-        self.proxy = NearProxy(self.server)
+        self.proxy = self.server.proxy
         self.settings = Settings(
             study=self.study,
             record_server=SERVER,
@@ -165,13 +167,12 @@ class World:
             for patient in self.patients:
                 ledger.changed.mark_changed(patient, "person", now, not_before=now)
         self.run()
-        return self.versions() - before
+        return len(self.versions() ^ before)
 
-    def versions(self) -> int:
-        """Versions of all that we write, deletions too."""
+    def versions(self) -> frozenset[Version]:
+        """Of all that we write."""
         kinds = ("ResearchSubject", "GuidanceResponse", "Provenance", "Device", "Task")
-        store = self.server.store
-        return sum(len(found) for kind in kinds for found in store._versions.get(kind, {}).values())
+        return self.server.versions(kinds)
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
@@ -276,6 +277,7 @@ class World:
                 "status": "active",
                 "scope": scope,
                 "category": [{"text": "research"}],
+                "policyRule": {"text": "opt-out"},
                 "patient": {"reference": f"Patient/{patient}"},
                 "provision": {"type": "deny"},
             }

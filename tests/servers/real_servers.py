@@ -25,6 +25,8 @@ HERE = Path(__file__).resolve().parent
 INSTALLED = HERE.parents[1] / ".servers"
 REMEDY = "make servers, then make test-servers"
 HAPI_LANES = ("defaults", "all-on")
+OIDC_SERVER = ("fhir-server", "of-tests-only")
+"""Name and password of the FHIR server at the authorization server."""
 
 _PATIENCE = {"hapi": 300.0, "medplum": 60.0, "postgres": 60.0, "oidc": 30.0}
 """Seconds until a server must be ready: several times what it takes on two idle cores."""
@@ -76,13 +78,23 @@ def medplum() -> Iterator[str]:
 
 
 @contextmanager
-def oidc(jwks: Mapping[str, object]) -> Iterator[str]:
-    """An authorization server whose one client, `fhir-adapter`, holds these public keys."""
+def oidc(jwks: Mapping[str, object], *, life: int = 300) -> Iterator[str]:
+    """An authorization server whose one client, `fhir-adapter`, holds these public keys.
+
+    Its tokens live ``life`` seconds; `fhir-server` may ask whether one is good (OIDC_SERVER).
+    """
     home = _installed("oidc")
     with _folder() as folder:
         keys = folder / "jwks.json"
         keys.write_text(json.dumps(jwks), "utf-8")
-        command = [_node(), str(HERE / "oidc" / "listener.mjs"), str(home), str(keys), "0"]
+        command = [
+            _node(),
+            str(HERE / "oidc" / "listener.mjs"),
+            str(home),
+            str(keys),
+            "0",
+            str(life),
+        ]
         with _running("oidc", command, patience=_PATIENCE["oidc"]) as issuer:
             yield issuer
 

@@ -10,12 +10,13 @@ import json
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 import requests
 from joserfc import jwt
@@ -26,11 +27,13 @@ from fhir_adapter.sandbox import Interactions, RunningSandbox
 import real_servers
 import teaching_load
 from cli.cli_for_tests import AS_OF, Ran, run
+from fault_proxy import FaultProxy, Forward, Reply, Request
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
 
 KEY = {"FHIR_ADAPTER_SITE_KEY": "a secret of the site"}
 REAL = ("hapi_defaults", "hapi_all_on", "medplum")
+NO_EXPORT = {"hapi_defaults": "$export", "medplum": "no CapabilityStatement"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,8 @@ class Site:
 
     base: str
     home: Path
+    no_export: str = ""
+    """What the command says where the server has none."""
     seen: dict[str, Ran] = field(default_factory=dict)
 
     def screen(self, name: str, *more: str) -> Ran:
@@ -66,13 +71,13 @@ class Site:
         return found.json
 
 
-def site(base: str, home: Path) -> Site:
+def site(base: str, home: Path, *, no_export: str = "") -> Site:
     """The server with our study published and the cohort put there."""
     published = run("study", "publish", "--server", base, "--write", "--unsigned", "--json")
     assert published.status == 0, published.err
     assert [one for one in published.json if not one["verified"]] == []
     assert teaching_load.load(base) == ()
-    return Site(base=base, home=home)
+    return Site(base=base, home=home, no_export=no_export)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +90,8 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="module", params=REAL)
 def real(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Site:
     base = request.getfixturevalue(request.param)
-    return site(base, tmp_path_factory.mktemp(request.param))
+    home = tmp_path_factory.mktemp(request.param)
+    return site(base, home, no_export=NO_EXPORT.get(request.param, ""))
 
 
 # ------------------------------------------------------------------------- the main proof
@@ -114,6 +120,57 @@ def test_nobody_has_two_proposals(real: Site) -> None:
 def test_publishing_again_changes_nothing(real: Site) -> None:
     again = run("study", "publish", "--server", real.base, "--write", "--unsigned", "--json")
     assert Counter(one["action"] for one in again.json).keys() == {"unchanged"}
+
+
+# ----------------------------------------------------------------------- the cohort's lane
+
+
+def test_an_export_is_judged_as_one_by_one_or_is_said_not_to_be_offered(
+    real: Site, tmp_path: Path
+) -> None:
+    one_by_one = real.first
+    store, out = str(tmp_path / "store"), tmp_path / "answers"
+    with FaultProxy(real.base) as proxy:
+        proxy.arm(_sooner)
+        asked = ("cohort", "load", "--server", proxy.url, "--store", store, "--workers", "1")
+        loading = run(*asked, "--json")
+    if real.no_export:
+        assert (loading.status, real.no_export in loading.flat) == (3, True)
+        return
+    assert loading.status == 0, loading.err
+    assert (loading.json["not_retrieved"], loading.json["issues"]) == ({}, {})
+    screening = ("cohort", "screen", store, "--as-of", AS_OF, "--json", "--out", str(out))
+    found = run(*screening).json
+    listed = {one["patient"]: one for one in one_by_one["decisions"]}
+    assert found["decisions"] == [listed[one["patient"]] for one in found["decisions"]]
+    assert found["counts"] == one_by_one["counts"]
+    assert _exported(out) == {name: _effects(one) for name, one in listed.items()}
+
+
+def _sooner(one: Request, forward: Forward) -> Reply:
+    """HAPI would have us wait two minutes between two looks at its export."""
+    found = forward(one)
+    soon = {name: "1" if name == "Retry-After" else said for name, said in found.headers.items()}
+    return replace(found, headers=soon)
+
+
+def _effects(decision: Any) -> dict[str, Any]:
+    """Outcome and effects; whom a stop ends has no criterion."""
+    criteria = {one["number"]: one["effect"] for one in decision["criteria"]}
+    return {"outcome": decision["outcome"], **criteria}
+
+
+def _exported(out: Path) -> dict[str, dict[str, Any]]:
+    rows = pyarrow.parquet.read_table(out).to_pylist()
+    names = [name for name in rows[0] if f"{name} reason" in rows[0]]
+    return {row["patient"]: _said(row, ("outcome", *names)) for row in rows}
+
+
+def _said(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: row[name] for name in names if row[name] is not None}
+
+
+# ------------------------------------------------------------------------------ comparing
 
 
 def _comparable(found: Any) -> dict[str, Any]:

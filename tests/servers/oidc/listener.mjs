@@ -1,14 +1,15 @@
 // An authorization server for SMART Backend Services, on 127.0.0.1 only, for tests.
-// Arguments: the folder it is installed in, a file with the client's public keys (a JWKS), and a
-// port (0: a free one). Prints "READY <issuer>". One client, `fhir-adapter`, that proves itself by
-// a signed assertion; an assertion whose jti was seen before is refused.
+// Arguments: the folder it is installed in, a file with the client's public keys (a JWKS), a
+// port (0: a free one), and how many seconds a token lives. Prints "READY <issuer>". One client,
+// `fhir-adapter`, that proves itself by a signed assertion; an assertion whose jti was seen before
+// is refused. A FHIR server, `fhir-server`, may ask by its password whether a token is good.
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [folder, keys, port] = process.argv.slice(2);
+const [folder, keys, port, life] = process.argv.slice(2);
 const home = path.join(path.resolve(folder), 'node_modules', 'oidc-provider', 'lib', 'index.js');
 const { Provider } = await import(pathToFileURL(home));
 
@@ -16,7 +17,9 @@ const CLIENT = 'fhir-adapter';
 const METHOD = 'private_key_jwt';
 const ALGORITHMS = ['RS384', 'ES384'];
 const SCOPES = ['system/*.rs', 'system/*.cruds', 'system/*.read', 'system/Patient.rs'];
-const LIFE = 300; // seconds, the longest that SMART advises
+const OF_OTHERS = ['system/Device.cruds']; // known here, and not this client's
+const LONGEST = 300; // seconds, the longest that SMART advises
+const BY_PASSWORD = 'client_secret_basic';
 
 function configured() {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -32,13 +35,25 @@ function configured() {
         jwks: JSON.parse(readFileSync(keys, 'utf8')),
         scope: SCOPES.join(' '),
       },
+      {
+        client_id: 'fhir-server',
+        client_secret: 'of-tests-only',
+        grant_types: [],
+        redirect_uris: [],
+        response_types: [],
+        token_endpoint_auth_method: BY_PASSWORD,
+      },
     ],
-    clientAuthMethods: [METHOD],
+    clientAuthMethods: [METHOD, BY_PASSWORD],
     enabledJWA: { clientAuthSigningAlgValues: ALGORITHMS },
-    features: { clientCredentials: { enabled: true }, devInteractions: { enabled: false } },
+    features: {
+      clientCredentials: { enabled: true },
+      devInteractions: { enabled: false },
+      introspection: { enabled: true },
+    },
     jwks: { keys: [{ ...own, kid: 'own', alg: 'RS256', use: 'sig' }] },
-    scopes: SCOPES,
-    ttl: { ClientCredentials: LIFE },
+    scopes: [...SCOPES, ...OF_OTHERS],
+    ttl: { ClientCredentials: Number(life ?? LONGEST) },
   };
 }
 

@@ -1,5 +1,6 @@
 package servers;
 
+import ca.uhn.fhir.batch2.api.IJobMaintenanceService;
 import ca.uhn.fhir.batch2.jobs.export.BulkDataExportProvider;
 import ca.uhn.fhir.context.FhirContext;
 import ca.uhn.fhir.context.support.IValidationSupport;
@@ -13,6 +14,8 @@ import ca.uhn.fhir.rest.api.EncodingEnum;
 import ca.uhn.fhir.rest.server.RestfulServer;
 import ca.uhn.fhir.rest.server.provider.ResourceProviderFactory;
 import ca.uhn.fhir.rest.server.util.ISearchParamRegistry;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import org.eclipse.jetty.ee10.servlet.ServletContextHandler;
 import org.eclipse.jetty.ee10.servlet.ServletHolder;
@@ -36,11 +39,26 @@ public final class Hapi {
     int port = Integer.parseInt(arguments[1]);
     long began = System.nanoTime();
     AnnotationConfigApplicationContext store = open(lane);
+    if (lane.exports()) {
+      lookAfterJobs(store.getBean(IJobMaintenanceService.class));
+    }
     ServerConnector door = listen(restful(store, lane), port);
     long took = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - began);
     System.out.println("STARTED in " + took + " ms");
     System.out.println("READY http://127.0.0.1:" + door.getLocalPort() + "/fhir");
     door.getServer().join();
+  }
+
+  /** HAPI goes on with its jobs once a minute; an export is four steps, and a test would wait for four minutes. */
+  private static void lookAfterJobs(IJobMaintenanceService jobs) {
+    ScheduledExecutorService clock =
+        Executors.newSingleThreadScheduledExecutor(
+            work -> {
+              Thread thread = new Thread(work, "jobs");
+              thread.setDaemon(true);
+              return thread;
+            });
+    clock.scheduleWithFixedDelay(jobs::runMaintenancePass, 1, 1, TimeUnit.SECONDS);
   }
 
   private static AnnotationConfigApplicationContext open(Lane lane) {

@@ -1,0 +1,28 @@
+"""The proof of people and machine writing at once, on servers of others.
+
+The sandbox's state machine and invariants (`tests/proof`), behind the same faults and kills.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from proof.elsewhere import at
+from proof.test_people_and_machine import PeopleAndMachine, run
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(1800)]
+EVENTS = int(os.environ.get("PROOF_EVENTS", "300"))
+"""On each server."""
+
+
+@pytest.mark.parametrize("server", ["hapi_all_on", "medplum"])
+def test_nothing_is_lost_doubled_or_overwritten_there(
+    request: pytest.FixtureRequest, server: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class There(PeopleAndMachine):
+        reach = staticmethod(at(request.getfixturevalue(server)))
+
+    found = run(events=EVENTS, number=0, machine=There)
+    with capsys.disabled():
+        print(f"\nproof on {server}: {dict(found)}")  # noqa: T201 - figures of a run
