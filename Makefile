@@ -58,6 +58,7 @@ servers-fhir: .servers/hapi/.installed .servers/medplum/.installed .servers/oidc
 test-servers: servers $(STAMP) ## against engines and servers of others: Sail, Spark, cql-execution, HAPI, Medplum, PostgreSQL
 	$(BIN)/python -m pytest -m servers tests/servers/test_real_servers.py
 	$(BIN)/python -m pytest -m servers tests/servers/test_cql_oracle.py
+	$(BIN)/python -m pytest -m servers tests/servers/test_clinical_reasoning.py
 	$(BIN)/python -m pytest -m servers tests/ledger
 	.servers/sail/bin/python -m pytest -n auto -m servers tests/servers/test_spark.py
 	.servers/spark/bin/python -m pytest -m servers tests/servers/test_spark.py

@@ -2,7 +2,6 @@ package servers;
 
 import ca.uhn.fhir.batch2.api.IJobMaintenanceService;
 import ca.uhn.fhir.batch2.jobs.export.BulkDataExportProvider;
-import ca.uhn.fhir.context.FhirContext;
 import ca.uhn.fhir.context.support.IValidationSupport;
 import ca.uhn.fhir.interceptor.api.IInterceptorService;
 import ca.uhn.fhir.jpa.api.config.JpaStorageSettings;
@@ -65,12 +64,15 @@ public final class Hapi {
     AnnotationConfigApplicationContext store = new AnnotationConfigApplicationContext();
     store.registerBean(Lane.class, () -> lane);
     store.register(Store.class);
+    if (lane.reasons()) {
+      store.register(ClinicalReasoning.class);
+    }
     store.refresh();
     return store;
   }
 
   private static RestfulServer restful(AnnotationConfigApplicationContext store, Lane lane) {
-    RestfulServer server = new RestfulServer(store.getBean(FhirContext.class));
+    RestfulServer server = store.getBean(RestfulServer.class);
     server.setInterceptorService(store.getBean(IInterceptorService.class));
     server.setDefaultResponseEncoding(EncodingEnum.JSON);
     server.setPagingProvider(paging(store));

@@ -32,6 +32,10 @@ enum Lane {
     return this == ALL_ON;
   }
 
+  boolean reasons() {
+    return this == ALL_ON;
+  }
+
   /** Both lanes say every setting that matters to a client, so that no change of a default goes unnoticed. */
   JpaStorageSettings storage() {
     boolean open = this == ALL_ON;

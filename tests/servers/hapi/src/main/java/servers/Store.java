@@ -18,6 +18,7 @@ import ca.uhn.fhir.jpa.subscription.channel.config.SubscriptionChannelConfig;
 import ca.uhn.fhir.jpa.subscription.match.config.SubscriptionProcessorConfig;
 import ca.uhn.fhir.jpa.subscription.match.deliver.email.IEmailSender;
 import ca.uhn.fhir.jpa.subscription.submit.config.SubscriptionSubmitterConfig;
+import ca.uhn.fhir.rest.server.RestfulServer;
 import com.zaxxer.hikari.HikariDataSource;
 import jakarta.persistence.EntityManagerFactory;
 import java.util.Properties;
@@ -45,6 +46,12 @@ import org.springframework.orm.jpa.LocalContainerEntityManagerFactoryBean;
 })
 class Store {
   private static final int CONNECTIONS = 10;
+
+  /** A bean, for clinical reasoning puts its operations on it. */
+  @Bean
+  RestfulServer restfulServer(FhirContext fhir) {
+    return new RestfulServer(fhir);
+  }
 
   @Bean
   JpaStorageSettings storageSettings(Lane lane) {
