@@ -60,11 +60,12 @@ class Setting:
 def quiet_because(decision: Decision, setting: Setting) -> str | None:
     """Why there is no card: the first reason that applies; None where there is one.
 
-    Codes: stopped, outcome, withheld, rescreen, against, gate, confounded, no-pointer, unsigned,
-    worked-on, dismissed, not-now, already-shown.
+    Codes: stopped, unproved, outcome, withheld, rescreen, against, gate, confounded, no-pointer,
+    unsigned, worked-on, dismissed, not-now, already-shown.
     """
     found = (
         ("stopped", bool(decision.stops)),
+        ("unproved", bool(decision.unproved)),
         ("outcome", decision.outcome not in (Outcome.CANDIDATE, Outcome.NEEDS_DATA)),
         ("withheld", decision.withheld),
         ("rescreen", decision.rescreen),

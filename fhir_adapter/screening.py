@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from fhir_adapter.decide import decide, standing_of, stops_of
+from fhir_adapter.decide import decide, standing_of, stops_of, unproved_stops
 from fhir_adapter.decide.outcome import ORDER, outcome_by
 from fhir_adapter.errors import AdapterError, InternalFault
 from fhir_adapter.evaluate.case import Case
@@ -149,6 +149,7 @@ def screen_facts(
         study_hash=screener.study_hash,
         basis_hash=screener.basis_hash,
         issues=record.issues,
+        unproved=unproved_stops(record),
     )
     return Screened(
         patient=record.patient,

@@ -9,7 +9,6 @@ from fhir_adapter.client.bulk import (
     ExportAsked,
     ExportFile,
     ExportManifest,
-    types_named,
 )
 from fhir_adapter.client.bulk_files import BulkFiles, Fetched
 from fhir_adapter.client.capability import Capability, TypeCapability, software_of
@@ -17,7 +16,7 @@ from fhir_adapter.client.fhir_client import FhirClient, Saved
 from fhir_adapter.client.gate import Gate
 from fhir_adapter.client.keys import SigningKey, signing_key
 from fhir_adapter.client.network import Network
-from fhir_adapter.client.outcomes import Issue, status_of, why_not_of
+from fhir_adapter.client.outcomes import status_of, why_not_of
 from fhir_adapter.client.paging import Found, Page, is_answer_to
 from fhir_adapter.client.retry import RetryBudget
 from fhir_adapter.client.smart import SmartAuth, SmartClient, smart_auth
@@ -40,7 +39,6 @@ __all__ = [
     "FhirClient",
     "Found",
     "Gate",
-    "Issue",
     "Network",
     "Page",
     "Params",
@@ -59,6 +57,5 @@ __all__ = [
     "smart_auth",
     "software_of",
     "status_of",
-    "types_named",
     "why_not_of",
 ]

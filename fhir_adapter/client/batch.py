@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from fhir_adapter.client.outcomes import Issue, fault_of, issues_of
+from fhir_adapter.client.outcomes import fault_of
 from fhir_adapter.client.retry import RetryBudget
 from fhir_adapter.client.transport import Answer, Asked, Repeat, Transport
 from fhir_adapter.errors import NotFhir
+from fhir_adapter.fhir.outcome import Issue, issues_of
 from fhir_adapter.fhir.wire import as_array, as_object, decode, encode
 from fhir_adapter.ports import Resource
 

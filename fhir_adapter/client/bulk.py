@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 
 import msgspec
 
-from fhir_adapter.client.outcomes import Issue, fault_of, issues_of
+from fhir_adapter.client.outcomes import fault_of
 from fhir_adapter.client.transport import Answer, Asked, Repeat, Transport
 from fhir_adapter.client.urls import query, same_origin, segment
 from fhir_adapter.errors import (
@@ -25,6 +25,7 @@ from fhir_adapter.errors import (
     ServerUnreachable,
     SettingInvalid,
 )
+from fhir_adapter.fhir.outcome import Issue, issues_of, types_named
 from fhir_adapter.fhir.wire import as_array, as_object, decode, decode_any
 
 _JSON = "application/fhir+json"
@@ -35,7 +36,6 @@ _GONE = frozenset({404, 410})
 _LOST_IN_A_ROW = 5
 _SHOWN = 60
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,40}")
-_WORD = re.compile(r"\b[A-Z][A-Za-z]+\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,23 +224,6 @@ def _refused(answer: Answer, asked: ExportAsked, where: str) -> AdapterError:
         return fault
     made.__cause__ = fault.__cause__
     return made
-
-
-def types_named(value: Any, types: tuple[str, ...]) -> tuple[str, ...]:
-    """Which of these resource types any text in a JSON value speaks of.
-
-    >>> types_named({"issue": [{"diagnostics": "no right to read Consent"}]}, ("Consent", "List"))
-    ('Consent',)
-    """
-    words = set(_WORD.findall(" ".join(_texts(value))))
-    return tuple(name for name in types if name in words)
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    inner = as_array(value) or list(as_object(value).values())
-    return [text for one in inner for text in _texts(one)]
 
 
 def _codes(issues: tuple[Issue, ...]) -> str:

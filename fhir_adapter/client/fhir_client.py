@@ -13,7 +13,7 @@ from fhir_adapter.client.batch import BatchSending, Entry, EntryAnswer
 from fhir_adapter.client.bulk import BulkClient
 from fhir_adapter.client.capability import Capability, capability_of
 from fhir_adapter.client.network import Network
-from fhir_adapter.client.outcomes import fault_of, issues_of, status_of
+from fhir_adapter.client.outcomes import fault_of, status_of
 from fhir_adapter.client.paging import RESULT_PARAMS, Found, Page, Walk, found_of
 from fhir_adapter.client.posting import Posting
 from fhir_adapter.client.retry import RetryBudget
@@ -21,6 +21,7 @@ from fhir_adapter.client.transport import Answer, Asked, Repeat, Timeouts, Trans
 from fhir_adapter.client.urls import Params, base_of, query, segment
 from fhir_adapter.client.versions import versions_in
 from fhir_adapter.errors import InternalFault, NotFhir, ServerBroken, ServerFault, ServerRefused
+from fhir_adapter.fhir.outcome import issues_of
 from fhir_adapter.fhir.wire import as_object, decode, encode
 from fhir_adapter.ports import Resource
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
 from fhir_adapter.errors import (
     AdapterError,
@@ -16,66 +14,7 @@ from fhir_adapter.errors import (
     ServerUnreachable,
     WriteConflict,
 )
-from fhir_adapter.fhir.wire import as_array, as_object
-from fhir_adapter.ports import Resource
-
-_SEVERITIES = frozenset({"fatal", "error", "warning", "information"})
-_CODES = frozenset(
-    [
-        "invalid",
-        "structure",
-        "required",
-        "value",
-        "invariant",
-        "security",
-        "login",
-        "unknown",
-        "expired",
-        "forbidden",
-        "suppressed",
-        "processing",
-        "not-supported",
-        "duplicate",
-        "multiple-matches",
-        "not-found",
-        "deleted",
-        "too-long",
-        "code-invalid",
-        "extension",
-        "too-costly",
-        "business-rule",
-        "conflict",
-        "transient",
-        "lock-error",
-        "no-store",
-        "exception",
-        "timeout",
-        "incomplete",
-        "throttled",
-        "informational",
-    ]
-)
-"""IssueType of R4 (required binding): a code outside it is not repeated, it could be any text."""
-
-_WITHHOLDING = frozenset(
-    ["security", "forbidden", "suppressed", "too-costly", "timeout", "incomplete", "throttled"]
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Issue:
-    """One issue of an OperationOutcome, without diagnostics, details and text."""
-
-    severity: str
-    code: str
-
-    @property
-    def withholds(self) -> bool:
-        """Whether data can be missing from the answer that carried this."""
-        return self.severity in {"fatal", "error"} or self.code in _WITHHOLDING
-
-    def __str__(self) -> str:
-        return f"{self.severity}/{self.code}"
+from fhir_adapter.fhir.outcome import Issue
 
 
 class Answered(Exception):  # noqa: N818 - the cause of a fault, never raised alone
@@ -85,21 +24,6 @@ class Answered(Exception):  # noqa: N818 - the cause of a fault, never raised al
         self.status = status
         self.issues = issues
         super().__init__(f"HTTP {status}{_listed(issues)}")
-
-
-def issues_of(resource: Resource | None) -> tuple[Issue, ...]:
-    """All issues of an OperationOutcome; empty for anything else."""
-    if resource is None or resource.get("resourceType") != "OperationOutcome":
-        return ()
-    return tuple(_issue(as_object(item)) for item in as_array(resource.get("issue")))
-
-
-def _issue(fields: dict[str, Any]) -> Issue:
-    severity, code = fields.get("severity"), fields.get("code")
-    return Issue(
-        severity=severity if severity in _SEVERITIES else "error",
-        code=code if code in _CODES else "unknown-code",
-    )
 
 
 def _listed(issues: tuple[Issue, ...]) -> str:

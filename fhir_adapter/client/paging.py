@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from fhir_adapter.client.outcomes import Issue, issues_of, status_of, why_not_of
+from fhir_adapter.client.outcomes import status_of, why_not_of
 from fhir_adapter.client.urls import Params, names_in, pairs, plain, resolved, same_origin
 from fhir_adapter.errors import ServerFault
+from fhir_adapter.fhir.outcome import Issue, issues_of
 from fhir_adapter.fhir.wire import as_array, as_object
 from fhir_adapter.ports import Resource
 

@@ -37,6 +37,7 @@ def decide(  # noqa: PLR0913 - one argument per thing that a decision rests on
     study_hash: str,
     basis_hash: str,
     issues: Sequence[str] = (),
+    unproved: Sequence[Stop] = (),
 ) -> Decision:
     """One Decision from one patient's results; first match wins (design section 5)."""
     blank = Decision(
@@ -48,6 +49,7 @@ def decide(  # noqa: PLR0913 - one argument per thing that a decision rests on
         stops=tuple(stops),
         issues=tuple(issues),
         withheld=standing.declined,
+        unproved=() if stops else tuple(unproved),
     )
     decision = blank if stops else _judged(blank, study, results, pointers, pairs, standing)
     decision = replace(decision, next_date=_next(decision, next_date))

@@ -47,6 +47,27 @@ def stops_of(
     return tuple(stop for stop in STOP_ORDER if stop in found)
 
 
+_SAID_BY = (
+    (Stop.DECEASED, frozenset((Kind.PATIENT, Kind.ENCOUNTER))),
+    (Stop.OPTED_OUT, frozenset((Kind.CONSENT,))),
+    (Stop.ON_STUDY, frozenset((Kind.STUDY_PARTICIPATION,))),
+)
+_NOWHERE = frozenset(("not-supported", "no-file", "document-only", "section-not-asked"))
+"""This source has none of the type, for anybody: what that means is the site's rule."""
+
+
+def unproved_stops(record: PatientRecord) -> tuple[Stop, ...]:
+    """Stops that cannot be ruled out: what would say them is there and was not retrieved whole.
+
+    A type that the source does not have at all proves and disproves nothing here: the site's rule
+    on silence (``no-consent-means``) stands for it.
+    """
+    lacking = {
+        one.kind for one in record.retrieved if not one.complete and one.why_not not in _NOWHERE
+    }
+    return tuple(stop for stop, kinds in _SAID_BY if kinds & lacking)
+
+
 def _states(facts: list[Fact], code: object) -> bool:
     return any(code in fact.concepts for fact in facts)
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_adapter.client import FhirClient, Params
-from fhir_adapter.client.outcomes import issues_of
 from fhir_adapter.client.transport import Answer, Asked, Repeat
 from fhir_adapter.client.urls import names_in, query
 from fhir_adapter.errors import ServerUnreachable
+from fhir_adapter.fhir.outcome import issues_of
 from fhir_adapter.fhir.reading import is_object, part, parts, text
 from fhir_adapter.fhir.wire import decode, encode
 from fhir_adapter.ports import Resource

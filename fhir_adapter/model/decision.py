@@ -98,4 +98,7 @@ class Decision:
     confirmed: bool = False
     """Every reading that was used is signed by the investigator."""
     issues: tuple[str, ...] = ()
+    unproved: tuple[Stop, ...] = ()
+    """Stops that cannot be ruled out, since what says them was not retrieved: nobody is proposed
+    and no card is shown on the strength of what was not read."""
     hashes: Hashes | None = None

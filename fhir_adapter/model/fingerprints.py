@@ -25,6 +25,7 @@ def outcome_fingerprint(decision: Decision) -> str:
         (decision.until, decision.watching, decision.withheld, decision.rescreen),
         [_result(result) for result in decision.results],
         [_check(check) for check in decision.checks],
+        *(stop.value for stop in decision.unproved),
     )
 
 

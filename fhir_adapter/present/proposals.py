@@ -9,7 +9,7 @@
 | deceased, opted out | take back, no opinion |
 | any other stop, already on the study | none |
 | declined, or an earlier attempt is closed | none: people decide |
-| anything rests on a failed pull | keep |
+| anything rests on a failed pull, a stop that cannot be ruled out too | keep |
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def action_of(decision: Decision, study: Study) -> Action:
     if decision.withheld or decision.rescreen:
         return "none"
     if _is_proposed(decision, study):
-        return "propose"
+        return "keep" if decision.unproved else "propose"
     return "take-back" if _is_decisive(decision) else "keep"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from fhir_adapter.model.decision import Check, Decision, Outcome
 from fhir_adapter.model.study import BEFORE_CONTACT
 from fhir_adapter.present.rows import iso
-from fhir_adapter.present.words import OUTCOMES, SETTLED, STOPS, WHO
+from fhir_adapter.present.words import OUTCOMES, SETTLED, STOPS, UNPROVED, WHO
 
 _NOT_READ = "file-not-read"
 _MISLABELLED = "mislabelled-file"
@@ -147,6 +147,7 @@ def _shut_gates(decision: Decision) -> list[str]:
 
 def _marks(decision: Decision) -> tuple[str, ...]:
     return (
+        *(f"{UNPROVED[stop]}: no proposal" for stop in decision.unproved),
         "labs only" if decision.labs_only else "",
         "withheld: the patient declined" if decision.withheld else "",
         "re-screen? a person decides" if decision.rescreen else "",

@@ -34,6 +34,12 @@ STOPS: dict[Stop, str] = {
     Stop.ON_STUDY: "already on this study",
 }
 
+UNPROVED: dict[Stop, str] = {
+    Stop.DECEASED: "whether the patient has died was not retrieved",
+    Stop.OPTED_OUT: "whether the patient opted out was not retrieved",
+    Stop.ON_STUDY: "whether the patient is on this study was not retrieved",
+}
+
 REASONS: dict[Reason, str] = {
     Reason.NOT_RETRIEVED: "the data were not retrieved whole",
     Reason.UNSUPPORTED: "this rule could not be understood",

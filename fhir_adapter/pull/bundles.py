@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_adapter.client.outcomes import issues_of
+from fhir_adapter.fhir.outcome import issues_of
 from fhir_adapter.fhir.reading import reference, text
 from fhir_adapter.fhir.resource_types import RESOURCE_TYPES
 from fhir_adapter.fhir.wire import as_array, as_object

@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from fhir_adapter.client import Issue, types_named
-from fhir_adapter.client.outcomes import issues_of
+from fhir_adapter.fhir.outcome import Issue, issues_of, types_named
 from fhir_adapter.fhir.wire import as_array, as_object, decode
 from fhir_adapter.ports import Resource
 from fhir_adapter.pull.files import Unreadable

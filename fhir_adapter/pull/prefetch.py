@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fhir_adapter.client.outcomes import issues_of
 from fhir_adapter.errors import PatientNotFound, ServerFault
+from fhir_adapter.fhir.outcome import issues_of
 from fhir_adapter.fhir.reading import is_object, parts, text
 from fhir_adapter.ports import Need, Pulled, Resource
 from fhir_adapter.pull.index import Index

@@ -45,8 +45,8 @@ class ServerRecords(RecordServer):
         """The record of one patient and of every id merged with it.
 
         Raises PatientNotFound, ServerUnreachable when the Patient cannot be asked for, NotFhir when
-        what answers is no FHIR server, ServerRefused when it is a 401, and ServerFault when it
-        cannot be told who was merged with the patient. All else is said in ``types``.
+        what answers is no FHIR server, and ServerRefused when it is a 401. All else is said in
+        ``types``: where it cannot be told who was merged with the patient, none is whole.
         """
         before = self.client.requests
         work = _Pull(self, patient)
@@ -75,6 +75,8 @@ class _Pull:
         self._nameless: list[Resource] = []
         self._whys: dict[str, str] = {}
         self._issues: list[str] = []
+        self._unjoined = ""
+        """Why it is not known who was merged with the patient: then no type is whole."""
 
     def read_patient(self) -> None:
         """The Patient asked for; see ``ServerRecords.pull`` for what raises."""
@@ -104,10 +106,18 @@ class _Pull:
     def _edges_at(self, patient: str) -> Iterable[Edge]:
         known = self._resources.get(f"Patient/{patient}") or self._other_patient(patient)
         edges = edges_of(known) if known else frozenset[Edge]()
-        for other in self._source.joined_to(patient):
+        for other in self._joined_to(patient):
             self._add(other)
             edges |= edges_of(other)
         return edges
+
+    def _joined_to(self, patient: str) -> Sequence[Resource]:
+        """Where this cannot be told, anything may stand under an id that nobody knows."""
+        try:
+            return self._source.joined_to(patient)
+        except ServerFault as fault:
+            self._unjoined = self._unjoined or why_not_of(fault)
+            return ()
 
     def _other_patient(self, patient: str) -> Resource | None:
         if patient == self._patient:
@@ -161,7 +171,7 @@ class _Pull:
         """Everything found, in the order of asking."""
         types = (
             PulledType(resource_type=name, complete=not why, why_not=why)
-            for name, why in self._whys.items()
+            for name, why in ((name, why or self._unjoined) for name, why in self._whys.items())
         )
         return Pulled(
             patient=self._patient,

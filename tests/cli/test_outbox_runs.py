@@ -114,4 +114,5 @@ def test_who_was_written_about_stands_in_the_audit() -> None:
         screen(server)
         screen(server)
     found = run("ledger", "access-report", CANDIDATE, "--json", **KEY).json
-    assert [one["what"] for one in found["accesses"]] == ["write"], "the second wrote nothing"
+    acts = [one["what"] for one in found["accesses"]]
+    assert acts == ["write", "read"], "the second read and wrote nothing"

@@ -86,13 +86,14 @@ def test_our_proposal_of_somebody_who_opted_out_is_taken_back() -> None:
         assert decline(CANDIDATE, "--every-study", "--yes").status == 0
         again = ("screen", "--server", server.base_url, "--as-of", AS_OF, "--write")
         assert run(*again, **KEY).status == 0
-        assert list(server._interactions.store.all_of("ResearchSubject")) == []
-        whats = [
+        (subject,) = server._interactions.store.all_of("ResearchSubject")
+        assert subject["status"] == "ineligible"
+        acts = [
             one["what"]
             for one in run("ledger", "access-report", CANDIDATE, "--json", **KEY).json["accesses"]
         ]
-        assert whats[:2] == ["read", "write"]
-        assert {"opt-out", "access-report"} >= set(whats[2:]) - {"read", "write"}
+        assert acts[:2] == ["read", "write"]
+        assert {"opt-out", "access-report"} >= set(acts[2:]) - {"read", "write"}
 
 
 def test_after_a_merge_that_was_wrong_each_of_the_two_declined() -> None:

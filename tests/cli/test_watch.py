@@ -66,7 +66,8 @@ def test_a_death_takes_the_proposal_back() -> None:
         found = once(server, "--write").json
         assert found["worked"] == {"poll": 1}
         assert found["changes"]["poll"] > 0
-        assert not store.has("ResearchSubject", str(subject["id"]))
+        kept = store.get("ResearchSubject", str(subject["id"])).resource or {}
+        assert kept["status"] == "ineligible"
 
 
 @pytest.mark.usefixtures("with_small_study")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fhir_adapter.client import BasicAuth, BulkClient, ExportAsked
-from fhir_adapter.client.bulk import manifest_of, types_named
+from fhir_adapter.client.bulk import manifest_of
 from fhir_adapter.client.urls import is_followed
 from fhir_adapter.errors import (
     AdapterError,
@@ -19,6 +19,7 @@ from fhir_adapter.errors import (
     ServerUnreachable,
     SettingInvalid,
 )
+from fhir_adapter.fhir.outcome import types_named
 
 ASKED = ExportAsked(types=("Consent", "Observation", "Patient"))
 MANIFEST: dict[str, Any] = {

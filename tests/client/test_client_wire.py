@@ -7,10 +7,10 @@ from decimal import Decimal
 import pytest
 
 from fhir_adapter.client import BasicAuth, BearerAuth, FhirClient, escaped
-from fhir_adapter.client.outcomes import issues_of
 from fhir_adapter.client.retry import retry_after
 from fhir_adapter.client.urls import base_of, origin_of, query, resolved, same_origin, segment
 from fhir_adapter.errors import SettingInvalid
+from fhir_adapter.fhir.outcome import issues_of
 from fhir_adapter.fhir.wire import decode, encode
 
 

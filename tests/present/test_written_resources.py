@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from fhir_adapter.errors import InternalFault, PatientNotFound, RecordFault
 from fhir_adapter.fhir.resources import problems
+from fhir_adapter.model.decision import Stop
 from fhir_adapter.present.failures import failure, is_failed_evaluation
 from fhir_adapter.present.proposals import Desk, action_of, proposal
 from fhir_adapter.present.resources import device, subject_key
@@ -50,6 +52,8 @@ ACTIONS = {
 @pytest.mark.parametrize(("patient", "action"), ACTIONS.items(), ids=list(ACTIONS))
 def test_action_follows_the_status_table(patient: str, action: str, desk: Desk) -> None:
     assert action_of(decided().decisions[patient], desk.study) == action
+    unproved = replace(decided().decisions[patient], unproved=(Stop.OPTED_OUT,))
+    assert action_of(unproved, desk.study) == ("keep" if action == "propose" else action)
 
 
 @pytest.mark.parametrize("patient", sorted(decided().decisions))

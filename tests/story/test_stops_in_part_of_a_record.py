@@ -18,7 +18,6 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("with_small_study")
-@pytest.mark.xfail(strict=True, reason="known gap: docs/servers.md, What faults may change")
 def test_who_may_have_opted_out_is_not_proposed_where_consents_cannot_be_read() -> None:
     with sandbox(patients=(OPTED_OUT,)) as server, FaultProxy(server.base_url) as proxy:
         proxy.arm(status(403), on=of_type("Consent"))

@@ -59,6 +59,8 @@ CASES: dict[str, tuple[Decision, Setting, str | None]] = {
     "unsigned": (replace(GOOD, confirmed=False), SETTING, "unsigned"),
     "unsigned, allowed": (
         replace(GOOD, confirmed=False), replace(SETTING, unsigned_allowed=True), None),
+    "a stop that was not retrieved": (
+        replace(GOOD, unproved=(Stop.OPTED_OUT,)), SETTING, "unproved"),
     "worked on": (GOOD, replace(SETTING, worked_on=True), "worked-on"),
     "not suitable, nothing changed": (GOOD, away("not-suitable"), "dismissed"),
     "not suitable, changed since": (GOOD, away("not-suitable", fingerprint="b"), None),
