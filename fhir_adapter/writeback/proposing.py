@@ -51,7 +51,8 @@ class Proposing(Remembering):
 
     def send(self) -> Written:
         """All of it, in the order ResearchSubject, GuidanceResponse, Provenance."""
-        self.last = self.ledger.subject(self.proposal.key) if self.ledger else None
+        found = self.ledger.subject(self.proposal.key) if self.ledger else None
+        self.last = found
         finished = self.ledger is None or self._told() == self.proposal.fingerprint
         self._subject()
         self._opinion()
