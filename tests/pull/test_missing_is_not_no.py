@@ -53,7 +53,7 @@ FOLDERS: dict[str, tuple[str, list[Resource], str]] = {
     "a urn": ("Condition.ndjson", [GOOD, about({"reference": "urn:uuid:x"})], "no-patient"),
     "a misspelled type": (
         "Condition.ndjson",
-        [GOOD, {**GOOD, "resourceType": "Conditionn"}],
+        [GOOD, {**GOOD, "resourceType": "Diagnosis"}],
         "unreadable-line",
     ),
     "a type in small letters": (
@@ -63,7 +63,7 @@ FOLDERS: dict[str, tuple[str, list[Resource], str]] = {
     ),
     "a misspelled type in a file of any": (
         "all.ndjson",
-        [GOOD, {**GOOD, "resourceType": "Conditionn"}],
+        [GOOD, {**GOOD, "resourceType": "Diagnosis"}],
         "unreadable-line",
     ),
     "an outcome among the lines": ("Condition.ndjson", [GOOD, FORBIDDEN], "forbidden"),
@@ -76,7 +76,7 @@ FOLDERS: dict[str, tuple[str, list[Resource], str]] = {
     "a larger total than was sent": ("page.json", [searchset(MATCH, total=2)], "cut-short"),
     "an entry of no type": (
         "page.json",
-        [searchset(MATCH, {"resource": {**GOOD, "resourceType": "Conditionn"}})],
+        [searchset(MATCH, {"resource": {**GOOD, "resourceType": "Diagnosis"}})],
         "unreadable-entry",
     ),
 }
@@ -178,7 +178,7 @@ def test_words_in_the_place_of_codes_can_be_read(mappings: Mappings) -> None:
 
 
 def test_a_patients_own_bundle_with_an_outcome_or_a_hole_is_not_whole() -> None:
-    for hole in ({"resource": {"resourceType": "Conditionn"}}, {"resource": FORBIDDEN}, {}):
+    for hole in ({"resource": {"resourceType": "Diagnosis"}}, {"resource": FORBIDDEN}, {}):
         entries = [{"resource": PATIENT}, {"resource": GOOD}, hole]
         bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
         assert why_of(BundleRecord(bundle).pull("1", NEEDS))["Condition"] in {
