@@ -58,6 +58,9 @@ class WritingDesk:
         made = self._made(one)
         if made is None:
             return None
+        if made.action == "take-back":
+            for other in self._from_before_a_merge(one, made):
+                self.sink.send(other, write=self.write)
         ledger = self.ledger
         if not self.write or ledger is None or one.decision is None:
             return self.sink.send(made, write=self.write)
@@ -137,6 +140,16 @@ class WritingDesk:
         if one.error is None or not known or not is_failed_evaluation(one.error):
             return None
         return failure(one.error, self.desk, key=known[-1].key, patient=one.patient, ids=ids)
+
+    def _from_before_a_merge(self, one: Screened, made: Proposal) -> Iterator[Proposal]:
+        """Each of two patients was proposed before they were known to be one: both go."""
+        ids = made.patient_ids
+        known = () if self.ledger is None else self.ledger.subjects_of(self.desk.study.id, ids)
+        for row in known:
+            if one.decision is not None and row.key != made.key:
+                other = proposal(one.decision, self.desk, first_patient=row.patient, ids=ids)
+                if other.key == row.key:
+                    yield other
 
     def _failed(self, patient: str, fault: AdapterError) -> Written:
         return Written(

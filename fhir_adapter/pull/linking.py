@@ -40,7 +40,10 @@ class LinkSearch:
                 raise
             self._works = why_not == "forbidden"
             return ()
-        return tuple(one for one in found if any(patient in edge for edge in edges_of(one)))
+        base = self._client.base_url
+        return tuple(
+            one for one in found if any(patient in edge for edge in edges_of(one, base=base))
+        )
 
     def _linking(self, patient: str, params: dict[str, str]) -> list[Resource]:
         found = list[Resource]()

@@ -26,13 +26,19 @@ class Merge:
     issues: tuple[str, ...] = ()
 
 
-def edges_of(patient: Resource) -> frozenset[Edge]:
-    """What one Patient says about its own replacement."""
+def edges_of(patient: Resource, *, base: str = "") -> frozenset[Edge]:
+    """What one Patient says about its own replacement.
+
+    ``base``: of the server that it is on, where that is known: a link to somebody with the same id
+    on another server joins nobody here.
+    """
     own = str(patient.get("id", ""))
     found = set[Edge]()
     for link in dicts(patient.get("link")):
         other = target_of(link.get("other"))
         if other is None or other.resource_type != "Patient":
+            continue
+        if base and not other.is_on(base):
             continue
         if link.get("type") == "replaced-by":
             found.add((own, other.id))

@@ -105,10 +105,10 @@ class _Pull:
 
     def _edges_at(self, patient: str) -> Iterable[Edge]:
         known = self._resources.get(f"Patient/{patient}") or self._other_patient(patient)
-        edges = edges_of(known) if known else frozenset[Edge]()
+        edges = edges_of(known, base=self._client.base_url) if known else frozenset[Edge]()
         for other in self._joined_to(patient):
             self._add(other)
-            edges |= edges_of(other)
+            edges |= edges_of(other, base=self._client.base_url)
         return edges
 
     def _joined_to(self, patient: str) -> Sequence[Resource]:

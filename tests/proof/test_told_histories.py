@@ -110,6 +110,7 @@ def test_the_ids_of_one_person_do_not_propose_in_turn(
     world.settle()
     world.change_patient(dead, deceasedBoolean=True)
     world.settle()
+    assert [status(world, one) for one in ("p0", "p1")] == ["ineligible", "ineligible"]
     assert world.everybody_again() == 0
     world.change_patient(dead, deceasedBoolean=False)
     world.settle()

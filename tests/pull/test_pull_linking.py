@@ -105,3 +105,14 @@ def test_both_records_in_a_circle_are_no_merge(fake: Fake, client: FhirClient) -
     fake.put(patient("1", ("replaced-by", "2")), patient("2", ("replaced-by", "1")), patient("3"))
     pulled = ServerRecords(client).pull("1", [])
     assert (pulled.aliases, pulled.issues) == ((), ("merge-cycle",))
+
+
+def test_a_link_to_a_patient_of_another_server_joins_nobody(fake: Fake, client: FhirClient) -> None:
+    """Found in review: with the same id as somebody here it joined two people."""
+    elsewhere = {"reference": "https://other.example/fhir/Patient/2"}
+    linked = {**patient("1"), "link": [{"type": "replaced-by", "other": elsewhere}]}
+    fake.put(linked, patient("2"))
+    assert ServerRecords(client).pull("1", []).aliases == ()
+    here = {"reference": f"{client.base_url}/Patient/2"}
+    fake.put({**linked, "link": [{"type": "replaced-by", "other": here}]})
+    assert ServerRecords(client).pull("1", []).aliases == ("2",)
