@@ -26,8 +26,9 @@ from fhir_adapter.ports import Resource
 from fhir_adapter.pull.references import Target, key_of
 
 _T = TypeVar("_T")
-_MOST_ENTRIES = 30
-"""In one batch; the doctor tries as many. A patient with many ids needs several."""
+_MOST_ENTRIES = 20
+"""In one batch: below every limit that is known of a server (FHIR Works 25, Medplum 50, Azure 500),
+and the doctor tries more. A patient with many ids needs several."""
 _MOST_LOST = 2
 """Batches in a row that came to nothing, after which no more are sent."""
 _PASSING = frozenset({429, 500, 502, 503, 504})

@@ -64,6 +64,7 @@ def test_a_declined_study_is_judged_and_withheld() -> None:
 
 @pytest.mark.parametrize("forgotten", [False, True])
 @pytest.mark.parametrize("as_of", [AS_OF, "last-fact"])
+@pytest.mark.slow
 def test_who_opted_out_is_judged_in_neither_lane(as_of: str, *, forgotten: bool) -> None:
     assert decline(CANDIDATE, "--every-study", "--yes").status == 0
     if forgotten:

@@ -415,6 +415,7 @@ WRITES: dict[str, Plan] = {
 
 
 @pytest.mark.parametrize("name", WRITES)
+@pytest.mark.slow
 def test_a_proposal_is_written_once_whatever_happens_on_the_way(
     writing: FaultProxy, ledger: Ledger, name: str
 ) -> None:

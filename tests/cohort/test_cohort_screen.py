@@ -183,6 +183,7 @@ def test_what_people_have_answered_since_the_load_is_read(store: Path) -> None:
 
 
 @pytest.mark.usefixtures("with_small_study")
+@pytest.mark.slow
 def test_what_is_written_is_what_screen_would_write(store: Path) -> None:
     with sandbox() as server:
         key = {"FHIR_ADAPTER_SITE_KEY": "a secret of the site"}
@@ -195,6 +196,7 @@ def test_what_is_written_is_what_screen_would_write(store: Path) -> None:
 
 @pytest.mark.parametrize("form", ["--json", "--csv", "--quiet"])
 @pytest.mark.usefixtures("with_small_study")
+@pytest.mark.slow
 def test_what_could_not_be_written_is_in_the_exit_status_whatever_the_form(
     store: Path, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,6 +324,7 @@ def test_studies_of_one_pass_answer_as_each_of_them_alone(
     assert alone[0]["counts"] != alone[1]["counts"]
 
 
+@pytest.mark.slow
 def test_what_people_said_for_one_study_is_not_heard_in_another(
     store: Path, small_study: str, another_study: str, site: str
 ) -> None:

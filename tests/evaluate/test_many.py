@@ -53,6 +53,7 @@ FEWER = settings(max_examples=settings().max_examples // 4)
 @pytest.mark.property
 @FEWER
 @given(site_worlds.sites(), site_worlds.records(), st.integers(0, 6))
+@pytest.mark.slow
 def test_all_studies_at_once_are_each_study_alone(
     studies: list[SiteStudy], of: PatientRecord, mine: int
 ) -> None:
@@ -75,6 +76,7 @@ def test_what_one_patient_taught_about_silence_holds_for_the_next(
 @pytest.mark.property
 @FEWER
 @given(site_worlds.sites(), site_worlds.records(), st.data())
+@pytest.mark.slow
 def test_judging_only_what_a_change_can_touch_is_judging_everything(
     studies: list[SiteStudy], of: PatientRecord, data: st.DataObject
 ) -> None:
@@ -93,6 +95,7 @@ def test_judging_only_what_a_change_can_touch_is_judging_everything(
 @pytest.mark.property
 @FEWER
 @given(site_worlds.sites(), site_worlds.records(), st.integers(0, 6))
+@pytest.mark.slow
 def test_the_bound_of_a_study_is_never_below_what_judging_it_gives(
     studies: list[SiteStudy], of: PatientRecord, mine: int
 ) -> None:

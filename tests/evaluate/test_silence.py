@@ -89,6 +89,7 @@ def answers(study: CompiledStudy, record: PatientRecord) -> Any:
     return judge(study, study.case(record, last_fact(record)))
 
 
+@pytest.mark.slow
 def test_the_bundled_study_answers_alike_however_many_it_has_judged() -> None:
     used = anew()
     for record in records():

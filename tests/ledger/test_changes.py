@@ -182,6 +182,7 @@ def test_an_empty_queue_has_no_oldest(ledger: Ledger) -> None:
 
 
 @pytest.mark.untraced
+@pytest.mark.slow
 def test_four_workers_claim_a_thousand_rows_each_exactly_once(ledger: Ledger) -> None:
     ledger.changed.mark_all(Mark(patient=f"p{n}", reason="sweep", seen_at=T) for n in range(1000))
 
