@@ -92,6 +92,7 @@ def test_a_setting_stands_over_the_profile(
         assert server_records(asked).batches() is batches
 
 
+@pytest.mark.slow
 def test_a_batch_that_was_seen_to_work_is_used_whatever_the_server_says(tmp_path: Path) -> None:
     with examined(tmp_path, "--write", no_metadata=True) as settings:
         assert server_records(settings).batches()
@@ -125,6 +126,7 @@ def test_what_was_seen_to_fail_is_not_asked_for(tmp_path: Path) -> None:
         ({"refuses_types": frozenset(("ResearchSubject",))}, Strategy.STAND_IN),
     ],
 )
+@pytest.mark.slow
 def test_proposals_go_the_way_that_was_seen_to_work(
     tmp_path: Path, habits: dict[str, Any], strategy: Strategy
 ) -> None:
@@ -134,6 +136,7 @@ def test_proposals_go_the_way_that_was_seen_to_work(
     assert "the doctor saw" in choice.reason
 
 
+@pytest.mark.slow
 def test_a_server_without_versions_is_not_asked_for_them(tmp_path: Path) -> None:
     with examined(tmp_path, "--write", no_versions=True, no_metadata=True) as settings:
         assert not choice_of(settings, write_client(settings)).if_match

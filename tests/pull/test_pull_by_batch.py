@@ -120,12 +120,14 @@ def companions() -> list[Resource]:
 
 
 @pytest.mark.parametrize(("name", "page_size"), [("tidy", 500), ("HAPI", 3)])
+@pytest.mark.slow
 def test_the_teaching_cohort_comes_alike_either_way(name: str, page_size: int) -> None:
     with serving(HABITS[name]) as base:
         assert_same(base, page_size)
 
 
 @pytest.mark.parametrize("name", HABITS)
+@pytest.mark.slow
 def test_messy_patients_come_alike_either_way(name: str) -> None:
     dice = Random(f"messy {name}")
     generated = [one for number in range(12) for one in messy(dice, number)]
