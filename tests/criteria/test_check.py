@@ -190,3 +190,8 @@ def test_hashes_cover_members_of_value_sets_and_not_their_wording(world: World) 
     assert study_hash(study, more, calculators) != before
     e1 = study.criteria[2]
     assert criterion_hash(e1, study, more, calculators) == criterion_hash(e1, *world.used)
+
+
+def test_a_study_that_points_at_nobody_lists_nobody_who_needs_data(world: World) -> None:
+    silent = msgspec.structs.replace(world.study, pointers=())
+    assert codes_of(silent, world)["no-pointers"] == ("warning", "")

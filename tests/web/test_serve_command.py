@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from web.web_for_tests import STUDY, client, service
 
 from fhir_adapter.cli.serve import run_loop, watched
+from fhir_adapter.sandbox.store import Store
 from fhir_adapter.web.running import run_until_stopped
 
 from cli.cli_for_tests import AS_OF, run, sandbox
@@ -183,13 +184,18 @@ def test_the_list_follows_the_record_server(
                     answer = requests.put(url, json=body, headers=headers, timeout=20)
                     assert answer.status_code == 200
                 until(lambda: candidates(found[0]) < before)
-                until(lambda: len(list(store.all_of("ResearchSubject"))) == 1)
+                until(lambda: proposed(store) == 1)
             finally:
                 process.send_signal(signal.SIGTERM)
                 _, logs = process.communicate(timeout=60)
             assert process.returncode == 0
     assert '"patient-worked"' in logs
     assert who not in logs
+
+
+def proposed(store: Store) -> int:
+    """How many stand as candidates."""
+    return sum(one["status"] == "candidate" for one in store.all_of("ResearchSubject"))
 
 
 def until(holds: Callable[[], bool]) -> None:
