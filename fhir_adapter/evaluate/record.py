@@ -179,7 +179,7 @@ def judge(compiled: CompiledStudy, case: Case) -> JudgedStudy:
     """All criteria, pointers and pairs of one study for one case."""
     answer = compiled.compiler.silence.answer
     results = {found.criterion: found for found in [answer(row, case) for row in compiled.rows]}
-    active = [pair for pair, when in compiled.pairs if when(case).truth is Truth.TRUE]
+    active = [pair for pair, when in compiled.pairs if _may_hold(when(case))]
     together = [pair for pair in active if _wanted(pair, results)]
     by_id = {criterion.id: criterion for criterion in compiled.study.criteria}
     for pair in together:
@@ -194,6 +194,13 @@ def judge(compiled: CompiledStudy, case: Case) -> JudgedStudy:
             for anchor in compiled.study.anchors
         ),
     )
+
+
+def _may_hold(when: Judged) -> bool:
+    """It holds, or what it asks was not retrieved: an assumption must not rest on that."""
+    if when.truth is Truth.UNKNOWN:
+        return any(one.reason is Reason.NOT_RETRIEVED for one in when.opens)
+    return when.truth is Truth.TRUE
 
 
 def _wanted(pair: Pair, results: Mapping[str, CriterionResult]) -> bool:

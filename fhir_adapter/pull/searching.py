@@ -81,6 +81,8 @@ class Searching:
         why_not = ""
         for search in self._all(resource_type):
             why_not = why_not or self._search(search)
+        if why_not == "not-supported":
+            why_not = "search-refused"  # it does not say so itself: it may be this patient's alone
         self.whys[resource_type] = why_not
         self._count_failure(why_not)
 

@@ -77,7 +77,7 @@ def test_categories_of_the_site_are_searched_one_by_one(fake: Fake, client: Fhir
     [
         ({"status": {"Observation": 403}}, "forbidden"),
         ({"status": {"Observation": 401}}, "unauthorized"),
-        ({"status": {"Observation": 400}}, "not-supported"),
+        ({"status": {"Observation": 400}}, "search-refused"),
         ({"status": {"Observation": 500}}, "server-broken"),
         ({"status": {"Observation": 429}}, "throttled"),
         ({"total_off": 1}, "cut-short"),

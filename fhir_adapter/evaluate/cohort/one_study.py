@@ -262,9 +262,10 @@ class Maker:
     def _together(self, pair: Pair, columns: dict[str, _Column]) -> str:
         block = Block()
         answer = self._nodes.scope(block, _FREE, None).node(pair.when)
-        table = self._script.add(
-            "pair_", block.query({"holds": f"CASE WHEN {answer.truth} = 2 THEN 1 ELSE 0 END"})
-        )
+        missing = [f"({mask} & {bit(Reason.NOT_RETRIEVED)}) <> 0" for _, mask in answer.opens]
+        unread = f" OR ({answer.truth} = 1 AND {either(missing)})" if missing else ""
+        holds = f"CASE WHEN {answer.truth} = 2{unread} THEN 1 ELSE 0 END"
+        table = self._script.add("pair_", block.query({"holds": holds}))
         holds = f"{self._final.take(table, 'holds')} = 1"
         unsettled = [f"{columns[c].effect} IN ({_OPEN}, {_AGAINST})" for c in pair.needs_open]
         return self._final.pin(f"{holds} AND {either(unsettled)}" if unsettled else holds)
