@@ -36,6 +36,8 @@ class Admission:
 
     start: int
     start_date: int
+    known: bool = True
+    """False: of the Encounters that were retrieved none holds as_of, and those are not all."""
 
 
 @dataclass(slots=True, eq=False)
@@ -90,6 +92,7 @@ def build(
     alive = [fact for fact in record.facts if _exists(fact, as_of, own_studies)]
     alive.sort(key=in_order)
     rows = _by_kind(record.retrieved)
+    whole = frozenset(k for k, of_kind in rows.items() if all(r.complete for r in of_kind))
     case = Case(
         record=record,
         as_of=as_of,
@@ -101,9 +104,9 @@ def build(
         answers={},
         patient_facts={},
         membership=membership,
-        admission=_admission(alive, as_of, as_of_date),
+        admission=_admission(alive, as_of, as_of_date, whole=Kind.ENCOUNTER in whole),
         retrieved=rows,
-        whole=frozenset(k for k, of_kind in rows.items() if all(r.complete for r in of_kind)),
+        whole=whole,
         denied=set(),
     )
     for fact in alive:
@@ -176,7 +179,7 @@ def _by_kind(rows: Iterable[Retrieved]) -> dict[Kind, list[Retrieved]]:
     return found
 
 
-def _admission(facts: Iterable[Fact], as_of: int, as_of_date: int) -> Admission:
+def _admission(facts: Iterable[Fact], as_of: int, as_of_date: int, *, whole: bool) -> Admission:
     stays = sorted(
         (fact for fact in facts if _is_stay(fact)), key=lambda fact: (fact.start_lo, fact.source)
     )
@@ -188,7 +191,7 @@ def _admission(facts: Iterable[Fact], as_of: int, as_of_date: int) -> Admission:
             current = stay
         reach = max(reach, stay.end_hi) if joined else stay.end_hi
     if current is None or reach <= as_of:
-        return Admission(as_of, as_of_date)
+        return Admission(as_of, as_of_date, known=whole)
     return Admission(current.start_lo, current.start_date_lo)
 
 

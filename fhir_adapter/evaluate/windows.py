@@ -165,6 +165,8 @@ class CompiledWindow:
         assert self.window is not None
         empty_allowed = self.window.without_anchor == "empty"
         for edge in (self.low, self.high):
+            if edge is not None and edge.anchor == ADMISSION and not case.admission.known:
+                return Resolved(self.window.match, missing=Reason.NOT_RETRIEVED)
             if edge is None or edge.anchor in (AS_OF, ADMISSION, VALUE):
                 continue
             anchor = self._anchors(case, edge.anchor)

@@ -54,7 +54,6 @@ def test_whoever_may_have_died_is_not_proposed_where_encounters_cannot_be_read(a
     assert without_encounters(answer)["unproved"] == ["deceased"]
 
 
-@pytest.mark.xfail(strict=True, reason="known gap: docs/criteria.md, the anchor admission")
 def test_an_admission_that_was_not_retrieved_is_not_taken_to_begin_now() -> None:
     """Without Encounters there was no admission, and so no withdrawal in it."""
     (withdrawal,) = [one for one in without_encounters(403)["criteria"] if one["number"] == "E11"]

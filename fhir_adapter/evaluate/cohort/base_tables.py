@@ -128,6 +128,12 @@ class BaseTables:
         joins.append("LEFT JOIN stay_now ON stay_now.patient = m.patient")
         columns.append("COALESCE(stay_now.start_lo, m.as_of) AS admission")
         columns.append(f"{_ADMITTED} AS admission_date")
+        number = KIND_NUMBER[Kind.ENCOUNTER]
+        self._asked.pulled(Kind.ENCOUNTER)
+        unread = f"pulls.asked_{number} IS NULL OR pulls.part_{number} IS NOT NULL"
+        columns.append(
+            f"CASE WHEN stay_now.patient IS NULL AND ({unread}) THEN 1 ELSE 0 END AS stay_unread"
+        )
 
     def _pulls(self, made: dict[str, str], columns: list[str], joins: list[str]) -> None:
         kinds = list(self._asked.pulled_kinds)

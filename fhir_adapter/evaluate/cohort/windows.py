@@ -203,11 +203,14 @@ class Windows:
 
     def _state(self, window: Window, edges: list[Edge], joins: dict[str, str]) -> dict[str, str]:
         """Why the window is not known, or that it holds nothing: the first edge that says so."""
-        named = [e.anchor for e in edges if e.anchor not in (AS_OF, ADMISSION, VALUE)]
+        named = [e.anchor for e in edges if e.anchor not in (AS_OF, VALUE)]
         missing: list[str] = []
         empty: list[str] = []
         never = Reason.NEVER_RECORDED.value
         for name in dict.fromkeys(named):
+            if name == ADMISSION:
+                missing.append(f"WHEN p.stay_unread = 1 THEN {Reason.NOT_RETRIEVED.value}")
+                continue
             anchor = self._joined(name, joins)
             absent = f"{anchor}.state <> {PRESENT}"
             reason = f"COALESCE({anchor}.reason, {never})"
