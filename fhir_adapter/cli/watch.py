@@ -121,7 +121,11 @@ def _print(tally: Tally, waiting: int, *, write: bool) -> None:
     print_table(console, table)
     for code, patients in sorted(tally.errors.items()):
         console.print(f"[red]{code}[/]: {patients}")
-    console.print(f"{waiting} patients wait: for a date, or to be tried again.")
+    console.print(
+        f"{waiting} patients wait: for a date, to be tried again, or until the lease of a run that "
+        "was killed is over (ten minutes).",
+        soft_wrap=True,
+    )
     if not write:
         console.print("Dry run, nothing written. Add --write.")
 

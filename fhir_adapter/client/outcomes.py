@@ -65,7 +65,7 @@ def _fault(
 
 _LOGIN = "The credentials are missing, wrong or expired: check the token or password settings."
 _SCOPE = "The credentials are known but may not do this: ask for the scopes that the doctor lists."
-_SLOWER = "Run later, or raise the waiting budget."
+_SLOWER = "Run again later, or set requests_per_second or concurrency lower."
 _NO_FHIR = "Check the base URL: a FHIR server would have said more than that nothing is there."
 _ASK_SERVER = "Run `fhir-adapter server doctor`; the server's own log has the details."
 
