@@ -92,7 +92,26 @@ def load(
             _check_name(name, origin)
             values[name] = _taken(name, value, origin)
             origins[name] = origin
+    _refuse_without_address(values, origins)
     return Loaded(settings=made_of(values), origins=origins)
+
+
+def _refuse_without_address(values: Mapping[str, str], origins: Mapping[str, str]) -> None:
+    """A server that is not named is the record server, connection and all.
+
+    How to reach it otherwise would be left out in silence.
+    """
+    for server in ("study", "write"):
+        address = f"{server}_server"
+        of_it = [n for n in values if n.startswith(f"{server}_") and is_of_connection(n)]
+        given = [name for name in of_it if name != address]
+        if given and not values.get(address):
+            raise SettingInvalid(
+                f"{given[0]} is set, and no {address}",
+                where=origins[given[0]],
+                remedy=f"Name the server ({address}, or url in its table), or leave it out: the "
+                "record server is used, with its own settings.",
+            )
 
 
 def _check_name(name: str, origin: str) -> None:
@@ -127,6 +146,8 @@ def _from_file(path: Path, *, required: bool) -> dict[str, str]:
 def _flat(found: dict[str, Any], origin: str) -> dict[str, str]:
     """Every value by its name, those of the tables ``[server.NAME]`` too; no name twice."""
     tables = found.pop(_TABLES, {})
+    for name in found:
+        _check_name(_plain(name), origin)
     flat = {_plain(name): _text(value, origin, _plain(name)) for name, value in found.items()}
     for name, value in _of_tables(tables, origin):
         if name in flat:

@@ -50,7 +50,8 @@ def test_a_table_is_the_same_as_names_with_the_server_in_front(tmp_path: Path) -
 def test_flat_names_of_the_file_work_and_the_environment_goes_first(tmp_path: Path) -> None:
     found = loaded(
         tmp_path,
-        'record_proxy = "http://a.example:1"\nstudy_ca_file = "c"\nwrite_concurrency = 7',
+        'record_proxy = "http://a.example:1"\nstudy_server = "https://s.example"\n'
+        'study_ca_file = "c"\nwrite_server = "https://w.example"\nwrite_concurrency = 7',
         FHIR_ADAPTER_RECORD_PROXY="http://b.example:2",
         FHIR_ADAPTER_STUDY_SMART_CLIENT="s",
     )
@@ -239,3 +240,18 @@ def test_what_is_no_way_to_batch_is_named() -> None:
 def test_a_batch_is_sent_as_it_is_set(*, said: str, batches: bool) -> None:
     given = Settings(record_server="https://ehr.example", record=Connection(batch=said))
     assert server_records(given).batches() is batches
+
+
+@pytest.mark.parametrize("server", ["study", "write"])
+def test_how_to_reach_a_server_that_is_not_named_is_no_setting(tmp_path: Path, server: str) -> None:
+    """Found by an outsider: a CA file for a server without an address was left out in silence."""
+    text = f'[server.{server}]\nca_file = "/etc/ca.pem"\n'
+    with pytest.raises(SettingInvalid, match=f"no {server}_server"):
+        loaded(tmp_path, text)
+    with_address = loaded(tmp_path, f'{text}url = "https://there.example/fhir"\n')
+    assert getattr(with_address.settings, f"{server}_server") == "https://there.example/fhir"
+
+
+def test_a_mistyped_name_is_unknown_whatever_its_value(tmp_path: Path) -> None:
+    with pytest.raises(SettingUnknown):
+        loaded(tmp_path, "stduy = 1\n")
