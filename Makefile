@@ -24,7 +24,7 @@ demo: $(STAMP) ## screen the bundled teaching cohort through a FHIR server in th
 
 test test-deep test-servers coverage: export PYTHONDONTWRITEBYTECODE := # each process would compile everything again
 test: $(STAMP) ## everything offline but for slow tests, in a few minutes
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-deep: $(STAMP) coverage ## slow tests, coverage floors, properties at length, fuzz, crash runs
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n auto -m "deep or property" --timeout=900

@@ -149,6 +149,7 @@ def test_no_server_at_all_is_a_usage_error(tmp_path):
     assert (ran.status, "record server" in ran.flat) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there_is_a_server_fault(tmp_path):
     ran = ask(tmp_path / "s", "--server", "http://127.0.0.1:9/fhir")
     assert (ran.status, "server-unreachable" in ran.flat) == (3, True)

@@ -38,6 +38,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(made)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 def test_a_store_and_its_folder_of_records_have_the_same_report(store: str, tmp_path: Path) -> None:
     page_of = tmp_path / "report.html"

@@ -75,6 +75,7 @@ def test_explain_shows_every_criterion_and_what_to_ask() -> None:
     assert "deceased" in stopped.flat
 
 
+@pytest.mark.slow
 @pytest.mark.untraced
 def test_worklist_as_table_csv_and_json() -> None:
     table = run("worklist", FOLDER, "--as-of", AS_OF)

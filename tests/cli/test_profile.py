@@ -74,6 +74,7 @@ def test_a_page_is_as_large_as_the_server_makes_it(tmp_path: Path) -> None:
         assert server_records(Settings(record_server=settings.record_server)).page_size == 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("habits", "setting", "batches"),
     [

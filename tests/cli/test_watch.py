@@ -115,6 +115,7 @@ def test_settings_that_do_not_serve_are_named(name: str, value: str, status: int
     assert ran.status == status
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 def test_a_server_that_is_not_there_is_said() -> None:
     ran = run("watch", "--server", "http://127.0.0.1:9", "--once", **KEY)

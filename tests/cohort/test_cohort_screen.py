@@ -90,6 +90,7 @@ def test_who_is_counted_and_not_listed_is_said(store: Path) -> None:
     assert "(--out FOLDER has them)" in ran.flat
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 def test_what_was_not_retrieved_whole_is_said_at_every_question(tmp_path: Path) -> None:
     folder = tmp_path / "in"
@@ -147,6 +148,7 @@ def test_the_worklist_is_printed_as_csv_without_identifiers(store: Path) -> None
     assert "42-all-answered" in named.out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 def test_every_patient_may_have_a_moment_of_its_own(store: Path) -> None:
     cohort = run("cohort", "screen", str(store), "--as-of", "last-fact", "--json").json
@@ -172,6 +174,7 @@ def answer_encephalopathy() -> None:
     ledger.close()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 def test_what_people_have_answered_since_the_load_is_read(store: Path) -> None:
     answer_encephalopathy()
@@ -260,6 +263,7 @@ def test_a_difference_between_the_lanes_stops_the_run_loudly(store: Path, small_
         list(screen(tables, statement, [Question(screener=bench.screener)], moment))
 
 
+@pytest.mark.slow
 def test_one_other_answer_is_a_difference_too(store: Path, small_study: str) -> None:
     bench, statement = _parts(small_study)
     moment = bootstrap.parse_as_of(AS_OF, bench.zone, bench.clock)
@@ -355,6 +359,7 @@ def test_a_study_without_a_basis_stops_for_itself_alone(
     assert said.count("records no basis") == 1
 
 
+@pytest.mark.slow
 def test_each_study_has_a_folder_of_answers_and_its_name_in_the_csv(
     store: Path, tmp_path: Path, small_study: str, another_study: str, site: str
 ) -> None:
@@ -368,6 +373,7 @@ def test_each_study_has_a_folder_of_answers_and_its_name_in_the_csv(
         assert duckdb.sql(f"SELECT count(*) FROM '{files}'").fetchall() == [(43,)]
 
 
+@pytest.mark.slow
 def test_the_statement_of_several_studies_is_printed_as_it_is_run(
     small_study: str, another_study: str
 ) -> None:

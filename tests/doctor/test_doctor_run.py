@@ -391,6 +391,7 @@ def test_pages_without_end_are_followed_a_little_way(check: str) -> None:
     assert len(world.asked) < 30
 
 
+@pytest.mark.slow
 def test_a_specimen_that_refers_to_what_was_refused_is_left_out() -> None:
     world = World(refuses_types=frozenset(("Medication",)))
     report = run(world)

@@ -78,6 +78,7 @@ def test_a_difference_is_named_by_its_path(
     assert first_difference(sent, read) == path
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=5), JSON))
 @pytest.mark.untraced
 def test_everything_equals_itself_and_its_normal_form(resource: dict[str, Any]) -> None:

@@ -61,6 +61,7 @@ def hold(page: str, command: str, output: list[str], out: str) -> None:
             at = place + len(wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.untraced
 def test_the_demo_prints_what_the_readme_shows_and_writes_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

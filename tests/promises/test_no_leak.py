@@ -49,6 +49,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_elsewhere")
 def test_no_canary_comes_out_of_logs_errors_or_file_names(
     tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -100,6 +100,7 @@ def test_a_create_that_died_before_it_was_sent_is_made(tmp_path: Path) -> None:
     world.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("both", [True, False])
 @pytest.mark.parametrize("dead", ["p0", "p1"])
 def test_the_ids_of_one_person_do_not_propose_in_turn(

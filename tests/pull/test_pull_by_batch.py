@@ -135,6 +135,7 @@ def test_messy_patients_come_alike_either_way(name: str) -> None:
         assert_same(base, page_size=dice.choice((2, 5, 50)), only="messy")
 
 
+@pytest.mark.slow
 def test_a_patient_costs_eight_requests_at_the_most(record_testsuite_property: Any) -> None:
     with serving(TIDY) as base:
         alone, together = (everyone(base, batch) for batch in (Batch.NEVER, Batch.ALWAYS))

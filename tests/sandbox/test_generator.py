@@ -44,6 +44,7 @@ def test_records_are_of_a_plausible_size_and_valid() -> None:
             assert problems(resource) == ()
 
 
+@pytest.mark.slow
 @pytest.mark.property
 def test_every_kind_meets_its_outcome(tmp_path: Path) -> None:
     """Liver failure is found; healthy and COVID-like people are not proposed."""

@@ -101,6 +101,7 @@ def test_bytes_of_another_version_are_not_appended(server, tmp_path):
     assert asked == [None, "bytes=700-", None]
 
 
+@pytest.mark.slow
 def test_a_weak_tag_proves_nothing_but_the_same_length_does(server, tmp_path):
     server.files[0].cut = [700]
     server.etags = ['W/"1"']

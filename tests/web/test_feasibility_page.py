@@ -18,6 +18,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed on this machine"),
+    pytest.mark.slow,
     pytest.mark.untraced,
 ]
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
