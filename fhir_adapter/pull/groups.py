@@ -20,7 +20,7 @@ from fhir_adapter.ports import (
     Resource,
 )
 from fhir_adapter.pull.index import Index
-from fhir_adapter.pull.references import companion_reference, target_of
+from fhir_adapter.pull.references import COMPANIONS, companion_reference, target_of
 
 _Placed = tuple[int, Piece]
 """A piece with its place in the export."""
@@ -85,7 +85,9 @@ class PiecesRead:
         if resource is None:
             self.unreadable += 1
             return
-        index.place(resource)
+        index.give(piece.owners, resource)
+        if resource["resourceType"] not in COMPANIONS:
+            return
         target = target_of(companion_reference(resource))
         if target is not None:
             self.references[target.key] = None

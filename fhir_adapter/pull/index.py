@@ -127,7 +127,10 @@ class Index:
             raise _not_found()
         wanted = dict.fromkeys(("Patient", "Composition", *(need.resource_type for need in needs)))
         own = [r for one in ids for r in self._by_patient.get(one, {}).values()]
-        chosen = [r for name in wanted for r in own if r["resourceType"] == name]
+        by_type: dict[str, list[Resource]] = {}
+        for resource in own:
+            by_type.setdefault(resource["resourceType"], []).append(resource)
+        chosen = [resource for name in wanted for resource in by_type.get(name, ())]
         companions, unread = self._companions(chosen)
         return Pulled(
             patient=patient,
@@ -169,6 +172,8 @@ class Index:
         found: dict[str, Resource] = {}
         unread = set[str]()
         for resource in chosen:
+            if resource["resourceType"] not in COMPANIONS:
+                continue
             target = target_of(companion_reference(resource))
             if target is None or target.resource_type not in COMPANION_TYPES:
                 continue
@@ -206,20 +211,24 @@ class Index:
     def place(self, resource: Resource) -> tuple[str, ...]:
         """Put a resource where it belongs; gives the patients it belongs to."""
         owners = patients_of(resource)
-        if self.only is not None:
-            owners = tuple(one for one in owners if one in self.only)
-        for patient in owners:
-            self._put(self._by_patient.setdefault(patient, {}), resource)
-        if not owners and resource["resourceType"] in LONE_TYPES:
+        if owners:
+            self.give(owners, resource)
+        elif resource["resourceType"] in LONE_TYPES:
             self._put(self._lone, resource)
-        elif not owners and is_about_no_patient(resource):
+        elif is_about_no_patient(resource):
             self.issues[OTHER_SUBJECT] += 1
-        elif not owners:
+        else:
             self.issues[NO_PATIENT] += 1
             self.break_types({resource["resourceType"]}, NO_PATIENT)
+        return owners
+
+    def give(self, owners: Iterable[str], resource: Resource) -> None:
+        """Put a resource of these patients in the place of each."""
+        for patient in owners:
+            if self.only is None or patient in self.only:
+                self._put(self._by_patient.setdefault(patient, {}), resource)
         if resource["resourceType"] == "Patient":
             self._join(resource)
-        return owners
 
     def _put(self, place: dict[str, Resource], resource: Resource) -> None:
         """The later one of two with the same id stands."""

@@ -175,23 +175,26 @@ def _visit(fact: Fact, visits: dict[str, int]) -> int:
 def _batch(
     facts: Sequence[Fact], derived: Sequence[tuple[int, int, int]], dictionary: Dictionary
 ) -> Any:
-    entries = [dictionary.entry(fact.concepts) for fact in facts]
-    ready: dict[str, list[Any]] = {
-        "patient": [row[0] for row in derived],
-        "kind": [KIND_NUMBER[fact.kind] for fact in facts],
+    if not facts:
+        return pa.RecordBatch.from_pylist([], schema=FACT)
+    fields = zip(*map(msgspec.structs.astuple, facts), strict=True)
+    sent = dict(zip(_FIELDS, fields, strict=True))
+    entries = [dictionary.entry(codes) for codes in sent["concepts"]]
+    patients, seqs, visits = zip(*derived, strict=True)
+    ready: dict[str, Sequence[Any]] = {
+        **sent,
+        "patient": patients,
+        "kind": [KIND_NUMBER[kind] for kind in sent["kind"]],
         "concepts": [codes for codes, _ in entries],
-        "value_concepts": [dictionary.entry(fact.value_concepts)[0] for fact in facts],
-        "standing": [STANDING_NUMBER[fact.standing] for fact in facts],
-        "seq": [row[1] for row in derived],
-        "visit": [row[2] for row in derived],
+        "value_concepts": [dictionary.entry(codes)[0] for codes in sent["value_concepts"]],
+        "standing": [STANDING_NUMBER[standing] for standing in sent["standing"]],
+        "seq": seqs,
+        "visit": visits,
         "last_start": [last_start(fact) for fact in facts],
         "last_end": [last_end(fact) for fact in facts],
         "systems": [systems for _, systems in entries],
     }
-    columns = [
-        pa.array(ready.get(field.name) or [getattr(fact, field.name) for fact in facts], field.type)
-        for field in FACT
-    ]
+    columns = [pa.array(ready[field.name], field.type) for field in FACT]
     return pa.record_batch(columns, schema=FACT)
 
 

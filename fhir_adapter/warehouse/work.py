@@ -7,7 +7,9 @@ export give the same bytes however many workers there were.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Mapping
+import gc
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain
@@ -179,7 +181,20 @@ def _no_place(why: str) -> StoreUnwritable:
 
 def normalise(job: Job) -> Normalised:
     """Pieces of one bucket -> its tables in the worker's own numbers, beside its keys."""
-    return safely(_normalise, job)
+    with _uncollected():
+        return safely(_normalise, job)
+
+
+@contextmanager
+def _uncollected() -> Generator[None]:
+    """Without the cyclic collector: JSON and facts hold no cycles, and there are many of both."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def write(writing: Writing) -> None:
