@@ -89,7 +89,11 @@ def _load(folder: Path, store: Path) -> Loaded:
 
 
 def _memory() -> float:
-    """MiB: this process at its largest, and every worker at the size of the largest."""
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """MiB: this process at its largest, and every worker at the size of the largest.
+
+    Not its own ``ru_maxrss``: that begins with the size of whoever started the process.
+    """
+    status = Path("/proc/self/status").read_text("utf-8")
+    own = int(status.partition("VmHWM:")[2].split()[0])
     worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return (own + cohorts.cores() * worker) / 1024
