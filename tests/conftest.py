@@ -37,8 +37,23 @@ class _Scheduling(LoadScopeScheduling):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
-    return _Scheduling(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling | None:
+    """Workers that steal (`make test`) have what is together in a file mostly together already."""
+    return None if config.getvalue("dist") == "worksteal" else _Scheduling(config, log)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How much of one answer this run has proved: batches and answers that were compared."""
+    counts = [
+        int(value)
+        for report in terminalreporter.stats.get("passed", ())
+        for name, value in report.user_properties
+        if name == "answers of two lanes compared"
+    ]
+    if counts:
+        terminalreporter.write_line(
+            f"One answer: {len(counts)} batches, {sum(counts):,} answers of two lanes, all equal."
+        )
 
 
 @pytest.hookimpl(wrapper=True)
