@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from fhir_adapter.client.outcomes import status_of, why_not_of
 from fhir_adapter.client.urls import Params, names_in, pairs, plain, resolved, same_origin
 from fhir_adapter.errors import ServerFault
-from fhir_adapter.fhir.outcome import Issue, issues_of
+from fhir_adapter.fhir.outcome import OUTCOME, Issue, issues_of
 from fhir_adapter.fhir.wire import as_array, as_object
 from fhir_adapter.ports import Resource
 
@@ -162,7 +162,7 @@ class Walk:
         return tuple(matches), tuple(included)
 
     def _is_new(self, resource: Resource) -> bool:
-        if resource.get("resourceType") == "OperationOutcome":
+        if resource.get("resourceType") == OUTCOME:
             return False
         if "id" not in resource:
             self._nameless += 1

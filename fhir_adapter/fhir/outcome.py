@@ -9,6 +9,7 @@ from typing import Any
 from fhir_adapter.fhir.wire import as_array, as_object
 from fhir_adapter.ports import Resource
 
+OUTCOME = "OperationOutcome"
 _WORD = re.compile(r"\b[A-Z][A-Za-z]+\b")
 _SEVERITIES = frozenset({"fatal", "error", "warning", "information"})
 _CODES = frozenset(
@@ -71,7 +72,7 @@ class Issue:
 
 def issues_of(resource: Resource | None) -> tuple[Issue, ...]:
     """All issues of an OperationOutcome; empty for anything else."""
-    if resource is None or resource.get("resourceType") != "OperationOutcome":
+    if resource is None or resource.get("resourceType") != OUTCOME:
         return ()
     return tuple(_issue(as_object(item)) for item in as_array(resource.get("issue")))
 

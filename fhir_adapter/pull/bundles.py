@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_adapter.fhir.outcome import issues_of
+from fhir_adapter.fhir.outcome import OUTCOME, issues_of
 from fhir_adapter.fhir.reading import reference, text
 from fhir_adapter.fhir.resource_types import RESOURCE_TYPES
 from fhir_adapter.fhir.wire import as_array, as_object
@@ -15,7 +15,6 @@ from fhir_adapter.ports import Resource
 from fhir_adapter.pull.references import dicts, key_of, rewritten
 
 _KEY = re.compile(r"[A-Za-z]+/[A-Za-z0-9.-]+")
-_OUTCOME = "OperationOutcome"
 _NO_MATCH = ("include", "outcome")
 _WHOLE_BUNDLES = frozenset({"collection", "transaction", "batch"})
 
@@ -49,7 +48,7 @@ def read_bundle(bundle: Resource) -> BundleRead:
     entries = list(map(as_object, as_array(bundle.get("entry"))))
     gone = [entry for entry in entries if _is_deletion(entry)]
     found = [(e, as_object(e.get("resource"))) for e in entries if not _is_deletion(e)]
-    outcomes = [r for _, r in found if r.get("resourceType") == _OUTCOME]
+    outcomes = [r for _, r in found if r.get("resourceType") == OUTCOME]
     named = [(e, _named(e, r)) for e, r in found if is_known(r) and r not in outcomes]
     lost = sum(not is_known(r) and not _asks(e) for e, r in found)
     issues = Counter[str]()

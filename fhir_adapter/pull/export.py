@@ -16,10 +16,11 @@ from pathlib import Path
 
 import msgspec
 
+from fhir_adapter.fhir.outcome import OUTCOME
 from fhir_adapter.fhir.wire import decode, encode
 from fhir_adapter.ports import COMPANION, DOCUMENT, WHOLE, ExportState, Piece, Resource
 from fhir_adapter.pull.bundles import read_bundle
-from fhir_adapter.pull.export_errors import OUTCOME, ErrorsRead
+from fhir_adapter.pull.export_errors import ErrorsRead
 from fhir_adapter.pull.files import (
     MISLABELLED,
     NOT_READ,

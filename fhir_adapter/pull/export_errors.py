@@ -24,7 +24,6 @@ _WHY = {
     "not-supported": "not-supported",
 }
 _ELSE = "export-error"
-OUTCOME = "OperationOutcome"
 
 
 @dataclass(frozen=True, slots=True)

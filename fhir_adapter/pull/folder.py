@@ -12,8 +12,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from fhir_adapter.fhir.outcome import OUTCOME
 from fhir_adapter.ports import Need, Pulled, Resource
-from fhir_adapter.pull.export_errors import OUTCOME, ErrorsRead
+from fhir_adapter.pull.export_errors import ErrorsRead
 from fhir_adapter.pull.files import (
     MISLABELLED,
     NOT_READ,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fhir_adapter.errors import PatientNotFound, ServerFault
-from fhir_adapter.fhir.outcome import issues_of
+from fhir_adapter.fhir.outcome import OUTCOME, issues_of
 from fhir_adapter.fhir.reading import is_object, parts, text
 from fhir_adapter.ports import Need, Pulled, Resource
 from fhir_adapter.pull.index import Index
@@ -76,7 +76,7 @@ def read(prefetch: Mapping[str, Any], names: Sequence[str]) -> Prefetched:
         value = prefetch[key_of(name)]
         if value is None:
             whole.add(name)
-        elif not is_object(value) or text(value.get("resourceType")) == "OperationOutcome":
+        elif not is_object(value) or text(value.get("resourceType")) == OUTCOME:
             failed[name] = "prefetch-failed"
         else:
             resources.extend(_unpacked(value))

@@ -17,6 +17,7 @@ from fhir_adapter.client.bulk import ExportManifest
 from fhir_adapter.client.bulk_files import checked
 from fhir_adapter.client.fetching import Fetching
 from fhir_adapter.errors import ExportLost
+from fhir_adapter.fhir.outcome import OUTCOME
 from fhir_adapter.model.hashing import digest
 from fhir_adapter.ports import ExportState, Piece
 from fhir_adapter.pull.export import FilesRead, links_in, size_of
@@ -24,7 +25,6 @@ from fhir_adapter.pull.export_errors import ErrorsRead
 from fhir_adapter.pull.export_folder import ExportFolder, Kept
 from fhir_adapter.pull.files import RecordFile, raw_in
 
-_OUTCOMES = "OperationOutcome"
 _LINE, _FILE = 1000, 8 * 2**20
 """About how many bytes a resource has, and a file, as long as nobody can know."""
 
@@ -250,9 +250,9 @@ def _in_order(manifest: ExportManifest) -> Iterator[_Wanted]:
 
     Outcomes among the output are what early servers used in the place of error files.
     """
-    output = [one for one in manifest.output if one.type != _OUTCOMES]
+    output = [one for one in manifest.output if one.type != OUTCOME]
     output.sort(key=lambda one: (one.type != "Patient", one.type))
-    errors = [*manifest.error, *(one for one in manifest.output if one.type == _OUTCOMES)]
+    errors = [*manifest.error, *(one for one in manifest.output if one.type == OUTCOME)]
     found: Iterable[tuple[ExportFile, str]] = (
         *((one, "") for one in output),
         *((one, _DELETED) for one in manifest.deleted),
