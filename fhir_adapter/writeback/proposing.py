@@ -127,10 +127,10 @@ class Proposing(Remembering):
         return any(self.ledger.subject(value) is not None for value in sorted(others))
 
     def _remembered(self) -> Resource | None:
-        """What the ledger says we wrote, read by its id: a search may lag behind."""
-        if self.last is None or self.last.state == "gone":
+        """What we wrote before, read by its id: a search may lag behind."""
+        if self.last is not None and self.last.state == "gone":
             return None
-        kind, _, number = self._written_once("ResearchSubject").partition("/")
+        kind, _, number = (self._written_once("ResearchSubject") or "").partition("/")
         return self.sender.client.read(kind, number) if number else None
 
     def _none_stands(self) -> None:
@@ -144,10 +144,11 @@ class Proposing(Remembering):
     def _is_gone(self, kind: str) -> bool:
         """Whether what we had created is not there any more, which is then remembered."""
         reference = self._written_once(kind)
-        if self.last is not None and reference:
-            self.notes.append("gone: somebody deleted the proposal; it is not made again")
-            self._remember(reference, self.last.status, "gone")
-        return bool(reference)
+        if reference is None:
+            return False
+        self.notes.append("gone: somebody deleted the proposal; it is not made again")
+        self._remember(reference, self.last.status if self.last else "", "gone")
+        return True
 
     def _create(self, subject: Resource) -> None:
         self._make_device()

@@ -52,6 +52,20 @@ def test_a_dry_run_does_not_promise_what_a_person_has_deleted() -> None:
         assert any("somebody deleted" in note for note in dry["notes"])
 
 
+def test_a_new_ledger_knows_what_a_person_has_deleted() -> None:
+    """The opinion beside it stands, and nothing that it speaks of."""
+    with sandbox(patients=(CANDIDATE,)) as server:
+        screen(server, "--write", FHIR_ADAPTER_LEDGER="first.sqlite", **KEY)
+        (subject,) = all_of(server, "ResearchSubject")
+        server._interactions.store.delete("ResearchSubject", subject["id"])
+        for _ in range(2):
+            ran = screen(server, "--write", "--json", FHIR_ADAPTER_LEDGER="new.sqlite", **KEY)
+            (written,) = ran.json["written"]
+            assert (ran.status, written["created"], written["updated"]) == (0, [], [])
+            assert any("somebody deleted" in note for note in written["notes"])
+        assert all_of(server, "ResearchSubject") == []
+
+
 def test_a_server_that_says_nothing_of_itself_is_written_to_once() -> None:
     with sandbox(patients=(CANDIDATE,), no_metadata=True) as server:
         first = screen(server, "--write", "--json", **KEY)

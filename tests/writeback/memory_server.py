@@ -32,6 +32,10 @@ class MemoryServer:
     """Status with which the history of a type is refused; 0 = told."""
     no_search: frozenset[str] = frozenset()
     no_study_search: bool = False
+    refused_search: dict[str, int] = field(default_factory=dict)
+    """Status with which the search of a type is refused."""
+    every_opinion: bool = False
+    """Ignores what is asked of GuidanceResponse."""
     incomplete: bool = False
     mangle: Callable[[Resource], Resource] = copy.deepcopy
     kept: dict[tuple[str, str], Resource] = field(default_factory=dict)
@@ -56,10 +60,13 @@ class MemoryServer:
         self._enter("search")
         if resource_type in self.no_search or (self.no_study_search and "study" in params):
             raise refusal(400)
+        if resource_type in self.refused_search:
+            raise refusal(self.refused_search[resource_type])
+        asked: Params = {} if self.every_opinion and "Guidance" in resource_type else params
         matches = tuple(
             self._shown(one)
             for (kind, _), one in self.kept.items()
-            if kind == resource_type and _matches(one, params)
+            if kind == resource_type and _matches(one, asked)
         )
         why = "cut-short" if self.incomplete else ""
         return Found(
