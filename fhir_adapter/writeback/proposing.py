@@ -23,7 +23,7 @@ from fhir_adapter.writeback.standing import (
     target_of,
     version_of,
 )
-from fhir_adapter.writeback.touching import UNSURE, people_at
+from fhir_adapter.writeback.touching import UNSURE, people_among, people_at
 
 _TRIES = 2
 
@@ -94,7 +94,8 @@ class Proposing(Remembering):
         found = [one for one in self._found() if not is_put_away(one)]
         chosen = next((one for one in found if self._touch(one)), None)
         if chosen is None and len(found) > 1:
-            chosen = next((one for one in found if people_at(self.sender, one)), found[0])
+            people = people_among(self.sender, found)
+            chosen = next((one for one in found if people[reference_of(one)]), found[0])
         chosen = chosen or (found[0] if found else None)
         for other in found:
             if other is not chosen:
