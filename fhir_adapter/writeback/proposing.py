@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fhir_adapter.errors import WriteConflict
+from fhir_adapter.errors import AdapterError, ServerBroken, WriteConflict
 from fhir_adapter.fhir.normal import same_content
 from fhir_adapter.fhir.reading import is_object
 from fhir_adapter.ports import Resource, Written
@@ -188,7 +188,8 @@ class Proposing(Remembering):
         return "taken-back" if self.proposal.action == "take-back" else "proposed"
 
     def _settle(self, found: Resource) -> None:
-        """412: read again, and the person wins; WriteConflict only when it does not settle."""
+        """412: read again, and the person wins; a fault only when it does not settle."""
+        versions: list[str] = []
         for _ in range(_TRIES):
             current = self.sender.client.read("ResearchSubject", str(found["id"]))
             if current is None:
@@ -198,16 +199,13 @@ class Proposing(Remembering):
                 return
             if self._left_to_person(current):
                 return
+            versions.append(version_of(current))
             try:
                 self._update(current)
             except WriteConflict:
                 continue
             return
-        raise WriteConflict(
-            "it changed each time while it was being written",
-            where="ResearchSubject",
-            remedy="Run again.",
-        )
+        raise _not_settled(versions)
 
     def _left_to_person(self, current: Resource) -> bool:
         why = self._touch(current) or people_at(self.sender, current)
@@ -335,6 +333,17 @@ class Proposing(Remembering):
     def _did(self, what: list[str], resource: Resource) -> None:
         what.append(reference_of(resource))
         self.changed[str(resource["resourceType"])] = str(resource["id"])
+
+
+def _not_settled(versions: list[str]) -> AdapterError:
+    """One version at each reading: nobody has changed it, so the conflict is the server's no."""
+    where = "ResearchSubject"
+    if versions[0] and len(set(versions)) == 1:
+        said = "the server refuses the change as a conflict, though nobody has changed it"
+        remedy = "A profile may demand more of it: run `fhir-adapter server doctor --write`."
+        return ServerBroken(said, where=where, remedy=remedy)
+    said = "it changed each time while it was being written"
+    return WriteConflict(said, where=where, remedy="Run again.")
 
 
 def _asked(opinion: Resource) -> object:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fhir_adapter.client import Params, why_not_of
 from fhir_adapter.errors import ServerFault
 from fhir_adapter.ports import Proposal, Resource
-from fhir_adapter.writeback.sending import Sender, token
+from fhir_adapter.writeback.sending import Sender, key_params, token
 from fhir_adapter.writeback.standing import (
     about,
     by_a_person,
@@ -36,7 +36,14 @@ def left_behind(sender: Sender, proposal: Proposal, kind: str) -> str | None:
     ours = [one for one in named if one.startswith(f"{kind}/")]
     if ours:
         return ours[-1]
-    return "" if kind == "ResearchSubject" and not named else None
+    alone = kind == "ResearchSubject" and not named and not _stands_in(sender, proposal)
+    return "" if alone else None
+
+
+def _stands_in(sender: Sender, proposal: Proposal) -> bool:
+    """Whether a Task or a document of ours stands beside it: no Provenance says so everywhere."""
+    wanted = proposal.stand_in
+    return wanted is not None and bool(_told(sender, wanted["resourceType"], key_params(wanted)))
 
 
 def _opinions(sender: Sender, proposal: Proposal) -> list[Resource]:
