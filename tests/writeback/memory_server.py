@@ -49,7 +49,7 @@ class MemoryServer:
     @property
     def writes(self) -> int:
         """Writes asked for so far."""
-        return self.asked["create"] + self.asked["update"]
+        return self.asked["create"] + self.asked["update"] + self.asked["update_where"]
 
     def read(self, resource_type: str, resource_id: str) -> Resource | None:
         self._enter("read")
@@ -104,6 +104,18 @@ class MemoryServer:
         made = self.put(resource)
         self._leave("update")
         return _saved(self._shown(made), created=False)
+
+    def update_where(self, resource: Resource, params: Params) -> Saved:
+        self._enter("update_where")
+        kind = str(resource["resourceType"])
+        found = [one for one in self.all(kind) if _matches(one, params)]
+        if len(found) > 1:
+            raise refusal(412)
+        self.number += 1
+        number = found[0]["id"] if found else f"n{self.number}"
+        made = self.put({**resource, "id": number})
+        self._leave("update_where")
+        return _saved(self._shown(made), created=not found)
 
     def history(self, resource_type: str, *, since: str) -> tuple[Resource, ...]:
         self._enter("history")
