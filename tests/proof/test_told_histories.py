@@ -115,3 +115,30 @@ def test_the_ids_of_one_person_do_not_propose_in_turn(
     world.change_patient(dead, deceasedBoolean=False)
     world.settle()
     assert world.everybody_again() == 0
+
+
+@pytest.mark.parametrize("closed", ["withdrawn", "ineligible"])
+@pytest.mark.parametrize("opened", ["candidate", "screening"])
+def test_the_attempt_that_a_person_opens_after_a_closed_one_is_theirs_like_the_first(
+    world: World, closed: str, opened: str
+) -> None:
+    """Whatever the record says from then on; neither is taken back nor proposed again."""
+    world.person_changes("p0", status=closed, _status=PERSON)
+    world.run()
+    assert world.person_opens_again("p0", status=opened)
+    for born in (FITS, AGAINST, FITS):
+        world.change_patient("p0", birthDate=born)
+        world.settle()
+        world.check()
+        assert [one["status"] for one in world.subjects("p0")] == [closed, opened]
+
+
+def test_a_person_who_deletes_both_attempts_is_not_answered_with_a_third(world: World) -> None:
+    world.person_changes("p0", status="ineligible", _status=PERSON)
+    assert world.person_opens_again("p0", status="screening")
+    world.settle()
+    for _ in range(2):
+        world.person_deletes("p0")
+        world.settle()
+        world.check()
+    assert world.subjects("p0") == []
