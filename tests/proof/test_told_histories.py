@@ -142,3 +142,41 @@ def test_a_person_who_deletes_both_attempts_is_not_answered_with_a_third(world: 
         world.settle()
         world.check()
     assert world.subjects("p0") == []
+
+
+def _loses_its_ledger(world: World) -> None:
+    world.stop()
+    for path in world.folder.glob("ledger.sqlite*"):
+        path.unlink()
+
+
+def test_an_installation_that_loses_its_ledger_writes_nothing_again(world: World) -> None:
+    """What stands is found, what a person deleted is missed beside its opinion."""
+    world.person_deletes("p0")
+    world.person_changes("p1", status="screening", _status=PERSON)
+    _loses_its_ledger(world)
+    before = world.versions()
+    world.settle()
+    world.check_settled()
+    assert world.versions() == before
+    assert [len(world.subjects(one)) for one in world.patients] == [0, 1, 1]
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_without_the_ledger_a_deletion_is_seen_under_every_id_of_a_merge(
+    tmp_path: Path, *, both: bool
+) -> None:
+    """p0, whose proposal a person deleted, turns out to be p1, who was never proposed."""
+    world = World(
+        folder=tmp_path, study=_study(), reach=partial(Sandbox, habits=HAPI), patients=("p0", "p1")
+    )
+    world.change_patient("p1", birthDate=AGAINST)
+    world.settle()
+    assert [len(world.subjects(one)) for one in world.patients] == [1, 0]
+    world.person_deletes("p0")
+    world.change_patient("p1", birthDate=FITS)
+    world.merge("p0", "p1", both=both)
+    _loses_its_ledger(world)
+    world.settle()
+    assert world.subjects("p0") + world.subjects("p1") == []
+    world.stop()
