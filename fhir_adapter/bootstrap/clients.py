@@ -9,8 +9,8 @@ from fhir_adapter.bootstrap.connections import (
     posts_searches,
 )
 from fhir_adapter.bootstrap.profiles import record_profile, write_profile
-from fhir_adapter.client import FhirClient, RetryBudget, Timeouts
-from fhir_adapter.errors import SettingInvalid
+from fhir_adapter.client import Capability, FhirClient, RetryBudget, Timeouts
+from fhir_adapter.errors import NotFhir, OtherVersion, ServerBroken, ServerRefused, SettingInvalid
 from fhir_adapter.model.server import ServerProfile
 from fhir_adapter.settings import Connection, Settings
 
@@ -91,3 +91,16 @@ def write_client(settings: Settings) -> FhirClient:
         "write",
         write_profile(settings),
     )
+
+
+def what_it_can(client: FhirClient) -> Capability | None:
+    """None where the server does not say: everything is tried then, and read back.
+
+    OtherVersion is raised: a server of another version keeps what it is sent, or half of it.
+    """
+    try:
+        return client.capability()
+    except OtherVersion:
+        raise
+    except (ServerRefused, ServerBroken, NotFhir):
+        return None

@@ -10,7 +10,7 @@ from msgspec.json import format as json_format
 
 from fhir_adapter import publishing
 from fhir_adapter.artifacts import mappings_dir
-from fhir_adapter.bootstrap.clients import record_client
+from fhir_adapter.bootstrap.clients import record_client, what_it_can
 from fhir_adapter.bootstrap.judging import SystemClock
 from fhir_adapter.client import FhirClient
 from fhir_adapter.fhir.wire import decode, encode
@@ -21,7 +21,8 @@ from fhir_adapter.settings import Settings
 
 
 def package_from_server(client: FhirClient, name: str) -> StudyPackage:
-    """A published study, read back from a FHIR server."""
+    """A published study, read back from a FHIR server of R4."""
+    what_it_can(client)
     return publishing.from_fhir(ServerStudies(client).fetch(name))
 
 
@@ -37,6 +38,7 @@ def publish(
     package: StudyPackage, client: FhirClient, clock: Clock, *, write: bool
 ) -> PublishReport:
     """The study's FHIR form onto a server; without ``write`` only what would change."""
+    what_it_can(client)
     today = clock.now().date().isoformat()
     resources = publishing.build(package, value_set_resources(package), published=today)
     return ServerStudies(client).publish(resources, write=write)

@@ -6,20 +6,16 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from fhir_adapter.bootstrap.clients import write_client
+from fhir_adapter.bootstrap.clients import what_it_can, write_client
 from fhir_adapter.bootstrap.judging import Bench, run_id
 from fhir_adapter.bootstrap.ledgers import is_there, judged_of, ledger_of
 from fhir_adapter.bootstrap.profiles import write_profile
-from fhir_adapter.client import Capability, FhirClient, escaped
+from fhir_adapter.client import FhirClient, escaped
 from fhir_adapter.criteria.names import canonical
 from fhir_adapter.errors import (
     AdapterError,
     BasisMissing,
-    NotFhir,
-    OtherVersion,
-    ServerBroken,
     ServerFault,
-    ServerRefused,
     ServerUnreachable,
     SettingInvalid,
     WriteFault,
@@ -198,16 +194,6 @@ def choice_of(settings: Settings, client: FhirClient) -> Choice:
     if capability is not None and profile is not None:
         profile.refuse_other(capability.software, where=client.base_url)
     return choose(capability, profile)
-
-
-def what_it_can(client: FhirClient) -> Capability | None:
-    """None where the server does not say: everything is tried then, and read back."""
-    try:
-        return client.capability()
-    except OtherVersion:
-        raise
-    except (ServerRefused, ServerBroken, NotFhir):
-        return None
 
 
 def refuse_without_basis(bench: Bench) -> None:

@@ -117,6 +117,8 @@ class Proposal:
     device: Resource
     patient_ids: tuple[str, ...] = ()
     """Every id the patient ever had: searched before any create."""
+    other_keys: tuple[str, ...] = ()
+    """What the key would be had the patient been proposed first under another of these ids."""
     stand_in: Resource | None = None
     """What stands for the ResearchSubject on a server that takes none: a Task, or a
     DocumentReference with the explanation; where the proposal is taken back, in that form."""

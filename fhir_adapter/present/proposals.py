@@ -83,13 +83,8 @@ def proposal(decision: Decision, desk: Desk, *, first_patient: str, ids: Sequenc
     ``first_patient``: the id under which the patient was proposed first; ``ids``: every id the
     patient ever had.
     """
-    identity = desk.study.identity
-    key = subject_key(
-        desk.site_key,
-        f"{identity.registry}|{identity.number}",
-        first_patient,
-        decision.attempt,
-    )
+    every = tuple(dict.fromkeys((first_patient, *ids)))
+    key, *others = (_key(desk, one, decision.attempt) for one in every)
     action = action_of(decision, desk.study)
     opinion = _opinion(decision, desk, key, action)
     recorded = provenance(
@@ -106,8 +101,14 @@ def proposal(decision: Decision, desk: Desk, *, first_patient: str, ids: Sequenc
         provenance=recorded if action != "none" else None,
         device=desk.device,
         patient_ids=tuple(dict.fromkeys((*ids, first_patient))),
+        other_keys=tuple(others),
         stand_in=_stand_in(decision, desk, key, action, opinion),
     )
+
+
+def _key(desk: Desk, patient: str, attempt: int) -> str:
+    identity = desk.study.identity
+    return subject_key(desk.site_key, f"{identity.registry}|{identity.number}", patient, attempt)
 
 
 def _stand_in(

@@ -43,6 +43,9 @@ class Habits:
     """Takes resources without a required element (HAPI)."""
     ignores_match_on_delete: bool = False
     """Deletes whatever version If-Match names (HAPI)."""
+    demands_consent: int = 0
+    """Status with which it refuses a ResearchSubject without consent and period, as the profile of
+    the German MII demands them (422; HAPI 412); 0 = it demands neither."""
     knows_no_absolute: bool = False
     """Finds nothing by the absolute URL of a reference (HAPI, Medplum)."""
     caches_searches: bool = False

@@ -199,6 +199,9 @@ class Interactions:
             missing = resource.get(name) in (None, "", [], {})
             if missing and not self.habits.accepts_missing:
                 raise Refusal(422, "required", f"{resource_type}.{name} is missing")
+        demanded = resource_type == "ResearchSubject" and self.habits.demands_consent
+        if demanded and not {"consent", "period"} <= set(resource):
+            raise Refusal(demanded, "required", "a profile demands consent and period")
         allowed = STATUSES.get(resource_type)
         status = resource.get("status")
         if allowed and status and status not in allowed and not self.habits.accepts_any_code:

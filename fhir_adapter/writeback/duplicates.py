@@ -28,7 +28,7 @@ from fhir_adapter.writeback.standing import (
     target_of,
     version_of,
 )
-from fhir_adapter.writeback.touching import people_at
+from fhir_adapter.writeback.touching import people_among
 
 Act = Literal["gone", "not-registered", "tell"]
 """gone: somebody has deleted it meanwhile."""
@@ -125,9 +125,8 @@ class Repair:
         return found
 
     def _mend(self, group: list[Resource]) -> Repaired:
-        doubts = {
-            reference_of(one): self._touch(one) or people_at(self.sender, one) for one in group
-        }
+        people = people_among(self.sender, group)
+        doubts = {reference_of(one): self._touch(one) or people[reference_of(one)] for one in group}
         touched = [one for one in group if doubts[reference_of(one)]]
         if len(touched) > 1:
             return _told(group, "; ".join(sorted({*doubts.values()} - {""})))

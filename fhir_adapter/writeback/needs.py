@@ -33,6 +33,10 @@ class WriteClient(Protocol):
         """PUT, on the condition that this versionId is still the current one."""
         ...
 
+    def update_where(self, resource: Resource, params: Params) -> Saved:
+        """PUT on the one resource that the search finds, or a new one where it finds none."""
+        ...
+
     def history(self, resource_type: str, *, since: str) -> tuple[Resource, ...]:
         """Versions of all resources of a type since an instant; deleted ones as they were."""
         ...

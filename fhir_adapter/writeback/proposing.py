@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fhir_adapter.errors import WriteConflict
+from fhir_adapter.errors import AdapterError, ServerBroken, WriteConflict
 from fhir_adapter.fhir.normal import same_content
 from fhir_adapter.fhir.reading import is_object
 from fhir_adapter.ports import Resource, Written
@@ -23,7 +23,7 @@ from fhir_adapter.writeback.standing import (
     target_of,
     version_of,
 )
-from fhir_adapter.writeback.touching import UNSURE, people_at
+from fhir_adapter.writeback.touching import UNSURE, people_among, people_at
 
 _TRIES = 2
 
@@ -94,7 +94,8 @@ class Proposing(Remembering):
         found = [one for one in self._found() if not is_put_away(one)]
         chosen = next((one for one in found if self._touch(one)), None)
         if chosen is None and len(found) > 1:
-            chosen = next((one for one in found if people_at(self.sender, one)), found[0])
+            people = people_among(self.sender, found)
+            chosen = next((one for one in found if people[reference_of(one)]), found[0])
         chosen = chosen or (found[0] if found else None)
         for other in found:
             if other is not chosen:
@@ -127,10 +128,10 @@ class Proposing(Remembering):
         return any(self.ledger.subject(value) is not None for value in sorted(others))
 
     def _remembered(self) -> Resource | None:
-        """What the ledger says we wrote, read by its id: a search may lag behind."""
-        if self.last is None or self.last.state == "gone":
+        """What we wrote before, read by its id: a search may lag behind."""
+        if self.last is not None and self.last.state == "gone":
             return None
-        kind, _, number = self._written_once("ResearchSubject").partition("/")
+        kind, _, number = (self._written_once("ResearchSubject") or "").partition("/")
         return self.sender.client.read(kind, number) if number else None
 
     def _none_stands(self) -> None:
@@ -144,10 +145,11 @@ class Proposing(Remembering):
     def _is_gone(self, kind: str) -> bool:
         """Whether what we had created is not there any more, which is then remembered."""
         reference = self._written_once(kind)
-        if self.last is not None and reference:
-            self.notes.append("gone: somebody deleted the proposal; it is not made again")
-            self._remember(reference, self.last.status, "gone")
-        return bool(reference)
+        if reference is None:
+            return False
+        self.notes.append("gone: somebody deleted the proposal; it is not made again")
+        self._remember(reference, self.last.status if self.last else "", "gone")
+        return True
 
     def _create(self, subject: Resource) -> None:
         self._make_device()
@@ -186,7 +188,8 @@ class Proposing(Remembering):
         return "taken-back" if self.proposal.action == "take-back" else "proposed"
 
     def _settle(self, found: Resource) -> None:
-        """412: read again, and the person wins; WriteConflict only when it does not settle."""
+        """412: read again, and the person wins; a fault only when it does not settle."""
+        versions: list[str] = []
         for _ in range(_TRIES):
             current = self.sender.client.read("ResearchSubject", str(found["id"]))
             if current is None:
@@ -196,16 +199,13 @@ class Proposing(Remembering):
                 return
             if self._left_to_person(current):
                 return
+            versions.append(version_of(current))
             try:
                 self._update(current)
             except WriteConflict:
                 continue
             return
-        raise WriteConflict(
-            "it changed each time while it was being written",
-            where="ResearchSubject",
-            remedy="Run again.",
-        )
+        raise _not_settled(versions)
 
     def _left_to_person(self, current: Resource) -> bool:
         why = self._touch(current) or people_at(self.sender, current)
@@ -333,6 +333,17 @@ class Proposing(Remembering):
     def _did(self, what: list[str], resource: Resource) -> None:
         what.append(reference_of(resource))
         self.changed[str(resource["resourceType"])] = str(resource["id"])
+
+
+def _not_settled(versions: list[str]) -> AdapterError:
+    """One version at each reading: nobody has changed it, so the conflict is the server's no."""
+    where = "ResearchSubject"
+    if versions[0] and len(set(versions)) == 1:
+        said = "the server refuses the change as a conflict, though nobody has changed it"
+        remedy = "A profile may demand more of it: run `fhir-adapter server doctor --write`."
+        return ServerBroken(said, where=where, remedy=remedy)
+    said = "it changed each time while it was being written"
+    return WriteConflict(said, where=where, remedy="Run again.")
 
 
 def _asked(opinion: Resource) -> object:

@@ -9,6 +9,7 @@ from fhir_adapter.writeback.history import created_once
 from fhir_adapter.writeback.needs import LastWritten, SubjectLedger, SubjectState
 from fhir_adapter.writeback.sending import Sender
 from fhir_adapter.writeback.standing import Expected, identifiers, reference_of
+from fhir_adapter.writeback.traces import left_behind
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,8 +22,9 @@ class Remembering:
     last: LastWritten | None = None
     """The row of the proposal's key."""
     unheard: str | None = None
-    """Reference of what a run created that was killed before the ledger heard of it; None: not
-    asked for yet."""
+    """Reference of what was created and the ledger does not hold; None where nothing was."""
+    asked: bool = False
+    """Whether the server was asked for that."""
 
     @property
     def expected(self) -> Expected:
@@ -39,13 +41,24 @@ class Remembering:
         )
         return next(filter(None, map(self.ledger.subject, keys)), None)
 
-    def _written_once(self, kind: str) -> str:
-        """Reference of what we have created, be it gone; a create we saw no end of is looked up."""
-        if self.last is None or self.last.reference or self.last.state != "proposing":
-            return "" if self.last is None else self.last.reference
-        if self.unheard is None:
-            self.unheard = self._came(kind)
+    def _written_once(self, kind: str) -> str | None:
+        """Reference of what we have created, be it gone; empty where nothing says which it was.
+
+        None where nothing was. What the ledger saw no end of, or never heard of, is looked up.
+        """
+        if self.last is not None and (self.last.reference or self.last.state == "gone"):
+            return self.last.reference
+        if not self.asked:
+            self.unheard = self._looked_up(kind)
+            self.asked = True
         return self.unheard
+
+    def _looked_up(self, kind: str) -> str | None:
+        if self.last is not None:
+            begun = self.last.state == "proposing"
+            return (self._came(kind) or None) if begun else None
+        proposed = self.proposal.action == "propose"
+        return left_behind(self.sender, self.proposal, kind) if proposed else None
 
     def _came(self, kind: str) -> str:
         """Reference of what was created under this key since that was begun, by the history."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 
 from fhir_adapter.client import Params, Saved, escaped, status_of
@@ -32,6 +33,7 @@ _READ_BACK = "Compare what the server keeps with what was sent, then run again."
 Lookup = Callable[[], Resource | None]
 """Finds what a write left behind when its answer was lost."""
 Came = Callable[[], bool]
+Post = Callable[[Resource], Saved]
 
 
 def key_params(resource: Resource, key: str = "") -> Params:
@@ -82,11 +84,19 @@ class Sender:
         ``came`` tells, after a lost answer, whether it arrived although it does not stand.
         """
         condition = params if self.choice.conditional else None
-        return self._create(resource, condition, lambda: self._first(resource, params), came)
+        put = self.choice.puts_on_identifier(str(resource["resourceType"]))
+
+        def post(sent: Resource) -> Saved:
+            if put:
+                return self.client.update_where(sent, params)
+            return self.client.create(sent, if_none_exist=condition)
+
+        find = partial(self._first, resource, params)
+        return self._create(resource, post, find, came, conditional=condition is not None)
 
     def add(self, resource: Resource, lookup: Lookup) -> Kept:
         """A create without an identifier to hold on to; ``lookup`` finds it if it arrived."""
-        return self._create(resource, None, lookup, lambda: False)
+        return self._create(resource, self.client.create, lookup, lambda: False, conditional=False)
 
     def update(self, resource: Resource, version: str) -> None:
         """With If-Match where the server keeps versions; WriteConflict says: read it again."""
@@ -110,31 +120,29 @@ class Sender:
         return found[0] if found else None
 
     def _create(
-        self, resource: Resource, condition: Params | None, lookup: Lookup, came: Came
+        self, resource: Resource, post: Post, lookup: Lookup, came: Came, *, conditional: bool
     ) -> Kept:
         sent = {name: value for name, value in resource.items() if name != "id"}
         if not self.write:
             return Kept(resource={**sent, "id": PLACEHOLDER}, made=True)
         try:
-            saved = self._posted(sent, condition, lookup, came)
+            saved = self._posted(sent, post, lookup, came)
         except WriteConflict:
             standing = lookup()
             if standing is None:
                 raise
             return Kept(resource=standing, made=False)
         kept = _present(sent, self._read_back(sent, saved, lookup))
-        raced = condition is not None and saved is not None and not saved.created
+        raced = conditional and saved is not None and not saved.created
         if raced and not same_content(sent, kept):
             return Kept(resource=kept, made=False)
         _verify(sent, kept)
         return Kept(resource=kept, made=True)
 
-    def _posted(
-        self, sent: Resource, condition: Params | None, lookup: Lookup, came: Came
-    ) -> Saved | None:
+    def _posted(self, sent: Resource, post: Post, lookup: Lookup, came: Came) -> Saved | None:
         """None where the answer was lost but the resource is there."""
         try:
-            return self.client.create(sent, if_none_exist=condition)
+            return post(sent)
         except ServerFault as fault:
             if not _transient(fault):
                 raise
@@ -142,7 +150,7 @@ class Sender:
                 return None
             if came():  # somebody has deleted it already: the next run says so
                 raise
-        return self.client.create(sent, if_none_exist=condition)
+        return post(sent)
 
     def _read_back(self, sent: Resource, saved: Saved | None, lookup: Lookup) -> Resource | None:
         if saved is None or not saved.id:

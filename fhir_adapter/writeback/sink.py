@@ -9,7 +9,7 @@ from dataclasses import replace
 from threading import Lock
 
 from fhir_adapter.client import status_of
-from fhir_adapter.errors import ServerFault
+from fhir_adapter.errors import AdapterError, ServerFault, WriteConflict
 from fhir_adapter.fhir.normal import same_content
 from fhir_adapter.ports import Proposal, Written
 from fhir_adapter.writeback.needs import SubjectLedger, WriteClient
@@ -20,8 +20,9 @@ from fhir_adapter.writeback.standing_in import StandingIn
 from fhir_adapter.writeback.strategy import Choice, Strategy, choose
 
 _ACTIONS = frozenset(("propose", "take-back"))
-_INVALID = frozenset((400, 422))
-"""What a server answers to a resource that its profiles do not allow."""
+_INVALID = frozenset((400, 412, 422))
+"""What a server answers to a resource that its profiles do not allow (HAPI: 412)."""
+_STAND_INS = ("Task/", "DocumentReference/")
 _STRIPES = 64
 """Locks for all keys: two keys may share one."""
 
@@ -55,12 +56,20 @@ class ServerSink:
         with self._locks[hash(proposal.key) % _STRIPES]:
             if self._choice.strategy is Strategy.STAND_IN:
                 return self._one(StandingIn, self._choice, proposal, write=write).send()
+            if self._is_stood_in(proposal):
+                return self._instead(proposal, write=write)
             try:
                 return one.send()
-            except ServerFault as fault:
-                if not _wants_more(fault) or proposal.stand_in is None:
+            except (ServerFault, WriteConflict) as fault:
+                # what stands already has no need of another form
+                if one.ours or not _wants_more(fault) or proposal.stand_in is None:
                     raise
             return self._instead(proposal, write=write)
+
+    def _is_stood_in(self, proposal: Proposal) -> bool:
+        """Whether a Task or document was written for it before: this run asks no more than that."""
+        row = self._ledger.subject(proposal.key) if self._ledger else None
+        return row is not None and row.reference.startswith(_STAND_INS)
 
     def _instead(self, proposal: Proposal, *, write: bool) -> Written:
         """A profile demands consent or a period: the ResearchSubject is then a person's to make."""
@@ -99,5 +108,6 @@ class ServerSink:
         return str(device["id"])
 
 
-def _wants_more(fault: ServerFault) -> bool:
+def _wants_more(fault: AdapterError) -> bool:
+    """412 with nothing that stands is no lost race: HAPI says so of a profile."""
     return status_of(fault) in _INVALID and "ResearchSubject" in fault.where

@@ -13,6 +13,7 @@ from fhir_adapter.client import Capability, TypeCapability
 from fhir_adapter.model.server import ServerProfile, WriteWay
 
 _WRITTEN_BESIDE = ("Device", "GuidanceResponse", "Provenance")
+_OURS_ALONE = frozenset(("Device", "GuidanceResponse"))
 _NEEDED = frozenset(("create", "read", "search-type"))
 
 
@@ -42,6 +43,10 @@ class Choice:
     conditional_stand_in: bool = True
     """Whether it may be created on the condition that there is none."""
 
+    conditional_update: bool = False
+    """Whether PUT on an identifier was seen to work: for what is ours alone, never for what people
+    change (docs/decisions/0008-conditional-update.md)."""
+
     def __str__(self) -> str:
         return f"{self.strategy.value}: {self.reason}"
 
@@ -52,12 +57,16 @@ class Choice:
             return self.conditional_stand_in
         return self.strategy is Strategy.CONDITIONAL_CREATE
 
+    def puts_on_identifier(self, resource_type: str) -> bool:
+        """Whether it is created by conditional update, for want of a conditional create."""
+        return self.conditional_update and not self.conditional and resource_type in _OURS_ALONE
+
 
 _BUILT = {
     WriteWay.CONDITIONAL_CREATE: Strategy.CONDITIONAL_CREATE,
     WriteWay.SEARCH_THEN_CREATE: Strategy.SEARCH_THEN_CREATE,
 }
-"""The ways of a profile that are built here; the others wait for theirs."""
+"""The ways of a profile in which a ResearchSubject is written; the others wait for theirs."""
 
 
 def choose(capability: Capability | None, profile: ServerProfile | None = None) -> Choice:
@@ -85,6 +94,7 @@ def _proved(said: Choice, profile: ServerProfile) -> Choice:
         if_match=said.if_match
         and not (profile.fails("write.if-match") or profile.fails("write.versions")),
         left_out=frozenset(_WRITTEN_BESIDE) if "Device" in refused else said.left_out | refused,
+        conditional_update=profile.works("write.conditional-update"),
     )
 
 

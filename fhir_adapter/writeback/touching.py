@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fhir_adapter.errors import ServerFault
 from fhir_adapter.ports import Resource
 from fhir_adapter.writeback.sending import Sender
@@ -29,3 +31,15 @@ def people_at(sender: Sender, found: Resource) -> str:
     if any(by_a_person(one) for one in targeting):
         return "a person's Provenance"
     return "" if targeting else _NO_PROVENANCE
+
+
+def people_among(sender: Sender, group: Sequence[Resource]) -> dict[str, str]:
+    """``people_at`` of each by reference, of resources that one server should hold once.
+
+    A search that shows a Provenance of one of them is a search that works: another without any was
+    left so by a run that was killed, and no person has signed it.
+    """
+    found = {reference_of(one): people_at(sender, one) for one in group}
+    if all(why in UNSURE for why in found.values()):
+        return found
+    return {name: "" if why == _NO_PROVENANCE else why for name, why in found.items()}

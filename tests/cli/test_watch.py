@@ -54,6 +54,20 @@ def test_everybody_is_read_once_and_then_only_who_has_changed() -> None:
 
 
 @pytest.mark.usefixtures("with_small_study")
+def test_a_watch_with_a_new_ledger_makes_nothing_again_that_a_person_deleted() -> None:
+    with sandbox(patients=FEW) as server:
+        store = server._interactions.store
+        once(server, "--write", FHIR_ADAPTER_LEDGER="first.sqlite")
+        proposed = tuple(store.all_of("ResearchSubject"))
+        assert proposed
+        for one in proposed:
+            store.delete("ResearchSubject", one["id"])
+        again = once(server, "--write", FHIR_ADAPTER_LEDGER="new.sqlite").json
+        assert again["worked"] == {"sweep": 3}
+        assert "ResearchSubject" not in store.types()
+
+
+@pytest.mark.usefixtures("with_small_study")
 def test_a_death_takes_the_proposal_back() -> None:
     with sandbox(patients=FEW) as server:
         store = server._interactions.store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,37 @@ def test_a_dry_run_does_not_promise_what_a_person_has_deleted() -> None:
         (wet,) = screen(server, "--write", "--json", **KEY).json["written"]
         assert dry["created"] == wet["created"] == []
         assert any("somebody deleted" in note for note in dry["notes"])
+
+
+def test_a_new_ledger_knows_what_a_person_has_deleted() -> None:
+    """The opinion beside it stands, and nothing that it speaks of."""
+    with sandbox(patients=(CANDIDATE,)) as server:
+        screen(server, "--write", FHIR_ADAPTER_LEDGER="first.sqlite", **KEY)
+        (subject,) = all_of(server, "ResearchSubject")
+        server._interactions.store.delete("ResearchSubject", subject["id"])
+        for _ in range(2):
+            ran = screen(server, "--write", "--json", FHIR_ADAPTER_LEDGER="new.sqlite", **KEY)
+            (written,) = ran.json["written"]
+            assert (ran.status, written["created"], written["updated"]) == (0, [], [])
+            assert any("somebody deleted" in note for note in written["notes"])
+        assert all_of(server, "ResearchSubject") == []
+
+
+def test_by_the_doctor_s_finding_what_is_ours_alone_is_put_on_its_identifier() -> None:
+    """The server has conditional update and no conditional create."""
+    with sandbox(patients=(CANDIDATE,), no_conditional_create=True) as server:
+        run("server", "doctor", server.base_url, "--write", "--profile", "seen.json")
+        seen = json.loads(Path("seen.json").read_text("utf-8"))["checks"]
+        assert seen["write.conditional-update"] == "works"
+        assert seen["write.conditional-create"] == "fails"
+        named = f'[server.write]\nurl = "{server.base_url}"\nprofile = "seen.json"\n'
+        Path("fhir-adapter.toml").write_text(named, "utf-8")
+        (written,) = screen(server, "--write", "--json", **KEY).json["written"]
+        assert len(written["created"]) == 4
+        for kind in ("Device", "ResearchSubject", "GuidanceResponse"):
+            assert len(all_of(server, kind)) == 1
+        (again,) = screen(server, "--write", "--json", **KEY).json["written"]
+        assert (again["created"], again["updated"]) == ([], [])
 
 
 def test_a_server_that_says_nothing_of_itself_is_written_to_once() -> None:

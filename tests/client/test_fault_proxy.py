@@ -499,14 +499,14 @@ def test_taking_back_survives_a_lost_answer(writing: FaultProxy, ledger: Ledger)
     ids=["404", "HTML", "500"],
 )
 def test_writing_needs_no_metadata(fault: faults.Fault, writing: FaultProxy) -> None:
-    from fhir_adapter.bootstrap.writing import what_it_can  # noqa: PLC0415 - for this test alone
+    from fhir_adapter.bootstrap.clients import what_it_can  # noqa: PLC0415 - for this test alone
 
     writing.arm(fault, on=faults.is_metadata)
     assert what_it_can(client_at(writing.url)) is None
 
 
 def test_writing_to_another_version_is_refused(writing: FaultProxy) -> None:
-    from fhir_adapter.bootstrap.writing import what_it_can  # noqa: PLC0415 - as above
+    from fhir_adapter.bootstrap.clients import what_it_can  # noqa: PLC0415 - as above
 
     writing.arm(faults.lying_metadata(fhirVersion="5.0.0"), on=faults.is_metadata)
     with pytest.raises(OtherVersion):

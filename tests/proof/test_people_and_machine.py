@@ -116,6 +116,23 @@ class PeopleAndMachine(RuleBasedStateMachine):
         self._count()
         self.world.person_changes(patient, period={"start": "2026-11-22"})
 
+    @rule(
+        patient=PATIENT,
+        closed=st.sampled_from(("ineligible", "withdrawn")),
+        status=st.sampled_from(("candidate", "screening", "eligible")),
+        says=st.booleans(),
+    )
+    def a_person_closes_it_and_opens_the_next_attempt(
+        self, patient: str, closed: str, status: str, *, says: bool
+    ) -> None:
+        """A second ResearchSubject of the pair, of people from the first."""
+        self._count()
+        self.world.person_changes(patient, status=closed, _status=PERSON)
+        opened = self.world.person_opens_again(
+            patient, status=status, **({"_status": PERSON} if says else {})
+        )
+        COUNTED["attempts opened"] += opened
+
     @rule(patient=PATIENT)
     def a_person_deletes_it(self, patient: str) -> None:
         self._count()

@@ -116,3 +116,68 @@ def test_the_ids_of_one_person_do_not_propose_in_turn(
     world.change_patient(dead, deceasedBoolean=False)
     world.settle()
     assert world.everybody_again() == 0
+
+
+@pytest.mark.parametrize("closed", ["withdrawn", "ineligible"])
+@pytest.mark.parametrize("opened", ["candidate", "screening"])
+def test_the_attempt_that_a_person_opens_after_a_closed_one_is_theirs_like_the_first(
+    world: World, closed: str, opened: str
+) -> None:
+    """Whatever the record says from then on; neither is taken back nor proposed again."""
+    world.person_changes("p0", status=closed, _status=PERSON)
+    world.run()
+    assert world.person_opens_again("p0", status=opened)
+    for born in (FITS, AGAINST, FITS):
+        world.change_patient("p0", birthDate=born)
+        world.settle()
+        world.check()
+        assert [one["status"] for one in world.subjects("p0")] == [closed, opened]
+
+
+def test_a_person_who_deletes_both_attempts_is_not_answered_with_a_third(world: World) -> None:
+    world.person_changes("p0", status="ineligible", _status=PERSON)
+    assert world.person_opens_again("p0", status="screening")
+    world.settle()
+    for _ in range(2):
+        world.person_deletes("p0")
+        world.settle()
+        world.check()
+    assert world.subjects("p0") == []
+
+
+def _loses_its_ledger(world: World) -> None:
+    world.stop()
+    for path in world.folder.glob("ledger.sqlite*"):
+        path.unlink()
+
+
+def test_an_installation_that_loses_its_ledger_writes_nothing_again(world: World) -> None:
+    """What stands is found, what a person deleted is missed beside its opinion."""
+    world.person_deletes("p0")
+    world.person_changes("p1", status="screening", _status=PERSON)
+    _loses_its_ledger(world)
+    before = world.versions()
+    world.settle()
+    world.check_settled()
+    assert world.versions() == before
+    assert [len(world.subjects(one)) for one in world.patients] == [0, 1, 1]
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_without_the_ledger_a_deletion_is_seen_under_every_id_of_a_merge(
+    tmp_path: Path, *, both: bool
+) -> None:
+    """p0, whose proposal a person deleted, turns out to be p1, who was never proposed."""
+    world = World(
+        folder=tmp_path, study=_study(), reach=partial(Sandbox, habits=HAPI), patients=("p0", "p1")
+    )
+    world.change_patient("p1", birthDate=AGAINST)
+    world.settle()
+    assert [len(world.subjects(one)) for one in world.patients] == [1, 0]
+    world.person_deletes("p0")
+    world.change_patient("p1", birthDate=FITS)
+    world.merge("p0", "p1", both=both)
+    _loses_its_ledger(world)
+    world.settle()
+    assert world.subjects("p0") + world.subjects("p1") == []
+    world.stop()

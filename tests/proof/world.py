@@ -71,6 +71,8 @@ class World:
     clock: Clock = field(default_factory=Clock)
     left: dict[str, dict[str, Any]] = field(default_factory=dict)
     """ResearchSubject id -> as a person left it."""
+    opened: set[str] = field(default_factory=set)
+    """ResearchSubject ids of attempts that a person opened after one was closed."""
     deleted: set[str] = field(default_factory=set)
     """Patients whose proposal a person deleted."""
     declined: set[str] = field(default_factory=set)
@@ -222,9 +224,25 @@ class World:
         for one in self.subjects(patient)[:1]:
             self.server.store.delete("ResearchSubject", str(one["id"]))
             self.left.pop(str(one["id"]), None)
-            self.deleted.add(patient)
+            if str(one["id"]) not in self.opened:
+                self.deleted.add(patient)
             return True
         return False
+
+    def person_opens_again(self, patient: str, **elements: Any) -> bool:
+        """Attempt n+1, beside what people closed; False where nothing is closed."""
+        every = self.subjects(patient)
+        if not every or not all(self._is_closed_by_a_person(one) for one in every):
+            return False
+        number = f"{patient}-attempt-{len(self.opened)}"
+        first = {name: every[0][name] for name in ("resourceType", "study", "individual")}
+        made = self.server.store.put({**first, "id": number, **elements})
+        self.opened.add(number)
+        self.left[number] = _plain(made.resource or {})
+        return True
+
+    def _is_closed_by_a_person(self, subject: dict[str, Any]) -> bool:
+        return str(subject["id"]) in self.left and subject["status"] in ("ineligible", "withdrawn")
 
     # -- what must hold --------------------------------------------------------------------------
 
@@ -236,10 +254,11 @@ class World:
         keys = [identifier(one) for one in self.subjects() if identifier(one)]
         assert len(keys) == len(set(keys)), "one key stands twice"
         for patient in self.patients:
+            ours = [one for one in self.subjects(patient) if str(one["id"]) not in self.opened]
             if patient not in self.merged:
-                assert len(self.subjects(patient)) <= 1, "one patient was proposed twice"
+                assert len(ours) <= 1, "one patient was proposed twice"
             if patient in self.deleted and patient not in self.merged:
-                assert self.subjects(patient) == [], "what a person deleted came back"
+                assert ours == [], "what a person deleted came back"
 
     def check_settled(self) -> None:
         """After every fault is over: nobody is lost, and nobody stands who should not."""

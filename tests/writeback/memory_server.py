@@ -32,6 +32,10 @@ class MemoryServer:
     """Status with which the history of a type is refused; 0 = told."""
     no_search: frozenset[str] = frozenset()
     no_study_search: bool = False
+    refused_search: dict[str, int] = field(default_factory=dict)
+    """Status with which the search of a type is refused."""
+    every_opinion: bool = False
+    """Ignores what is asked of GuidanceResponse."""
     incomplete: bool = False
     mangle: Callable[[Resource], Resource] = copy.deepcopy
     kept: dict[tuple[str, str], Resource] = field(default_factory=dict)
@@ -45,7 +49,7 @@ class MemoryServer:
     @property
     def writes(self) -> int:
         """Writes asked for so far."""
-        return self.asked["create"] + self.asked["update"]
+        return self.asked["create"] + self.asked["update"] + self.asked["update_where"]
 
     def read(self, resource_type: str, resource_id: str) -> Resource | None:
         self._enter("read")
@@ -56,10 +60,13 @@ class MemoryServer:
         self._enter("search")
         if resource_type in self.no_search or (self.no_study_search and "study" in params):
             raise refusal(400)
+        if resource_type in self.refused_search:
+            raise refusal(self.refused_search[resource_type])
+        asked: Params = {} if self.every_opinion and "Guidance" in resource_type else params
         matches = tuple(
             self._shown(one)
             for (kind, _), one in self.kept.items()
-            if kind == resource_type and _matches(one, params)
+            if kind == resource_type and _matches(one, asked)
         )
         why = "cut-short" if self.incomplete else ""
         return Found(
@@ -97,6 +104,18 @@ class MemoryServer:
         made = self.put(resource)
         self._leave("update")
         return _saved(self._shown(made), created=False)
+
+    def update_where(self, resource: Resource, params: Params) -> Saved:
+        self._enter("update_where")
+        kind = str(resource["resourceType"])
+        found = [one for one in self.all(kind) if _matches(one, params)]
+        if len(found) > 1:
+            raise refusal(412)
+        self.number += 1
+        number = found[0]["id"] if found else f"n{self.number}"
+        made = self.put({**resource, "id": number})
+        self._leave("update_where")
+        return _saved(self._shown(made), created=not found)
 
     def history(self, resource_type: str, *, since: str) -> tuple[Resource, ...]:
         self._enter("history")

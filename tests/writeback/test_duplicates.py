@@ -27,6 +27,7 @@ from tests.writeback.proposals import (
     KEY,
     KEY_SYSTEM,
     MACHINE,
+    propose,
     provenance,
     subject,
     take_back,
@@ -125,10 +126,8 @@ def test_one_that_a_person_made_without_our_key_is_kept(server: MemoryServer) ->
     assert found.kept == "ResearchSubject/b"
 
 
-@pytest.mark.parametrize(
-    "second", [{"status": "screening"}, {"period": {"start": "2026-11-01"}}, {"proof": False}]
-)
-def test_two_of_people_or_two_of_doubt_are_told_and_nothing_is_done(
+@pytest.mark.parametrize("second", [{"status": "screening"}, {"period": {"start": "2026-11-01"}}])
+def test_two_of_people_are_told_and_nothing_is_done(
     server: MemoryServer, second: dict[str, Any]
 ) -> None:
     put(server, "a", status="eligible")
@@ -139,6 +138,48 @@ def test_two_of_people_or_two_of_doubt_are_told_and_nothing_is_done(
     assert (found.kept, {act for act, _ in found.done}) == ("", {"tell"})
     assert found.why
     assert (server.writes, statuses(server)) == (0, before)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_where_no_provenance_is_found_at_all_it_is_told(
+    server: MemoryServer, *, refused: bool
+) -> None:
+    put(server, "a", proof=refused)
+    put(server, "b", proof=refused)
+    server.no_search = frozenset(("Provenance",) if refused else ())
+    (found,) = repair(server)
+    assert (found.kept, server.writes) == ("", 0)
+    assert "Provenance" in found.why
+
+
+@pytest.mark.parametrize("bare", ["a", "b"])
+def test_one_of_ours_that_a_kill_left_without_provenance_is_no_persons(
+    server: MemoryServer, bare: str
+) -> None:
+    """The search shows that of the other one, so it works."""
+    for number in "ab":
+        put(server, number, proof=number != bare)
+    (found,) = repair(server)
+    assert found.kept == "ResearchSubject/a"
+    assert statuses(server) == {"a": "candidate", "b": "not-registered"}
+
+
+def test_beside_a_persons_one_left_without_provenance_goes(server: MemoryServer) -> None:
+    put(server, "a", proof=False)
+    put(server, "b", status="screening")
+    (found,) = repair(server)
+    assert found.kept == "ResearchSubject/b"
+    assert statuses(server) == {"a": "not-registered", "b": "screening"}
+
+
+def test_a_run_keeps_the_one_that_repair_would_keep(server: MemoryServer, ledger: Ledger) -> None:
+    put(server, "a")
+    put(server, "b", proof=False)
+    written = ServerSink(server, ledger).send(propose(), write=True)
+    assert written.unchanged[0] == "ResearchSubject/a"
+    row = ledger.subject(KEY)
+    assert row is not None
+    assert row.reference == "ResearchSubject/a"
 
 
 def test_a_closed_one_names_what_took_its_place(server: MemoryServer) -> None:

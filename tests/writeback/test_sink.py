@@ -10,7 +10,7 @@ import pytest
 from fhir_adapter.ledger import Ledger
 from fhir_adapter.ports import DecisionSink, Proposal, Resource, Written
 from fhir_adapter.writeback import Choice, ServerSink, Strategy
-from tests.writeback.memory_server import MemoryServer
+from tests.writeback.memory_server import MemoryServer, lost
 from tests.writeback.proposals import (
     DEVICE,
     KEY,
@@ -427,3 +427,29 @@ def test_a_subject_that_names_the_device_is_compared_with_its_id(server: MemoryS
     server.asked.clear()
     ServerSink(server, None).send(named, write=True)
     assert server.writes == 0
+
+
+def test_by_conditional_update_two_who_write_one_opinion_leave_one(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    """The other writes between our search and our PUT; of the ResearchSubject none is so made."""
+    choice = Choice(strategy=Strategy.SEARCH_THEN_CREATE, reason="", conditional_update=True)
+    theirs = {**opinion("theirs"), "id": "o"}
+    server.before["update_where"] = [lambda: None, lambda: server.put(theirs)]
+    written = ServerSink(server, ledger, choice=choice).send(propose(), write=True)
+    assert server.asked["update_where"] == 2
+    assert "GuidanceResponse/o" in written.created
+    assert server.only("GuidanceResponse")["requestIdentifier"]["value"] == "f1"
+    assert len(server.all("ResearchSubject")) == 1
+    again = ServerSink(server, ledger, choice=choice).send(propose(), write=True)
+    assert (again.created, again.updated) == ((), ())
+
+
+def test_a_conditional_update_whose_answer_is_lost_is_looked_for(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    choice = Choice(strategy=Strategy.SEARCH_THEN_CREATE, reason="", conditional_update=True)
+    server.after["update_where"] = [lost, lost]
+    ServerSink(server, ledger, choice=choice).send(propose(), write=True)
+    assert server.asked["update_where"] == 2
+    assert [len(server.all(kind)) for kind in ("Device", "GuidanceResponse")] == [1, 1]

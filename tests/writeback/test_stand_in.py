@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
+from fhir_adapter.client import Params, Saved
+from fhir_adapter.errors import ServerBroken
 from fhir_adapter.ledger import Ledger
 from fhir_adapter.model.vocabulary import BASE
 from fhir_adapter.ports import Proposal, Resource
@@ -158,7 +160,7 @@ def test_a_document_explains_where_no_task_may_stand(server: MemoryServer, ledge
     assert server.only("DocumentReference")["status"] == "superseded"
 
 
-@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("status", [400, 412, 422])
 def test_a_profile_that_demands_consent_gets_a_task(
     server: MemoryServer, ledger: Ledger, status: int
 ) -> None:
@@ -186,3 +188,66 @@ def test_a_dry_run_writes_nothing(server: MemoryServer, sink: ServerSink) -> Non
         0,
         ["Device", "GuidanceResponse", "Task", "Provenance"],
     )
+
+
+@dataclass
+class _Demanding(MemoryServer):
+    """A profile demands consent and period of every ResearchSubject."""
+
+    status: int = 422
+
+    def create(self, resource: Resource, *, if_none_exist: Params | None = None) -> Saved:
+        if resource["resourceType"] == "ResearchSubject":
+            raise refusal(self.status, "ResearchSubject")
+        return super().create(resource, if_none_exist=if_none_exist)
+
+
+@pytest.mark.parametrize("status", [412, 422])
+def test_a_server_that_demands_consent_is_written_to_once_and_taken_back_from(
+    ledger: Ledger, status: int
+) -> None:
+    """Its Task is known by the ledger from then on; the ResearchSubject is a person's to make."""
+    server = _Demanding(status=status)
+    sink = ServerSink(server, ledger)
+    sink.send(by(propose()), write=True)
+    writes = server.writes
+    again = sink.send(by(propose()), write=True)
+    assert (again.left_to_person, again.created, again.updated) == (False, (), ())
+    assert server.writes == writes
+    assert kinds(sink.send(by(take_back()), write=True).updated) == ["GuidanceResponse", "Task"]
+    assert server.only("Task")["status"] == "cancelled"
+    sink.send(by(propose("f3")), write=True)
+    assert server.only("Task")["status"] == "requested"
+    del server.kept["Task", str(server.only("Task")["id"])]
+    assert "gone" in " ".join(sink.send(by(propose("f4")), write=True).notes)
+    assert server.all("Task") == []
+
+
+@pytest.mark.parametrize("with_provenance", [True, False])
+def test_a_new_ledger_finds_the_task_of_a_server_that_demands_consent(
+    ledger: Ledger, *, with_provenance: bool
+) -> None:
+    server = _Demanding()
+    beside = frozenset[str]() if with_provenance else frozenset(("Provenance",))
+    form = Choice(strategy=Strategy.CONDITIONAL_CREATE, reason="", left_out=beside)
+    ServerSink(server, None, choice=form).send(by(propose()), write=True)
+    written = ServerSink(server, ledger, choice=form).send(by(propose()), write=True)
+    assert (written.created, len(server.all("Task"))) == ((), 1)
+    assert not any("gone" in note for note in written.notes)
+
+
+def test_a_change_refused_though_nobody_made_another_is_no_race(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    """A profile came after the proposal: it stays, and no Task is put beside it."""
+    sink = ServerSink(server, ledger)
+    sink.send(by(propose()), write=True)
+
+    def demanding() -> None:
+        raise refusal(412, "ResearchSubject")
+
+    server.before["update"] = [demanding, demanding]
+    with pytest.raises(ServerBroken, match="nobody has changed it"):
+        sink.send(by(take_back()), write=True)
+    assert server.only("ResearchSubject")["status"] == "candidate"
+    assert server.all("Task") == []

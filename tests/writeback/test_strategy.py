@@ -173,3 +173,14 @@ def test_a_proof_takes_away_what_does_not_work() -> None:
 def test_types_that_were_refused_are_left_out(refused: str, left_out: set[str]) -> None:
     profile = ServerProfile(verdicts={f"kept.{refused}": FAILS})
     assert choose(None, profile).left_out == left_out
+
+
+def test_conditional_update_that_was_seen_is_for_what_is_ours_alone() -> None:
+    """It writes over whoever was there: no ResearchSubject and no Task is created by it."""
+    seen = choose(None, _profile(write__conditional_update=WORKS, write__conditional_create=FAILS))
+    assert seen.strategy is Strategy.SEARCH_THEN_CREATE
+    kinds = ("Device", "GuidanceResponse", "ResearchSubject", "Task", "Provenance")
+    assert [seen.puts_on_identifier(one) for one in kinds] == [True, True, False, False, False]
+    both = choose(None, _profile(write__conditional_update=WORKS, write__conditional_create=WORKS))
+    assert not any(map(both.puts_on_identifier, kinds))
+    assert not choose(None).puts_on_identifier("Device"), "nobody has seen it"

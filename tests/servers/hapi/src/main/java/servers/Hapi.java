@@ -2,10 +2,14 @@ package servers;
 
 import ca.uhn.fhir.batch2.api.IJobMaintenanceService;
 import ca.uhn.fhir.batch2.jobs.export.BulkDataExportProvider;
+import ca.uhn.fhir.context.FhirContext;
 import ca.uhn.fhir.context.support.IValidationSupport;
 import ca.uhn.fhir.interceptor.api.IInterceptorService;
 import ca.uhn.fhir.jpa.api.config.JpaStorageSettings;
 import ca.uhn.fhir.jpa.api.dao.IFhirSystemDao;
+import ca.uhn.fhir.jpa.interceptor.validation.IRepositoryValidatingRule;
+import ca.uhn.fhir.jpa.interceptor.validation.RepositoryValidatingInterceptor;
+import ca.uhn.fhir.jpa.interceptor.validation.RepositoryValidatingRuleBuilder;
 import ca.uhn.fhir.jpa.provider.JpaCapabilityStatementProvider;
 import ca.uhn.fhir.jpa.provider.JpaSystemProvider;
 import ca.uhn.fhir.jpa.search.DatabaseBackedPagingProvider;
@@ -13,6 +17,7 @@ import ca.uhn.fhir.rest.api.EncodingEnum;
 import ca.uhn.fhir.rest.server.RestfulServer;
 import ca.uhn.fhir.rest.server.provider.ResourceProviderFactory;
 import ca.uhn.fhir.rest.server.util.ISearchParamRegistry;
+import java.util.List;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
@@ -25,11 +30,13 @@ import org.springframework.context.annotation.AnnotationConfigApplicationContext
 /**
  * HAPI's JPA server over an H2 database in memory, for tests: on 127.0.0.1 only, gone when it ends.
  *
- * <p>Arguments: a lane (defaults, all-on) and a port (0: a free one). When it serves it prints {@code READY <base>}.
+ * <p>Arguments: a lane (defaults, all-on, profiled) and a port (0: a free one). When it serves it prints {@code READY <base>}.
  */
 public final class Hapi {
   private static final int PAGE = 20;
   private static final int LARGEST_PAGE = 200;
+  private static final String ENROLMENT =
+      "https://fhir-adapter.example/fhir/StructureDefinition/enrolment-of-tests";
 
   private Hapi() {}
 
@@ -41,11 +48,28 @@ public final class Hapi {
     if (lane.exports()) {
       lookAfterJobs(store.getBean(IJobMaintenanceService.class));
     }
+    if (lane.demandsProfile()) {
+      demandEnrolments(store);
+    }
     ServerConnector door = listen(restful(store, lane), port);
     long took = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - began);
     System.out.println("STARTED in " + took + " ms");
     System.out.println("READY http://127.0.0.1:" + door.getLocalPort() + "/fhir");
     door.getServer().join();
+  }
+
+  /** As a server of the German MII: who is not enrolled has no consent and no period to declare. */
+  private static void demandEnrolments(AnnotationConfigApplicationContext store) {
+    List<IRepositoryValidatingRule> rules =
+        store
+            .getBean(RepositoryValidatingRuleBuilder.class)
+            .forResourcesOfType("ResearchSubject")
+            .requireAtLeastProfile(ENROLMENT)
+            .build();
+    store
+        .getBean(IInterceptorService.class)
+        .registerInterceptor(
+            new RepositoryValidatingInterceptor(store.getBean(FhirContext.class), rules));
   }
 
   /** HAPI goes on with its jobs once a minute; an export is four steps, and a test would wait for four minutes. */

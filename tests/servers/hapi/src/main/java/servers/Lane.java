@@ -6,10 +6,11 @@ import ca.uhn.fhir.jpa.model.config.SubscriptionSettings;
 import java.util.Arrays;
 import org.hl7.fhir.dstu2.model.Subscription.SubscriptionChannelType;
 
-/** How the store behaves: as HAPI's starter does unless told otherwise, or with all that we can turn on. */
+/** How the store behaves: as HAPI's starter does unless told otherwise, with all that we can turn on, or with a profile. */
 enum Lane {
   DEFAULTS("defaults"),
-  ALL_ON("all-on");
+  ALL_ON("all-on"),
+  PROFILED("profiled");
 
   private static final long SEARCH_REUSED_MS = 60_000;
   private static final long SEARCH_KEPT_MS = 60 * 60_000L;
@@ -36,7 +37,12 @@ enum Lane {
     return this == ALL_ON;
   }
 
-  /** Both lanes say every setting that matters to a client, so that no change of a default goes unnoticed. */
+  /** Whether a ResearchSubject is stored only where it declares the profile of an enrolment. */
+  boolean demandsProfile() {
+    return this == PROFILED;
+  }
+
+  /** All lanes say every setting that matters to a client, so that no change of a default goes unnoticed. */
   JpaStorageSettings storage() {
     boolean open = this == ALL_ON;
     JpaStorageSettings settings = new JpaStorageSettings();

@@ -1,0 +1,62 @@
+"""A server of another version than R4 at every command: named, with the remedy, nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fault_proxy as faults
+from cli.cli_for_tests import AS_OF, run, sandbox
+from fault_proxy import FaultProxy
+
+CANDIDATE = "42-all-answered"
+KEY = {"FHIR_ADAPTER_SITE_KEY": "a secret of the site"}
+VERSIONS = {
+    "R5": ({"fhirVersion": "5.0.0"}, "R5 (5.0.0)"),
+    "DSTU2": ({"resourceType": "Conformance", "fhirVersion": "1.0.2"}, "DSTU2 (1.0.2)"),
+}
+COMMANDS = {
+    "screen": ("screen", "--server", "{url}", "--as-of", AS_OF, "--write"),
+    "one patient": ("screen", "--server", "{url}", "--as-of", AS_OF, "--patient", CANDIDATE),
+    "watch": ("watch", "--server", "{url}", "--once", "--as-of", AS_OF, "--write"),
+    "publish": ("study", "publish", "--server", "{url}", "--write", "--unsigned"),
+    "repair": ("ledger", "repair", "--server", "{url}", "--write"),
+    "export": ("cohort", "load", "--server", "{url}", "--store", "store"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_small_study: None) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(params=sorted(VERSIONS))
+def other(request: pytest.FixtureRequest) -> Iterator[tuple[FaultProxy, Any, str]]:
+    """A server that says that it is of this version, and holds a candidate."""
+    elements, said = VERSIONS[request.param]
+    with sandbox(patients=(CANDIDATE,)) as server, FaultProxy(server.base_url) as proxy:
+        proxy.arm(faults.lying_metadata(**elements), on=faults.is_metadata)
+        yield proxy, server._interactions.store, said
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_it_is_refused_and_the_remedy_is_said(
+    other: tuple[FaultProxy, Any, str], name: str
+) -> None:
+    proxy, store, said = other
+    before = list(store.types())
+    ran = run(*(word.format(url=proxy.url) for word in COMMANDS[name]), **KEY)
+    told = " ".join((ran.out + ran.err).split())
+    assert (ran.status, f"speaks FHIR {said}, not R4" in told) == (3, True), told
+    assert "R4 (4.0.1) endpoint" in told
+    assert list(store.types()) == before
+
+
+def test_the_doctor_names_it(other: tuple[FaultProxy, Any, str]) -> None:
+    proxy, _, _ = other
+    ran = run("server", "doctor", proxy.url, "--json")
+    (found,) = [one for one in ran.json["checks"] if one["id"] == "metadata.fhir-version"]
+    assert (ran.status, found["result"]) != (0, "works")

@@ -1,0 +1,182 @@
+"""A new ledger beside an old server: what a person deleted is seen by what stands beside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fhir_adapter.errors import ServerBroken, ServerRefused
+from fhir_adapter.ledger import Ledger
+from fhir_adapter.ports import Proposal
+from fhir_adapter.writeback import Choice, ServerSink, Strategy
+from tests.writeback.memory_server import MemoryServer
+from tests.writeback.proposals import DEVICE, KEY, keep, opinion, propose, provenance, take_back
+
+OLD = "k0"
+CHOICE = Choice(strategy=Strategy.CONDITIONAL_CREATE, reason="")
+
+
+def _drop(server: MemoryServer, kind: str) -> str:
+    """A person deletes the only resource of a kind."""
+    number = str(server.only(kind)["id"])
+    server.kept.pop((kind, number))
+    return f"{kind}/{number}"
+
+
+def _proposed_and_deleted(server: MemoryServer) -> str:
+    ServerSink(server, None).send(propose(), write=True)
+    return _drop(server, "ResearchSubject")
+
+
+@pytest.mark.parametrize("without_provenance", [False, True])
+def test_a_new_ledger_sees_what_a_person_deleted(
+    server: MemoryServer, ledger: Ledger, *, without_provenance: bool
+) -> None:
+    """HAPI lets nobody delete it before its Provenance: then the opinion alone tells."""
+    reference = _proposed_and_deleted(server)
+    if without_provenance:
+        _drop(server, "Provenance")
+        reference = ""
+    for fingerprint in ("f2", "f3"):
+        written = ServerSink(server, ledger).send(propose(fingerprint), write=True)
+        assert (written.created, written.updated) == ((), ())
+        assert written.notes == ("gone: somebody deleted the proposal; it is not made again",)
+    assert server.all("ResearchSubject") == []
+    row = ledger.subject(KEY)
+    assert row is not None
+    assert (row.state, row.reference) == ("gone", reference)
+
+
+def test_without_any_ledger_a_deletion_is_seen_too(server: MemoryServer) -> None:
+    _proposed_and_deleted(server)
+    dry = ServerSink(server, None).send(propose(), write=False)
+    assert (dry.created, len(dry.notes)) == ((), 1)
+    ServerSink(server, None).send(propose(), write=True)
+    assert server.all("ResearchSubject") == []
+
+
+@pytest.mark.parametrize("proposal", [keep(), take_back()])
+def test_who_is_not_to_be_proposed_is_not_looked_for(
+    server: MemoryServer, ledger: Ledger, proposal: Proposal
+) -> None:
+    _proposed_and_deleted(server)
+    ServerSink(server, ledger).send(proposal, write=True)
+    assert ledger.subject(KEY) is None
+
+
+def test_a_search_that_lags_behind_is_no_deletion_to_a_new_ledger(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    """The Provenance names it, and it can be read."""
+    ServerSink(server, None).send(propose(), write=True)
+    server.change("ResearchSubject", identifier=[], individual={"reference": "Patient/x"})
+    assert ServerSink(server, ledger).send(propose(), write=True).left_to_person
+    assert len(server.all("ResearchSubject")) == 1
+
+
+def test_what_was_deleted_before_a_merge_is_seen_under_the_key_of_the_other_id(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    said = {**opinion("f1"), "identifier": [{**opinion("f1")["identifier"][0], "value": OLD}]}
+    server.put({**said, "id": "o"})
+    merged = replace(propose(), patient_ids=("p1", "p0"), other_keys=(OLD,))
+    assert "gone" in ServerSink(server, ledger).send(merged, write=True).notes[0]
+    assert server.all("ResearchSubject") == []
+
+
+def test_a_server_that_answers_with_every_opinion_hides_nobody(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    """It ignores the identifier that is asked for."""
+    said = {**opinion("f1"), "identifier": [{"system": "o", "value": "of another patient"}]}
+    server.put({**said, "id": "o"})
+    server.every_opinion = True
+    written = ServerSink(server, ledger).send(propose(), write=True)
+    assert "ResearchSubject" in {one.split("/")[0] for one in written.created}
+
+
+def test_a_server_without_opinions_loses_nobody(server: MemoryServer, ledger: Ledger) -> None:
+    """A deletion is not seen there: better than a patient who is never proposed."""
+    _proposed_and_deleted(server)
+    choice = replace(CHOICE, left_out=frozenset(("GuidanceResponse",)))
+    ServerSink(server, ledger, choice=choice).send(propose(), write=True)
+    assert len(server.all("ResearchSubject")) == 1
+
+
+def test_opinions_that_may_not_be_searched_keep_nobody_from_being_proposed(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    _proposed_and_deleted(server)
+    server.refused_search = {"GuidanceResponse": 403}
+    with pytest.raises(ServerRefused):  # it wants to write the opinion, after the ResearchSubject
+        ServerSink(server, ledger).send(propose(), write=True)
+    assert len(server.all("ResearchSubject")) == 1
+
+
+def test_a_search_for_opinions_that_fails_leaves_it_open(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    _proposed_and_deleted(server)
+    server.refused_search = {"GuidanceResponse": 500}
+    with pytest.raises(ServerBroken):
+        ServerSink(server, ledger).send(propose(), write=True)
+    assert server.all("ResearchSubject") == []
+
+
+def _task() -> Proposal:
+    task = {
+        "resourceType": "Task",
+        "identifier": [{"system": "task-key", "value": KEY}],
+        "status": "requested",
+        "_status": propose().subject["_status"],  # type: ignore[index]
+        "intent": "proposal",
+        "for": {"reference": "Patient/p1"},
+        "output": [{"valueReference": {"reference": "GuidanceResponse/{id}"}}],
+    }
+    return replace(propose(), stand_in=task)
+
+
+STAND_IN = replace(CHOICE, strategy=Strategy.STAND_IN, stand_in="Task")
+
+
+def test_a_deleted_task_is_seen_by_its_provenance(server: MemoryServer, ledger: Ledger) -> None:
+    ServerSink(server, None, choice=STAND_IN).send(_task(), write=True)
+    reference = _drop(server, "Task")
+    written = ServerSink(server, ledger, choice=STAND_IN).send(_task(), write=True)
+    assert "gone" in written.notes[0]
+    row = ledger.subject(KEY)
+    assert row is not None
+    assert (row.state, row.reference, server.all("Task")) == ("gone", reference, [])
+
+
+def test_an_opinion_without_its_provenance_is_no_deleted_task(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    """A run may have been killed between the opinion and the Task, which is written after it."""
+    ServerSink(server, None, choice=STAND_IN).send(_task(), write=True)
+    _drop(server, "Task")
+    _drop(server, "Provenance")
+    ServerSink(server, ledger, choice=STAND_IN).send(_task(), write=True)
+    assert len(server.all("Task")) == 1
+
+
+def test_an_opinion_beside_a_task_is_no_deleted_research_subject(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    """The server has learned ResearchSubject since."""
+    ServerSink(server, None, choice=STAND_IN).send(_task(), write=True)
+    ServerSink(server, ledger).send(propose(), write=True)
+    assert len(server.all("ResearchSubject")) == 1
+
+
+def test_a_persons_provenance_names_nothing_of_ours(server: MemoryServer, ledger: Ledger) -> None:
+    server.put({**DEVICE, "id": "d"})
+    server.put({**opinion("f1"), "id": "o"})
+    targets = [{"reference": "GuidanceResponse/o"}, {"reference": "ResearchSubject/theirs"}]
+    agent = [{"who": {"reference": "Practitioner/1"}}]
+    server.put({**provenance(), "id": "p", "target": targets, "agent": agent})
+    ServerSink(server, ledger).send(propose(), write=True)
+    row = ledger.subject(KEY)
+    assert row is not None
+    assert (row.state, row.reference) == ("gone", "")
