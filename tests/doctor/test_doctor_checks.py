@@ -92,6 +92,7 @@ def habit(**habits: Any) -> dict[str, Any]:
 
 ELSEWHERE_LINK = {"Content-Location": "http://127.0.0.1:9/x"}
 FAILURES: list[tuple[str, tuple[Layer, ...], dict[str, Any]]] = [
+    ("metadata.answers", (refuses(404),), {}),
     ("metadata.present", (refuses(404, path="metadata"),), {}),
     ("metadata.present", (answers(200, EMPTY, path="metadata"),), {}),
     ("metadata.fhir-version", (edits(lambda b: b.update(fhirVersion="5.0.0")),), {}),
