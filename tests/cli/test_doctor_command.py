@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from cli.cli_for_tests import ONE, run, sandbox
+from plain_server import plain_server
 
 
 @pytest.mark.usefixtures("with_small_study")
@@ -58,39 +55,14 @@ def test_people_get_groups_with_what_a_failure_means() -> None:
         assert said in ran.flat
 
 
-@contextmanager
-def login_page() -> Iterator[tuple[str, list[str]]]:
-    """A web server that shows its login page whatever is asked; its address, and what was asked."""
-    asked: list[str] = []
-
-    class Page(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-            self.wfile.write(b"<html>Log in</html>")
-
-        def log_message(self, *_: object) -> None:
-            """Nothing on stderr."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/fhir", asked
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 @pytest.mark.usefixtures("with_small_study")
 def test_a_login_page_is_asked_two_questions_and_named() -> None:
-    with login_page() as (address, asked):
-        people = run("server", "doctor", address, "--seconds", "10")
-        told = run("server", "doctor", address, "--seconds", "10", "--json").json
+    with plain_server(200, b"<html>Log in</html>", Content_Type="text/html") as page:
+        people = run("server", "doctor", page.base_url, "--seconds", "10")
+        told = run("server", "doctor", page.base_url, "--seconds", "10", "--json").json
     assert people.status == 1
     assert "not asked: this address does not answer as a FHIR server" in people.flat
     assert "whether a login page or a proxy answers" in people.flat
-    assert len(asked) == 4
+    assert len(page.asked) == 4
     assert told["study"] == []
     assert [one["id"] for one in told["checks"] if one["result"] == "fails"] == ["metadata.answers"]
