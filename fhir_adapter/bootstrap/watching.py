@@ -14,8 +14,8 @@ from fhir_adapter.bootstrap.judging import Bench, SystemClock, basis_holds, benc
 from fhir_adapter.bootstrap.keeping import purge
 from fhir_adapter.bootstrap.ledgers import ledger_of
 from fhir_adapter.bootstrap.notices import NoticeDesk
-from fhir_adapter.bootstrap.profiles import record_profile
 from fhir_adapter.bootstrap.people import refusals_of
+from fhir_adapter.bootstrap.profiles import record_profile
 from fhir_adapter.bootstrap.records import server_records
 from fhir_adapter.bootstrap.writing import WritingDesk, writing
 from fhir_adapter.client import FhirClient
