@@ -39,7 +39,15 @@ def worklist(
         shown = [entry.patient for entry in listed.listed]
         decisions = [d for d in found.decisions if d.patient in shown]
         study_of, zone = found.bench.package.study, found.bench.zone
-        print_json(run_json(decisions, found.failed, study_of, zone, issues=found.damage.issues))
+        made = run_json(
+            decisions,
+            found.failed,
+            study_of,
+            zone,
+            issues=found.damage.issues,
+            not_whole=found.not_whole,
+        )
+        print_json(made)
     else:
         tables.print_table(stdout(), tables.worklist_table(listed))
         say_next(listed, total=listed.total, quiet=common.quiet)

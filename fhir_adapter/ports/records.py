@@ -61,6 +61,15 @@ class Pulled:
         return next(said, "")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotWhole:
+    """A resource type that did not come whole in a run, and for how many patients."""
+
+    resource_type: str
+    why_not: str
+    patients: int
+
+
 class RecordSource(Protocol):
     """Where patient records come from: a FHIR server, a folder, a Bundle."""
 

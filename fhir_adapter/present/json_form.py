@@ -13,9 +13,9 @@ from fhir_adapter.model.result import Effect, Verdict
 from fhir_adapter.model.study import SETTLED_ORDER, Study
 from fhir_adapter.model.truth import Reason
 from fhir_adapter.model.vocabulary import BASE
-from fhir_adapter.ports import Written
+from fhir_adapter.ports import NotWhole, Written
 from fhir_adapter.present.rows import CriterionRow, EvidenceRow, criterion_rows, iso, local_time
-from fhir_adapter.present.sentences import decision_sentence
+from fhir_adapter.present.sentences import decision_sentence, not_whole_remedy
 from fhir_adapter.present.words import DISCLAIMER
 from fhir_adapter.present.worklist import outcome_counts
 
@@ -65,6 +65,7 @@ def run_json(
     written: Sequence[Written] = (),
     *,
     issues: Mapping[str, int],
+    not_whole: Sequence[NotWhole] = (),
 ) -> Json:
     """A whole run: the counts add up to everyone pulled; what was, or would be, written."""
     return {
@@ -80,6 +81,16 @@ def run_json(
         "decisions": [decision_json(decision, study, zone) for decision in decisions],
         "written": [_written(one) for one in written],
         "issues": dict(issues),
+        "types-not-whole": [_not_whole(one) for one in not_whole],
+    }
+
+
+def _not_whole(one: NotWhole) -> Json:
+    return {
+        "type": one.resource_type,
+        "why-not": one.why_not,
+        "patients": one.patients,
+        "remedy": not_whole_remedy(one),
     }
 
 
@@ -247,6 +258,9 @@ def _run(outcomes: Sequence[str]) -> Json:
             "decisions": _list({"$ref": "#/$defs/decision"}),
             "written": _list(_object(written)),
             "issues": {"type": "object", "additionalProperties": _COUNT},
+            "types-not-whole": _list(
+                _object({**dict.fromkeys(("type", "why-not", "remedy"), _TEXT), "patients": _COUNT})
+            ),
         }
     )
     run["properties"] |= {  # of fact tables only
