@@ -83,10 +83,15 @@ class Screened:
     judged: JudgedStudy | None = None
     error: AdapterError | None = None
     requests: int = 0
-    worked_on: bool = False
-    """A person has entered a status of this study."""
+    statuses: tuple[str, ...] = ()
+    """Statuses that people gave in this study, in order of date (ResearchSubject codes)."""
     said: Said | None = None
     """What was asked beside the record."""
+
+    @property
+    def worked_on(self) -> bool:
+        """A person has entered a status of this study."""
+        return bool(self.statuses)
 
 
 def screen_everyone(
@@ -186,7 +191,7 @@ def screen_facts(
         decision=decision,
         record=record,
         judged=judged,
-        worked_on=bool(standing.statuses),
+        statuses=standing.statuses,
         said=said,
     )
 

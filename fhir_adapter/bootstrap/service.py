@@ -267,7 +267,7 @@ class Service:
             worklist=worklist_of(
                 [one.decision for one in everyone if one.decision is not None],
                 failed=len(failed),
-                worked_on=[one.patient for one in everyone if one.worked_on],
+                worked_on={one.patient: one.statuses[-1] for one in everyone if one.statuses},
             ),
             screened={self.handle(one.patient): one for one in everyone},
             made_at=instant(self.clock.now()),

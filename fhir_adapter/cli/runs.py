@@ -19,7 +19,12 @@ from fhir_adapter.model.decision import Decision
 from fhir_adapter.ports import NotWhole, Written
 from fhir_adapter.present.sentences import damage_sentence, incomplete_sentence, not_whole_sentence
 from fhir_adapter.present.words import DISCLAIMER
-from fhir_adapter.present.worklist import Worklist, outcome_counts, unlisted_sentence
+from fhir_adapter.present.worklist import (
+    Worklist,
+    outcome_counts,
+    unlisted_sentence,
+    unproved_sentence,
+)
 from fhir_adapter.present.worklist import worklist as worklist_of
 from fhir_adapter.screening import AsOf, Heard, Screened, screen_everyone
 from fhir_adapter.settings import Settings
@@ -47,9 +52,9 @@ class Run:
         return tuple((one.patient, one.error) for one in self.screened if one.error is not None)
 
     @property
-    def worked_on(self) -> frozenset[str]:
-        """Patients with a person's status in this study."""
-        return frozenset(one.patient for one in self.screened if one.worked_on)
+    def worked_on(self) -> dict[str, str]:
+        """Patients with a person's status in this study, and that status."""
+        return {one.patient: one.statuses[-1] for one in self.screened if one.statuses}
 
 
 def run(
@@ -242,6 +247,8 @@ def show(found: Run, *, everyone: bool = False, quiet: bool = False) -> None:
     listed = worklist_of(found.decisions, failed=len(found.failed), worked_on=found.worked_on)
     tables.print_table(console, tables.counts_table(found.decisions, len(found.failed)))
     tables.print_table(console, tables.worklist_table(listed, everyone=everyone))
+    if listed.unproved:
+        console.print(unproved_sentence(listed), markup=False, soft_wrap=True)
     if listed.unlisted and not everyone:
         console.print(unlisted_sentence(listed), markup=False, soft_wrap=True)
     say_next(listed, total=listed.total, quiet=quiet or everyone or not found.bench.screener.basis)

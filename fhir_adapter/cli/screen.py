@@ -64,6 +64,7 @@ def screen(  # noqa: PLR0913 - one argument per option
             written,
             issues=found.damage.issues,
             not_whole=found.not_whole,
+            people=found.worked_on,
         )
         print_json(made)
     else:

@@ -17,7 +17,7 @@ from fhir_adapter.ports import NotWhole, Written
 from fhir_adapter.present.rows import CriterionRow, EvidenceRow, criterion_rows, iso, local_time
 from fhir_adapter.present.sentences import decision_sentence, not_whole_remedy
 from fhir_adapter.present.words import DISCLAIMER
-from fhir_adapter.present.worklist import outcome_counts
+from fhir_adapter.present.worklist import outcome_counts, unproved_counts
 
 RESULT_FORMAT = 1
 """Version of the JSON form; another number is refused by name."""
@@ -66,6 +66,7 @@ def run_json(
     *,
     issues: Mapping[str, int],
     not_whole: Sequence[NotWhole] = (),
+    people: Mapping[str, str] | None = None,
 ) -> Json:
     """A whole run: the counts add up to everyone pulled; what was, or would be, written."""
     return {
@@ -74,6 +75,8 @@ def run_json(
         "study-version": study.version,
         "patients": len(decisions) + len(failed),
         "counts": {outcome.value: count for outcome, count in outcome_counts(decisions)},
+        "unproved": {outcome.value: count for outcome, count in unproved_counts(decisions)},
+        "set-by-people": dict(people or {}),
         "failed": [
             {"patient": patient, "error": error.code, "remedy": error.remedy}
             for patient, error in failed
@@ -254,6 +257,8 @@ def _run(outcomes: Sequence[str]) -> Json:
             "study-version": _TEXT,
             "patients": _COUNT,
             "counts": _object(dict.fromkeys(outcomes, _COUNT)),
+            "unproved": {"type": "object", "additionalProperties": _COUNT},
+            "set-by-people": {"type": "object", "additionalProperties": _TEXT},
             "failed": _list(failed),
             "decisions": _list({"$ref": "#/$defs/decision"}),
             "written": _list(_object(written)),
