@@ -20,6 +20,7 @@ BEFORE_WRITING: tuple[Check, ...] = (*metadata.FIRST, writes.CANARY)
 CHECKS: tuple[Check, ...] = (
     *BEFORE_WRITING,
     *keeping.KEPT,
+    *keeping.HISTORY,
     *reading.CHECKS,
     *querying.CHECKS,
     *answering.CHECKS,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from fhir_adapter.client import Capability, TypeCapability
-from fhir_adapter.model.server import ServerProfile, WriteWay
+from fhir_adapter.model.server import ServerProfile, Verdict, WriteWay
 
 _WRITTEN_BESIDE = ("Device", "GuidanceResponse", "Provenance")
 _NEEDED = frozenset(("create", "read", "search-type"))
@@ -85,7 +85,19 @@ def _proved(said: Choice, profile: ServerProfile) -> Choice:
         if_match=said.if_match
         and not (profile.fails("write.if-match") or profile.fails("write.versions")),
         left_out=frozenset(_WRITTEN_BESIDE) if "Device" in refused else said.left_out | refused,
+        history=_seen_history(said, profile),
     )
+
+
+def _seen_history(said: Choice, profile: ServerProfile) -> bool:
+    """As it was seen; what could not be told leaves what the server says."""
+    match profile.verdict("kept.type-history"):
+        case Verdict.WORKS:
+            return True
+        case Verdict.FAILS:
+            return False
+        case Verdict.CANNOT_TELL:
+            return said.history
 
 
 def _not_kept(said: Choice, profile: ServerProfile) -> Choice:

@@ -173,3 +173,20 @@ def test_a_proof_takes_away_what_does_not_work() -> None:
 def test_types_that_were_refused_are_left_out(refused: str, left_out: set[str]) -> None:
     profile = ServerProfile(verdicts={f"kept.{refused}": FAILS})
     assert choose(None, profile).left_out == left_out
+
+
+@pytest.mark.parametrize(
+    ("seen", "listed", "asked"),
+    [
+        (Verdict.WORKS, False, True),
+        (Verdict.FAILS, True, False),
+        (Verdict.CANNOT_TELL, True, True),
+        (Verdict.CANNOT_TELL, False, False),
+    ],
+)
+def test_the_history_is_asked_where_it_was_seen_to_tell(
+    seen: Verdict, *, listed: bool, asked: bool
+) -> None:
+    found = _subject(ALL if listed else ALL - {"history-type"})
+    profile = ServerProfile(verdicts={"kept.type-history": seen})
+    assert choose(_server(found, *BESIDE), profile).history is asked
