@@ -268,8 +268,9 @@ def _feeds(
 def _seen_to_fail(settings: Settings) -> Callable[[str], frozenset[str]]:
     """Parameters by type that the doctor's kept profile says do not serve; without one none."""
     profile = record_profile(settings) or ServerProfile()
-    at_all = frozenset(("_lastUpdated",)) if profile.fails("query.last-updated") else frozenset()
-    return lambda resource_type: profile.unused_parameters(resource_type) | at_all
+    if profile.fails("query.last-updated"):
+        return lambda _resource_type: frozenset(("_lastUpdated",))
+    return profile.unused_parameters
 
 
 def _everybody(
