@@ -6,6 +6,7 @@ written here and nothing is fetched: the record comes through a port, as_of is a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,7 +22,7 @@ from fhir_adapter.model.decision import Decision, Outcome
 from fhir_adapter.model.fact import Fact, Kind, PatientRecord
 from fhir_adapter.model.result import CriterionResult, Effect
 from fhir_adapter.model.study import Criterion
-from fhir_adapter.ports import Answers, Need, Pulled, RecordSource
+from fhir_adapter.ports import Answers, Need, NotWhole, Pulled, RecordSource
 
 LAST_FACT = "last-fact"
 """as_of for records whose dates are shifted: the newest moment that the patient's record holds.
@@ -82,10 +83,15 @@ class Screened:
     judged: JudgedStudy | None = None
     error: AdapterError | None = None
     requests: int = 0
-    worked_on: bool = False
-    """A person has entered a status of this study."""
+    statuses: tuple[str, ...] = ()
+    """Statuses that people gave in this study, in order of date (ResearchSubject codes)."""
     said: Said | None = None
     """What was asked beside the record."""
+
+    @property
+    def worked_on(self) -> bool:
+        """A person has entered a status of this study."""
+        return bool(self.statuses)
 
 
 def screen_everyone(
@@ -94,6 +100,35 @@ def screen_everyone(
     """Every patient of a source, in its order; one that fails is yielded with its error."""
     for patient in source.patients() if patients is None else patients:
         yield screen_one(screener, source, patient, as_of)
+
+
+class Heard:
+    """A RecordSource that counts which types another one did not give whole, and why."""
+
+    def __init__(self, source: RecordSource) -> None:
+        self._source = source
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def patients(self) -> Iterator[str]:
+        """Of the source."""
+        yield from self._source.patients()
+
+    def pull(self, patient: str, needs: Sequence[Need]) -> Pulled:
+        """Of the source, heard."""
+        pulled = self._source.pull(patient, needs)
+        self._counts.update(
+            (one.resource_type, one.why_not or "incomplete")
+            for one in pulled.types
+            if not one.complete
+        )
+        return pulled
+
+    def not_whole(self) -> tuple[NotWhole, ...]:
+        """What was missing so far, by type."""
+        return tuple(
+            NotWhole(resource_type=name, why_not=why, patients=count)
+            for (name, why), count in sorted(self._counts.items())
+        )
 
 
 def screen_one(screener: Screener, source: RecordSource, patient: str, as_of: AsOf) -> Screened:
@@ -156,7 +191,7 @@ def screen_facts(
         decision=decision,
         record=record,
         judged=judged,
-        worked_on=bool(standing.statuses),
+        statuses=standing.statuses,
         said=said,
     )
 

@@ -47,6 +47,8 @@ class LookedAt:
     marked: int = 0
     not_whole: tuple[tuple[str, str], ...] = ()
     """(feed, why not)."""
+    remedies: tuple[str, ...] = ()
+    """What to do about it, each once; nobody is named in them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +91,14 @@ class Tally:
 
 def look(feeds: Sequence[ChangeFeed], queue: ChangedPatients, cursors: Cursors) -> LookedAt:
     """Ask every feed once; the marks stand in the queue before a cursor moves on."""
-    marked, not_whole = 0, list[tuple[str, str]]()
+    marked, not_whole, remedies = 0, list[tuple[str, str]](), dict[str, None]()
     for feed in feeds:
         before = cursors.cursor(feed.name)
         try:
             seen = feed.look(before)
         except AdapterError as fault:
             not_whole.append((feed.name, fault.code))
+            remedies[fault.remedy] = None
             continue
         reason = feed.name.partition(":")[0]
         queue.mark(seen.patients, reason)
@@ -104,7 +107,8 @@ def look(feeds: Sequence[ChangeFeed], queue: ChangedPatients, cursors: Cursors) 
             not_whole.append((feed.name, seen.why_not))
         if seen.cursor != before:
             cursors.keep_cursor(feed.name, seen.cursor)
-    return LookedAt(marked=marked, not_whole=tuple(not_whole))
+    told = tuple(one for one in remedies if one)
+    return LookedAt(marked=marked, not_whole=tuple(not_whole), remedies=told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from fhir_adapter.bootstrap.clients import record_client
 from fhir_adapter.bootstrap.cohorts import fact_tables, open_store, reading_rules
 from fhir_adapter.bootstrap.judging import whole_types
-from fhir_adapter.client import ExportAsked, FhirClient
-from fhir_adapter.errors import ExportLost, SettingInvalid, StoreFault
+from fhir_adapter.client import Capability, ExportAsked, FhirClient
+from fhir_adapter.errors import ExportLost, ServerBroken, SettingInvalid, StoreFault
 from fhir_adapter.facts import KINDS
 from fhir_adapter.model.hashing import digest
 from fhir_adapter.model.mapping import Mappings
@@ -165,9 +165,27 @@ def _source(
 
 def _left_out(client: FhirClient, wanted: FromServer) -> dict[str, str]:
     """Types that are not asked for, and why: a server that does not know one may refuse all."""
-    offered = {one.resource_type for one in client.capability().types}
+    offered = {one.resource_type for one in _capability(client).types}
     unknown = [name for name in EXPORTED if offered and name not in offered]
     return dict.fromkeys(unknown, "not-supported") | dict.fromkeys(wanted.without, "not-asked")
+
+
+def _capability(client: FhirClient) -> Capability:
+    """ServerBroken in words of an export where a FHIR server hides it, as Medplum's router does.
+
+    It is needed: a type that the server does not know is in no file, and would read as empty.
+    """
+    try:
+        return client.capability()
+    except ServerBroken as fault:
+        raise ServerBroken(
+            "it cannot be told whether this server exports ($export) and which types that would "
+            f"hold: {fault.message}",
+            where=client.base_url,
+            remedy="The base URL may be right all the same: some servers show no "
+            "CapabilityStatement. `screen --server` reads such a server patient by patient; files "
+            "that it exported otherwise are loaded as a folder.",
+        ) from None
 
 
 def _refuse_nonsense(wanted: FromServer, *, update: bool) -> None:

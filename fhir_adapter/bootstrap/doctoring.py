@@ -13,6 +13,7 @@ from fhir_adapter.settings import Settings
 
 _PATIENCE = 10
 """Seconds for one answer: a screening waits longer."""
+_SHARE = 0.7
 
 
 def examine_server(
@@ -48,6 +49,7 @@ def afresh(settings: Settings) -> Settings:
     )
 
 
-def moment(seconds: int) -> float:
-    """So many seconds from now, on the monotonic clock."""
-    return monotonic() + seconds
+def moments(seconds: int) -> tuple[float, float]:
+    """When the server as such, and then the study, has had its time: on the monotonic clock."""
+    now = monotonic()
+    return now + seconds * _SHARE, now + seconds

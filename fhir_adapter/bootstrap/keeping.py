@@ -6,10 +6,12 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from fhir_adapter.bootstrap.clients import write_client
+from fhir_adapter.bootstrap.clients import record_client, write_client
 from fhir_adapter.bootstrap.judging import SystemClock, bench
 from fhir_adapter.bootstrap.ledgers import ledger_of, retention_days
 from fhir_adapter.bootstrap.writing import choice_of, refuse_without_basis, study_id
+from fhir_adapter.client import why_not_of
+from fhir_adapter.errors import ServerFault
 from fhir_adapter.ledger import Ledger, OutboxCounts, Purged, StoredSubject
 from fhir_adapter.ledger.rows import LedgerCounts
 from fhir_adapter.model.dates import instant
@@ -78,6 +80,30 @@ def refuse(ledger: Ledger, patients: Sequence[str], *, study: str, who: str, rol
     what = "decline" if study else "opt-out"
     for one in patients:
         ledger.audit(who=who, what=what, patient=one, purpose=study or "all research")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookedUp:
+    """Ids of one patient, looked for on the record server; a refusal is recorded all the same."""
+
+    unknown: tuple[int, ...] = ()
+    """Places (from 1) of the ids that the server does not know, in the order given."""
+    why_not: str = ""
+    """Why nobody was looked for, or not all: no-record-server, unreachable, ...; else empty."""
+
+
+def looked_up(settings: Settings, patients: Sequence[str]) -> LookedUp:
+    """Whether the record server knows these ids: a mistyped one refuses for nobody."""
+    if not settings.record_server:
+        return LookedUp(why_not="no-record-server")
+    client, unknown, why_not = record_client(settings), list[int](), ""
+    for place, one in enumerate(patients, 1):
+        try:
+            if client.read("Patient", one) is None:
+                unknown.append(place)
+        except ServerFault as fault:
+            why_not = why_not_of(fault)
+    return LookedUp(unknown=tuple(unknown), why_not=why_not)
 
 
 def repair(settings: Settings, *, write: bool) -> tuple[Repaired, ...]:

@@ -19,7 +19,7 @@ from fhir_adapter.bootstrap.people import refusals_of
 from fhir_adapter.bootstrap.records import server_records
 from fhir_adapter.client import FhirClient
 from fhir_adapter.criteria.names import canonical
-from fhir_adapter.errors import AdapterError, StudyNotFound
+from fhir_adapter.errors import AdapterError, ServerBroken, StudyNotFound
 from fhir_adapter.evaluate.many import ManyStudies, SiteStudy
 from fhir_adapter.fhir.reading import is_array, parts, text
 from fhir_adapter.ledger import Ledger
@@ -138,8 +138,32 @@ class Service:
 
     def screen(self, patient: str, benches: Sequence[Bench], as_of: str | None) -> list[Screened]:
         """One patient from the record server for some studies, pulled once."""
+        return self._judged(self._pulled(patient, benches), benches, as_of)
+
+    def screen_known(
+        self, patient: str, benches: Sequence[Bench], as_of: str | None
+    ) -> list[Screened]:
+        """The same for a caller who would take it for an answer: not without the Patient itself.
+
+        ServerBroken where that did not come: no stop is known then, and nobody can be judged.
+        """
+        pulled = self._pulled(patient, benches)
+        if not pulled.has_patient:
+            why = pulled.why_no_patient or "not-retrieved"
+            raise ServerBroken(
+                f"the record server did not give the Patient ({why}): nothing can be judged",
+                where="Patient",
+                remedy="Ask again later; run `fhir-adapter server doctor`.",
+            )
+        return self._judged(pulled, benches, as_of)
+
+    def _pulled(self, patient: str, benches: Sequence[Bench]) -> Pulled:
         needs = tuple(dict.fromkeys(need for one in benches for need in one.screener.needs))
-        pulled = self.records().pull(patient, needs)
+        return self.records().pull(patient, needs)
+
+    def _judged(
+        self, pulled: Pulled, benches: Sequence[Bench], as_of: str | None
+    ) -> list[Screened]:
         return [
             screen_facts(one.screener, record, self.moment(one, as_of))
             for one, record in self._normalised(pulled, benches)
@@ -243,7 +267,7 @@ class Service:
             worklist=worklist_of(
                 [one.decision for one in everyone if one.decision is not None],
                 failed=len(failed),
-                worked_on=[one.patient for one in everyone if one.worked_on],
+                worked_on={one.patient: one.statuses[-1] for one in everyone if one.statuses},
             ),
             screened={self.handle(one.patient): one for one in everyone},
             made_at=instant(self.clock.now()),

@@ -61,10 +61,10 @@ _PATIENCE = 10
 
 
 def examine(
-    settings: Settings, needs: Sequence[Need], *, known_patient: str, seconds: int
+    settings: Settings, needs: Sequence[Need], *, known_patient: str, until: float
 ) -> Findings:
-    """What the record server can do for a study, as far as it can be seen in so many seconds."""
-    end = monotonic() + seconds
-    client = record_client(settings, patience=min(seconds, _PATIENCE))
-    doctor = ServerDoctor(client, is_over=lambda: monotonic() > end)
+    """What the record server can do for a study, seen until a moment of the monotonic clock."""
+    seconds = max(1.0, until - monotonic())
+    client = record_client(settings, patience=min(int(seconds), _PATIENCE))
+    doctor = ServerDoctor(client, is_over=lambda: monotonic() > until)
     return doctor.examine(needs, known_patient=known_patient)

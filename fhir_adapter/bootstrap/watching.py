@@ -15,6 +15,7 @@ from fhir_adapter.bootstrap.keeping import purge
 from fhir_adapter.bootstrap.ledgers import ledger_of
 from fhir_adapter.bootstrap.notices import NoticeDesk
 from fhir_adapter.bootstrap.people import refusals_of
+from fhir_adapter.bootstrap.profiles import record_profile
 from fhir_adapter.bootstrap.records import server_records
 from fhir_adapter.bootstrap.writing import WritingDesk, writing
 from fhir_adapter.client import FhirClient
@@ -22,6 +23,7 @@ from fhir_adapter.errors import ServerFault, SettingInvalid
 from fhir_adapter.ledger import ChangedPatient, Ledger, Mark, open_ledger
 from fhir_adapter.model.dates import instant
 from fhir_adapter.model.fact import PatientRecord
+from fhir_adapter.model.server import ServerProfile
 from fhir_adapter.ports import ChangeFeed, Claimed, Clock, Written
 from fhir_adapter.pull.changes import Census, Pollable, feeds_of, in_the_house, of_group
 from fhir_adapter.pull.notified import Notified
@@ -251,7 +253,8 @@ def _feeds(
     types = tuple(dict.fromkeys(("Patient", *needed)))
     seconds = _number(settings.overlap_seconds, "overlap_seconds", _LEAST_OVERLAP, 86_400)
     polled = [name for name in types if name not in _UNPOLLED]
-    feeds, able = feeds_of(client, polled, now=now, overlap=timedelta(seconds=seconds))
+    overlap = timedelta(seconds=seconds)
+    feeds, able = feeds_of(client, polled, now=now, overlap=overlap, unused=_seen_to_fail(settings))
     census = _census(settings, client, able)
     if census is not None:
         minutes = _number(settings.census_minutes, "census_minutes", 1, 100_000)
@@ -260,6 +263,14 @@ def _feeds(
     everybody = _everybody(records, census)
     feeds.append(Census(everybody, now=now, every=timedelta(hours=hours), name="sweep"))
     return feeds, able
+
+
+def _seen_to_fail(settings: Settings) -> Callable[[str], frozenset[str]]:
+    """Parameters by type that the doctor's kept profile says do not serve; without one none."""
+    profile = record_profile(settings) or ServerProfile()
+    if profile.fails("query.last-updated"):
+        return lambda _resource_type: frozenset(("_lastUpdated",))
+    return profile.unused_parameters
 
 
 def _everybody(
@@ -284,7 +295,7 @@ def _census(
     kind, _, name = settings.census.partition(":")
     match kind:
         case "auto":
-            return (lambda: in_the_house(client)) if able.why_not else None
+            return (lambda: in_the_house(client)) if able.why_not or able.not_reached else None
         case "off":
             return None
         case "encounters":

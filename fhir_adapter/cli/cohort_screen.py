@@ -37,7 +37,7 @@ from fhir_adapter.ports import Written
 from fhir_adapter.present.json_form import run_json, runs_json
 from fhir_adapter.present.tables import worklists_csv
 from fhir_adapter.present.words import DISCLAIMER, OUTCOMES
-from fhir_adapter.present.worklist import Worklist, unlisted_sentence
+from fhir_adapter.present.worklist import Worklist, unlisted_sentence, unproved_sentence
 from fhir_adapter.present.worklist import worklist as worklist_of
 from fhir_adapter.screening import Screened
 from fhir_adapter.settings import Settings
@@ -124,8 +124,11 @@ class _Found:
 
     @property
     def listed(self) -> Worklist:
-        worked_on = [one.patient for one in self.shown if one.worked_on]
-        return worklist_of(self.decisions, worked_on=worked_on)
+        return worklist_of(self.decisions, worked_on=self.people)
+
+    @property
+    def people(self) -> dict[str, str]:
+        return {one.patient: one.statuses[-1] for one in self.shown if one.statuses}
 
 
 def _judged(in_force: Settings, store: Path, out: Path | None, common: Everywhere) -> list[_Found]:
@@ -161,7 +164,9 @@ def _judged(in_force: Settings, store: Path, out: Path | None, common: Everywher
 
 def _as_json(found: _Found, written: Sequence[Written]) -> dict[str, Any]:
     study, zone = found.bench.package.study, found.bench.zone
-    made = run_json(found.decisions, (), study, zone, written, issues=found.issues)
+    made = run_json(
+        found.decisions, (), study, zone, written, issues=found.issues, people=found.people
+    )
     everyone = {outcome.value: found.counts[outcome] for outcome in Outcome}
     return {
         **made,
@@ -199,6 +204,8 @@ def _print_all(
 def _print(found: _Found, *, quiet: bool) -> None:
     console, listed = stdout(), found.listed
     tables.print_table(console, tables.worklist_table(listed))
+    if listed.unproved:
+        console.print(unproved_sentence(listed), markup=False, soft_wrap=True)
     unlisted = unlisted_sentence(listed, more=found.unshown, shows="--out FOLDER has")
     if unlisted:
         console.print(unlisted, markup=False, soft_wrap=True)

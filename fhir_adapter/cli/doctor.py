@@ -69,13 +69,15 @@ def doctor(  # noqa: PLR0913 - one parameter per option
     asked = common.settings(record_server=url, study=study, study_server=study_server)
     in_force = doctoring.afresh(asked)
     package = bootstrap.study_package(in_force)
-    until = doctoring.moment(seconds)
+    until, end = doctoring.moments(seconds)
     needs = publishing.needs(package)
-    of_study = studies.examine(in_force, needs, known_patient=patient, seconds=seconds)
     with stopped_alike():
         found = doctoring.examine_server(
             in_force, write=write, known_patient=patient, until=until, told=_say_left
         )
+    of_study: Findings = ()
+    if not found.not_asked:
+        of_study = studies.examine(in_force, needs, known_patient=patient, until=end)
     if markdown is not None:
         markdown.write_text(_markdown(found), "utf-8")
     if profile is not None:
@@ -105,6 +107,8 @@ def _json(found: Report, of_study: Findings, *, write: bool) -> dict[str, Any]:
     return {
         "software": found.software,
         "requests": found.requests,
+        "not-asked": found.not_asked,
+        "out-of-time": found.out_of_time,
         "written": write,
         "token": found.token,
         "left-behind": list(found.left_behind),
@@ -124,14 +128,28 @@ def _json(found: Report, of_study: Findings, *, write: bool) -> dict[str, Any]:
 
 
 def _print(console: Console, found: Report, of_study: Findings) -> None:
+    if found.not_asked:
+        _print_refusal(console, found)
+        return
     for title, rows in report.grouped(found.findings):
         print_table(console, _table(title, rows))
     print_table(console, _study_table(of_study))
     console.print(f"{report.tally(found.findings)} ({found.requests} requests).")
+    if found.out_of_time:
+        console.print(report.untried(found.out_of_time, of=len(found.findings)))
     chosen = report.choices(found.profile)
     ways = [way for way in chosen["write-ways"] if way != "nothing"]
     said = ", ".join(ways) if ways else "not proved (--write tries)"
     console.print(f"Proposals by: {said}.")
+
+
+def _print_refusal(console: Console, found: Report) -> None:
+    """No table of what was not asked: what fails, and what to do about it."""
+    failed = [one for one in found.findings if one.verdict.value == "fails"]
+    console.print(f"{len(found.findings) - len(failed)} checks {escape(found.not_asked)}.")
+    for one in failed:
+        console.print(f"{escape(one.title)}: {_coloured('fails')}: {escape(one.reason)}.")
+        console.print(escape(one.remedy))
 
 
 def _table(title: str, rows: Sequence[report.Row]) -> Table:

@@ -15,12 +15,12 @@ from rich.table import Table
 from fhir_adapter.cli import options
 from fhir_adapter.cli.everywhere import Everywhere, everywhere
 from fhir_adapter.cli.patients import Given, PatientFile, patients_of
-from fhir_adapter.cli.running import print_json, progress, stdout
+from fhir_adapter.cli.running import print_json, progress, stderr_console, stdout
 from fhir_adapter.cli.tables import print_table
 from fhir_adapter.errors import SettingInvalid
 
 if TYPE_CHECKING:
-    from fhir_adapter.bootstrap.keeping import LedgerState
+    from fhir_adapter.bootstrap.keeping import LedgerState, LookedUp
     from fhir_adapter.bootstrap.replaying import Replayed
     from fhir_adapter.writeback import Repaired
 
@@ -248,7 +248,8 @@ def decline(
     """Record that one patient does not want a study (--study), or none at all (--every-study).
 
     All ids that are named are this one patient's. Who declined is judged and never proposed; who
-    opted out is not judged. Neither is undone here, nor by forgetting the patient.
+    opted out is not judged. Neither is undone here, nor by forgetting the patient. An id that the
+    record server does not know is recorded too, with a caution: a refusal is never lost.
     """
     from fhir_adapter.bootstrap import keeping, study_package  # noqa: PLC0415 - as above
 
@@ -261,19 +262,38 @@ def decline(
         )
     in_force = common.settings(study=study)
     what = "" if every_study else study_package(in_force).study.id
+    looked = keeping.looked_up(in_force, named)
     with keeping.opened(in_force) as ledger:
         known = ledger.opted_out(named) if every_study else ledger.declined(what, named)
         if yes:
             keeping.refuse(ledger, named, study=what, who=_person(), role=role)
     if common.as_json:
-        print_json(
-            {"dry_run": not yes, "study": what, "patients": len(named), "known": bool(known)}
-        )
+        said = {"dry_run": not yes, "study": what, "patients": len(named), "known": bool(known)}
+        print_json({**said, "unknown_ids": list(looked.unknown), "not_looked_up": looked.why_not})
         return
-    said = "Recorded" if yes else "Dry run, nothing recorded. With --yes"
+    made = "Recorded" if yes else "Dry run, nothing recorded. With --yes"
     of = "all research" if every_study else what
     was = " (that was known)" if known else ""
-    stdout().print(f"{said}: one patient declines {of}{was}.", markup=False, soft_wrap=True)
+    stdout().print(f"{made}: one patient declines {of}{was}.", markup=False, soft_wrap=True)
+    _caution(looked, of=len(named))
+
+
+def _caution(looked: LookedUp, *, of: int) -> None:
+    """What was recorded under an id that may be nobody's; ids are told by their place."""
+    console = stderr_console()
+    if looked.unknown:
+        places = ", ".join(map(str, looked.unknown))
+        console.print(
+            f"[bold yellow]Caution[/]: the record server knows no patient of id {places} "
+            f"(of {of} given). It is recorded under it all the same: check the spelling.",
+            soft_wrap=True,
+        )
+    if looked.why_not:
+        console.print(
+            f"[bold yellow]Caution[/]: not looked up on the record server "
+            f"({looked.why_not}): check the spelling of the id.",
+            soft_wrap=True,
+        )
 
 
 @app.command("access-report")

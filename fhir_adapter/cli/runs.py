@@ -16,12 +16,17 @@ from fhir_adapter.cli.running import log, progress, stderr_console, stdout
 from fhir_adapter.errors import AdapterError, RecordFault, SettingInvalid
 from fhir_adapter.model.dates import instant
 from fhir_adapter.model.decision import Decision
-from fhir_adapter.ports import Written
-from fhir_adapter.present.sentences import damage_sentence, incomplete_sentence
+from fhir_adapter.ports import NotWhole, Written
+from fhir_adapter.present.sentences import damage_sentence, incomplete_sentence, not_whole_sentence
 from fhir_adapter.present.words import DISCLAIMER
-from fhir_adapter.present.worklist import Worklist, outcome_counts, unlisted_sentence
+from fhir_adapter.present.worklist import (
+    Worklist,
+    outcome_counts,
+    unlisted_sentence,
+    unproved_sentence,
+)
 from fhir_adapter.present.worklist import worklist as worklist_of
-from fhir_adapter.screening import AsOf, Screened, screen_everyone
+from fhir_adapter.screening import AsOf, Heard, Screened, screen_everyone
 from fhir_adapter.settings import Settings
 
 
@@ -33,6 +38,8 @@ class Run:
     as_of: AsOf
     screened: tuple[Screened, ...]
     damage: bootstrap.Damage
+    not_whole: tuple[NotWhole, ...] = ()
+    """Types that a record server did not give whole, and for how many patients."""
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -45,9 +52,9 @@ class Run:
         return tuple((one.patient, one.error) for one in self.screened if one.error is not None)
 
     @property
-    def worked_on(self) -> frozenset[str]:
-        """Patients with a person's status in this study."""
-        return frozenset(one.patient for one in self.screened if one.worked_on)
+    def worked_on(self) -> dict[str, str]:
+        """Patients with a person's status in this study, and that status."""
+        return {one.patient: one.statuses[-1] for one in self.screened if one.statuses}
 
 
 def run(
@@ -67,11 +74,14 @@ def run(
         begun = bench.clock.now()
         wanted = list(patients) if patients else list(source.patients())
         damage = _said_aloud(bootstrap.damage_of(source), found=len(wanted))
-        found = screen_everyone(bench.screener, source, moment, wanted)
+        heard = Heard(source)
+        found = screen_everyone(bench.screener, heard, moment, wanted)
         if folder is None:
             found = _audited(found, bench.package.study.id, known.was_read)
         seen = tuple(progress(found, text="screening", total=len(wanted), quiet=quiet))
-    made = Run(bench=bench, as_of=moment, screened=seen, damage=damage)
+    not_whole = heard.not_whole() if folder is None else ()  # of files the damage is said above
+    made = Run(bench=bench, as_of=moment, screened=seen, damage=damage, not_whole=not_whole)
+    _say_not_whole(made)
     _say_future(made)
     _log_end(made, seconds=(bench.clock.now() - begun).total_seconds())
     return made
@@ -108,6 +118,15 @@ def say_incomplete(incomplete: Mapping[str, int], patients: int) -> None:
     """What no question to these tables can know: said with every one of them."""
     named = {f"{kind} ({bootstrap.types_of(kind)})": n for kind, n in incomplete.items()}
     said = incomplete_sentence(named, patients)
+    if said:
+        stderr_console().print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
+
+
+def _say_not_whole(made: Run) -> None:
+    """Once, by type: a run of open criteria would not tell anybody that a door is shut."""
+    for one in made.not_whole:
+        log("type-not-whole", type=one.resource_type, why_not=one.why_not, patients=one.patients)
+    said = not_whole_sentence(made.not_whole, of=len(made.screened))
     if said:
         stderr_console().print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
 
@@ -228,6 +247,8 @@ def show(found: Run, *, everyone: bool = False, quiet: bool = False) -> None:
     listed = worklist_of(found.decisions, failed=len(found.failed), worked_on=found.worked_on)
     tables.print_table(console, tables.counts_table(found.decisions, len(found.failed)))
     tables.print_table(console, tables.worklist_table(listed, everyone=everyone))
+    if listed.unproved:
+        console.print(unproved_sentence(listed), markup=False, soft_wrap=True)
     if listed.unlisted and not everyone:
         console.print(unlisted_sentence(listed), markup=False, soft_wrap=True)
     say_next(listed, total=listed.total, quiet=quiet or everyone or not found.bench.screener.basis)

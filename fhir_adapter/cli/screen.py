@@ -56,8 +56,17 @@ def screen(  # noqa: PLR0913 - one argument per option
     written = _write(found, in_force, folder, write=write, quiet=common.quiet)
     if common.as_json:
         study_of, zone = found.bench.package.study, found.bench.zone
-        issues = found.damage.issues
-        print_json(run_json(found.decisions, found.failed, study_of, zone, written, issues=issues))
+        made = run_json(
+            found.decisions,
+            found.failed,
+            study_of,
+            zone,
+            written,
+            issues=found.damage.issues,
+            not_whole=found.not_whole,
+            people=found.worked_on,
+        )
+        print_json(made)
     else:
         show(found, everyone=everyone, quiet=common.quiet)
         show_written(written, write=write)

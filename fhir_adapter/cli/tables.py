@@ -9,11 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from fhir_adapter.model.decision import Decision
+from fhir_adapter.model.decision import Decision, Outcome
 from fhir_adapter.present.rows import CriterionRow, EvidenceRow, iso
 from fhir_adapter.present.sentences import check_sentence, decision_sentence
 from fhir_adapter.present.words import DISCLAIMER, OUTCOMES, UNCONFIRMED
-from fhir_adapter.present.worklist import Worklist, outcome_counts
+from fhir_adapter.present.worklist import Worklist, outcome_counts, unproved_counts
 
 _ID_WIDTH = 36
 """A UUID stands on one line: an id is there to be copied. A longer one is folded, never cut."""
@@ -53,11 +53,18 @@ def counts_table(decisions: Sequence[Decision], failed: int) -> Table:
     table = Table(title="Patients by outcome", show_footer=True)
     table.add_column("outcome", footer="everyone pulled")
     table.add_column("patients", justify="right", footer=str(len(decisions) + failed))
+    unproved = dict(unproved_counts(decisions))
     for outcome, count in outcome_counts(decisions):
-        table.add_row(OUTCOMES[outcome], str(count))
+        table.add_row(_named(outcome, unproved.get(outcome, 0)), str(count))
     if failed:
         table.add_row("[red]could not be judged[/]", str(failed))
     return table
+
+
+def _named(outcome: Outcome, unproved: int) -> str:
+    """The outcome; where a stop was not retrieved, how many of its count nobody proposes."""
+    wanted = unproved and outcome in (Outcome.CANDIDATE, Outcome.NEEDS_DATA)
+    return f"{OUTCOMES[outcome]} ({unproved} of them not proposed)" if wanted else OUTCOMES[outcome]
 
 
 def worklist_table(found: Worklist, *, everyone: bool = False) -> Table:

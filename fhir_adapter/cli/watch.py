@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -55,9 +55,10 @@ def watch(
         seen = _run(loop, once=once)
         waiting = made.waiting()
     if common.as_json:
-        print_json(_as_json(loop.tally, made, waiting, write=write))
+        print_json(_as_json(loop.tally, made, seen, waiting, write=write))
     else:
         _print(loop.tally, waiting, write=write)
+        _say_not_whole(seen)
     if seen.not_whole or loop.tally.errors:
         raise typer.Exit(ServerFault.exit_status)
 
@@ -93,22 +94,33 @@ def logged(what: LookedAt | Worked) -> None:
     log("looked", marked=what.marked, not_whole=len(what.not_whole))
     for feed, why_not in what.not_whole:
         log("look-not-whole", feed=feed, why_not=why_not)
+    for remedy in what.remedies:
+        log("look-remedy", remedy=remedy)
 
 
 def _say_start(made: Watching, *, quiet: bool) -> None:
     if quiet:
         return
     console = stderr_console()
-    polled = ", ".join(made.pollable.types) or "nothing"
-    console.print(f"Polled: {polled}.", markup=False, soft_wrap=True)
-    if made.pollable.why_not:
-        whys = ", ".join(f"{name} ({why})" for name, why in made.pollable.why_not.items())
+    for line in _start(made):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _start(made: Watching) -> Iterator[str]:
+    """What is polled, what else finds changes, and what nobody can know yet."""
+    able = made.pollable
+    yield f"Polled: {', '.join(able.types) or 'nothing'}."
+    if able.why_not:
         others = [one.name for one in made.feeds if not one.name.startswith("poll:")]
-        console.print(
-            f"Cannot be polled: {whys}. Their changes are found by: {', '.join(others)}.",
-            markup=False,
-            soft_wrap=True,
-        )
+        found = ", ".join(others)
+        yield f"Cannot be polled: {_whys(able.why_not)}. Their changes are found by: {found}."
+    if able.not_reached:
+        yield f"Not known yet: {_whys(able.not_reached)}. Asked again at each look."
+    yield from able.remedies
+
+
+def _whys(found: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} ({why})" for name, why in found.items())
 
 
 def _print(tally: Tally, waiting: int, *, write: bool) -> None:
@@ -130,7 +142,19 @@ def _print(tally: Tally, waiting: int, *, write: bool) -> None:
         console.print("Dry run, nothing written. Add --write.")
 
 
-def _as_json(tally: Tally, made: Watching, waiting: int, *, write: bool) -> dict[str, Any]:
+def _say_not_whole(seen: LookedAt) -> None:
+    """Of the one look of --once: which feeds told nothing or not all, and what to do about it."""
+    console = stderr_console()
+    if seen.not_whole:
+        said = ", ".join(f"{feed} ({why})" for feed, why in seen.not_whole)
+        console.print(f"Not whole: {said}.", markup=False, soft_wrap=True)
+    for remedy in seen.remedies:
+        console.print(remedy, markup=False, soft_wrap=True)
+
+
+def _as_json(
+    tally: Tally, made: Watching, seen: LookedAt, waiting: int, *, write: bool
+) -> dict[str, Any]:
     return {
         "worked": dict(sorted(tally.worked.items())),
         "changes": dict(sorted(tally.changes.items())),
@@ -138,5 +162,8 @@ def _as_json(tally: Tally, made: Watching, waiting: int, *, write: bool) -> dict
         "waiting": waiting,
         "polled": list(made.pollable.types),
         "not-polled": dict(made.pollable.why_not),
+        "not-reached": dict(made.pollable.not_reached),
+        "not-whole": dict(seen.not_whole),
+        "remedies": list(dict.fromkeys((*made.pollable.remedies, *seen.remedies))),
         "dry-run": not write,
     }

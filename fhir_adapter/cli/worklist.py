@@ -10,6 +10,7 @@ from fhir_adapter.cli.running import print_json, stdout
 from fhir_adapter.cli.runs import refuse_two_forms, refuse_two_sources, run, say_next
 from fhir_adapter.present.json_form import run_json
 from fhir_adapter.present.tables import worklist_csv
+from fhir_adapter.present.worklist import unproved_sentence
 from fhir_adapter.present.worklist import worklist as worklist_of
 
 app: typer.Typer = typer.Typer()
@@ -39,7 +40,18 @@ def worklist(
         shown = [entry.patient for entry in listed.listed]
         decisions = [d for d in found.decisions if d.patient in shown]
         study_of, zone = found.bench.package.study, found.bench.zone
-        print_json(run_json(decisions, found.failed, study_of, zone, issues=found.damage.issues))
+        made = run_json(
+            decisions,
+            found.failed,
+            study_of,
+            zone,
+            issues=found.damage.issues,
+            not_whole=found.not_whole,
+            people=found.worked_on,
+        )
+        print_json(made)
     else:
         tables.print_table(stdout(), tables.worklist_table(listed))
+        if listed.unproved:
+            stdout().print(unproved_sentence(listed), markup=False, soft_wrap=True)
         say_next(listed, total=listed.total, quiet=common.quiet)

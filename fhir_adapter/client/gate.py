@@ -1,10 +1,10 @@
-"""How many requests one host gets at a time, and how many a second, over all threads."""
+"""How many requests one host gets at a time and a second, and when none, over all threads."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import BoundedSemaphore, Lock
 
 
@@ -27,20 +27,45 @@ class Gate:
         self._slots = BoundedSemaphore(concurrency) if concurrency else None
         self._gap = 1 / per_second if per_second else 0.0
         self._next = 0.0
+        self._until = 0.0
         self._lock = Lock()
         self._sleep = sleep
         self._clock = clock
 
     @contextmanager
-    def passed(self) -> Generator[None]:
-        """Wait for a slot, then for the turn; the slot is free again after the block."""
-        if self._slots is None:
+    def passed(self, sleep: Callable[[float], None] | None = None) -> Generator[None]:
+        """Wait for a slot, for the end of a hold, then for the turn; the slot is free afterwards.
+
+        ``sleep``: of the caller, for a hold; else the gate's own.
+        """
+        with self._slots or nullcontext():
+            self._stand(sleep or self._sleep)
             self._wait()
             yield
-            return
-        with self._slots:
-            self._wait()
+
+    def hold(self, seconds: float) -> float:
+        """Nobody passes for so long: the host said Retry-After to one of us. Until when."""
+        with self._lock:
+            until = self._clock() + seconds
+            self._until = max(self._until, until)
+            return until
+
+    @contextmanager
+    def held(self, seconds: float) -> Generator[None]:
+        """Hold as long as the block lasts, in which the one who was told waits so long."""
+        mine = self.hold(seconds)
+        try:
             yield
+        finally:
+            with self._lock:
+                if self._until == mine:  # nobody has been told anything later
+                    self._until = 0.0
+
+    def _stand(self, sleep: Callable[[float], None]) -> None:
+        seen = 0.0
+        while (until := self._until) > max(self._clock(), seen):
+            sleep(until - self._clock())
+            seen = until
 
     def _wait(self) -> None:
         """Turns are handed out in order, one every 1/per_second seconds."""

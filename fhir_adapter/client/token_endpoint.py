@@ -27,6 +27,7 @@ _DEFAULT_LIFE = 300
 _SKEW = 60
 """Seconds by which two clocks may differ before that is named."""
 _BUSY = frozenset({429, 502, 503, 504})
+_REFUSES_CLIENT = frozenset({400, 401, 403})
 _CLOCK_FAULTS = frozenset({"invalid_client", "invalid_grant"})
 
 
@@ -128,7 +129,7 @@ class TokenEndpoint:
             way = "ahead of" if skew > 0 else "behind"
             said = f"{said}; this machine's clock is {abs(skew)} seconds {way} the server's"
             return _refused(said, where, _SET_CLOCK)
-        return _refused(said, where, _REMEDIES.get(code, _SET_TOKEN_URL))
+        return _refused(said, where, _REMEDIES.get(code) or _by_status(answer.status))
 
     def _skew(self, answer: Answer) -> int:
         """Our clock minus the server's, in seconds; 0 where it does not say."""
@@ -151,6 +152,10 @@ _KEY = (
     "under the kid in use (settings smart_client, smart_key, smart_key_id), and check that "
     "token_url is the address that the server calls its own."
 )
+_BROKEN = (
+    "Nothing to set here: that endpoint failed by itself. Try later; its operator's log has the "
+    "cause."
+)
 _REMEDIES = {
     "invalid_client": _KEY,
     "invalid_grant": _KEY,
@@ -163,6 +168,13 @@ _REMEDIES = {
     "token_url.",
 }
 """Error codes of RFC 6749, 5.2; another word is not repeated, it could be any text."""
+
+
+def _by_status(status: int) -> str:
+    """Without an error code that is known: what the status alone tells of."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _BROKEN
+    return _KEY if status in _REFUSES_CLIENT else _SET_TOKEN_URL
 
 
 def _may_need_v1(scope: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
@@ -164,9 +164,13 @@ class Transport:
             asked = make()
             found = once(asked)
             pause = self._pause(asked, found, tried=tried, waited=waited)
+            asked_to_wait = self._asked_to_wait(asked, found)
             if pause is None:
+                if asked_to_wait:
+                    self._network.gate.hold(asked_to_wait)
                 return _answer(asked, found)
-            self._sleep(pause)
+            with self._network.gate.held(asked_to_wait) if asked_to_wait else nullcontext():
+                self._sleep(pause)
             tried, waited = tried + 1, waited + pause
 
     def _pause(
@@ -176,6 +180,19 @@ class Transport:
             return None
         wanted = found.retry_after if isinstance(found, Answer) else None
         return self._budget.pause(tried=tried, waited=waited, asked=wanted)
+
+    def _asked_to_wait(self, asked: Asked, found: Answer | Lost) -> float:
+        """Seconds for which every request to this host waits; 0 where nobody has to.
+
+        A time that is longer than the budget of one request holds nobody: whoever asks meanwhile
+        is told so by the server, and does not hang for an hour.
+        """
+        if isinstance(found, Lost) or found.status not in _NOT_DONE:
+            return 0.0
+        if not same_origin(asked.url, self.base):
+            return 0.0  # another host, such as that of the tokens
+        wanted = found.retry_after or 0.0
+        return wanted if wanted <= self._budget.seconds else 0.0
 
     def _once(self, asked: Asked) -> Answer | Lost:
         header = self._auth.header() if self._auth is not None else ""
@@ -202,7 +219,7 @@ class Transport:
         session = self._session if same_origin(url, self.base) else self._elsewhere
         self.sent += 1
         try:
-            with self._network.gate.passed():
+            with self._network.gate.passed(self._sleep):
                 response = session.request(
                     asked.method,
                     url,
@@ -253,7 +270,7 @@ class Transport:
         at_home = same_origin(url, self.base)
         self.sent += 1
         try:
-            with self._network.gate.passed():
+            with self._network.gate.passed(self._sleep):
                 response = (self._session if at_home else self._elsewhere).request(
                     asked.method,
                     url,

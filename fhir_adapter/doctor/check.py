@@ -15,6 +15,8 @@ class Seen:
 
     verdict: Verdict
     reason: str
+    remedy: str = ""
+    """Instead of the check's own, where what was seen asks for another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class Check:
             verdict=seen.verdict,
             reason=seen.reason,
             consequence="" if fine else self.means,
-            remedy="" if fine else self.remedy,
+            remedy="" if fine else seen.remedy or self.remedy,
             needed=self.needed,
         )
 
@@ -49,9 +51,9 @@ def works(reason: str) -> Seen:
     return Seen(verdict=Verdict.WORKS, reason=reason)
 
 
-def fails(reason: str) -> Seen:
+def fails(reason: str, *, remedy: str = "") -> Seen:
     """It does not."""
-    return Seen(verdict=Verdict.FAILS, reason=reason)
+    return Seen(verdict=Verdict.FAILS, reason=reason, remedy=remedy)
 
 
 def unsure(reason: str) -> Seen:

@@ -26,6 +26,8 @@ class Exam:
     write: bool
     patient: str = ""
     """A patient who has data, as far as anybody knows; empty without one."""
+    not_asked: str = ""
+    """Why nothing further is asked; set where the address does not answer as a FHIR server."""
     may_write: bool = False
     """Set once a canary of ours was seen to go away again."""
     specimens: dict[str, Resource] = field(default_factory=dict[str, Resource])

@@ -12,11 +12,12 @@ from fhir_adapter.doctor.exam import Exam
 from fhir_adapter.doctor.own import Own
 from fhir_adapter.doctor.probe import OutOfBounds, Probe
 from fhir_adapter.doctor.specimens import write_specimens
-from fhir_adapter.doctor.table import BEFORE_WRITING, CHECKS
+from fhir_adapter.doctor.table import BEFORE_WRITING, CHECKS, IN_TURN
 from fhir_adapter.errors import AdapterError
 from fhir_adapter.model.server import Finding, ServerProfile, Verdict
 
 _LOST_IN_A_ROW = 3
+_NO_TIME = "not tried: no time or no request was left"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,13 @@ class Report:
     token: str
     """In the identifiers of everything that this run wrote."""
     largest_page: int = 0
+    not_asked: str = ""
+    """Why nothing was asked but whether this is a FHIR server; empty where it is one."""
+
+    @property
+    def out_of_time(self) -> int:
+        """How many checks were not tried for want of time or requests."""
+        return sum(one.reason == _NO_TIME for one in self.findings)
 
     @property
     def profile(self) -> ServerProfile:
@@ -82,11 +90,18 @@ def examine(  # noqa: PLR0913 - one keyword per bound
         left_behind=left,
         token=token,
         largest_page=exam.largest_page,
+        not_asked=exam.not_asked,
     )
 
 
 def _findings(exam: Exam) -> Iterator[Finding]:
-    for check in CHECKS:
+    """As the table tells them, whatever the order in which they were tried."""
+    found = {finding.id: finding for finding in _tried(exam)}
+    yield from (found[check.id] for check in CHECKS)
+
+
+def _tried(exam: Exam) -> Iterator[Finding]:
+    for check in IN_TURN:
         finding = check.finding(_seen(exam, check))
         exam.verdicts[finding.id] = finding.verdict
         yield finding
@@ -105,6 +120,8 @@ def _seen(exam: Exam, check: Check) -> Seen:
     """What a check came to, whatever happened."""
     if exam.probe.lost >= _LOST_IN_A_ROW:
         return unsure("the server no longer answers")
+    if exam.not_asked:
+        return unsure(exam.not_asked)
     if check.writes and not exam.write:
         return unsure("not tried without --write")
     if check.writes and not exam.may_write and check is not BEFORE_WRITING[-1]:
@@ -112,7 +129,7 @@ def _seen(exam: Exam, check: Check) -> Seen:
     try:
         return check.look(exam)
     except OutOfBounds:
-        return unsure("not tried: no time or no request was left")
+        return unsure(_NO_TIME)
     except AdapterError as fault:
         return unsure(why_not_of(fault))
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as fault:

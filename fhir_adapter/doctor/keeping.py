@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from fhir_adapter.doctor.check import Check, Seen, either, fails, unsure
 from fhir_adapter.doctor.exam import NOBODY, Exam
 from fhir_adapter.doctor.own import SYSTEM
+from fhir_adapter.doctor.probe import Reply
 from fhir_adapter.doctor.writing import by_name, is_taken, with_subject
 from fhir_adapter.fhir.normal import first_difference
 from fhir_adapter.fhir.reading import part, parts, text
@@ -75,6 +77,36 @@ def _tag_replaced(exam: Exam, sent: Resource, name: str) -> Seen:
     if name not in tags:
         return fails("the new tag is not there")
     return either(exam.own.token not in tags, "replaced", "the old tag stays beside the new one")
+
+
+def _type_history(exam: Exam, sent: Resource, name: str) -> Seen:
+    """``[type]/_history?_since`` (R4 http 3.1.0.13) tells of a create, be it deleted since."""
+    kind = text(sent["resourceType"])
+    if kind != "ResearchSubject":
+        return unsure("the server takes no ResearchSubject")
+    reply = exam.own.create(sent)
+    if not reply.is_good:
+        return unsure(f"it was not created ({reply.status})")
+    gone = exam.own.delete(kind, reply.id).is_good
+    found = exam.probe.get(f"{kind}/_history", params=_since(reply))
+    if not found.is_good or found.kind != "Bundle":
+        return fails(f"refused ({found.status})")
+    told = any(
+        text(one.get("value")) == name
+        for resource in found.rows(kind)
+        for one in parts(resource.get("identifier"))
+    )
+    seen = "tells of a create, and of what was deleted since" if gone else "tells of a create"
+    return either(told, seen, "a create is not in it")
+
+
+def _since(reply: Reply) -> dict[str, str]:
+    """A day before, by the server's own clock; from the beginning where it does not say."""
+    try:
+        made = datetime.fromisoformat(text(part(reply.body.get("meta")).get("lastUpdated")))
+    except ValueError:
+        return {}
+    return {"_since": (made - timedelta(days=1)).isoformat(timespec="seconds")}
 
 
 def _refused(change: Resource) -> Callable[[Exam], Seen]:
@@ -162,6 +194,14 @@ KEPT: tuple[Check, ...] = (
         "an update replaces meta.tag",
         "nothing that changes stands in meta",
         with_subject(_tag_replaced),
+    ),
+)
+HISTORY: tuple[Check, ...] = (
+    _row(
+        "kept.type-history",
+        "ResearchSubject/_history tells of a create that was deleted",
+        "what a killed run created and a person deleted before the next one is proposed again",
+        with_subject(_type_history),
     ),
 )
 VALIDATION: tuple[Check, ...] = (

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 
 from fhir_adapter.doctor.check import Check, Seen, either, fails, unsure, works
 from fhir_adapter.doctor.exam import Exam
 from fhir_adapter.doctor.pairs import PAIRS
 from fhir_adapter.doctor.probe import Reply
+from fhir_adapter.errors import ServerFault, ServerUnreachable
 from fhir_adapter.fhir.reading import is_array, part, parts, text
 from fhir_adapter.model.server import Verdict
 from fhir_adapter.ports import Resource
@@ -19,6 +21,61 @@ _UNKNOWN_TYPE = "FhirAdapterCanary"
 
 def _statement(exam: Exam) -> Reply:
     return exam.once("metadata", lambda: exam.probe.get("metadata"))
+
+
+def _search(exam: Exam, resource_type: str) -> Reply:
+    name = f"plain-{resource_type}"
+    return exam.once(name, lambda: exam.probe.find(resource_type, {"_count": "1"}))
+
+
+def _answers(exam: Exam) -> Seen:
+    """Two or three questions; where none is answered as FHIR, no other check asks anything.
+
+    Either alone will do: Medplum's router hides its metadata, and a hospital's server may want a
+    patient on every search. Open metadata and a 401 to every search ask for credentials first.
+    """
+    try:
+        return _as_fhir(exam)
+    except ServerUnreachable:
+        raise  # the server may come back: each check says what it met
+    except ServerFault as fault:
+        return _ended(exam, _UNANSWERED, fault.message, fault.remedy)
+
+
+def _as_fhir(exam: Exam) -> Seen:
+    told = _told(exam)
+    found = _search(exam, "Patient")
+    stated = told is not None and told.kind in _STATEMENTS
+    if stated and found.status == HTTPStatus.UNAUTHORIZED:
+        found = _search(exam, "Observation")
+        stated = found.status != HTTPStatus.UNAUTHORIZED
+    if stated or _is_fhir(found):
+        return works("it answers")
+    refused = {found.status, told.status if told else 0} & _REFUSALS
+    if refused:
+        return _ended(exam, _REFUSED, f"refused ({max(refused)})", _CREDENTIALS)
+    return _ended(exam, _UNANSWERED, "neither a CapabilityStatement nor a Bundle came back", "")
+
+
+def _told(exam: Exam) -> Reply | None:
+    """The answer under /metadata; None where there is none that can be used."""
+    try:
+        return _statement(exam)
+    except ServerUnreachable:
+        raise
+    except ServerFault:
+        return None
+
+
+def _ended(exam: Exam, why: str, seen: str, remedy: str) -> Seen:
+    exam.not_asked = why
+    return fails(seen, remedy=remedy)
+
+
+def _is_fhir(found: Reply) -> bool:
+    """A Bundle, or a refusal in FHIR's own form of that search (not of an unknown path: 404)."""
+    told = found.kind == "OperationOutcome" and found.status in _SEARCH_REFUSED
+    return found.is_searchset or told
 
 
 def _present(exam: Exam) -> Seen:
@@ -107,7 +164,29 @@ def _unknown_type(exam: Exam) -> Seen:
 
 _NO_STATEMENT = "nothing it says can be used: everything is tried, and proved by canaries"
 
+_STATEMENTS = frozenset(("CapabilityStatement", "Conformance"))
+_UNANSWERED = "not asked: this address does not answer as a FHIR server"
+_REFUSED = "not asked: this address refuses every request"
+_REFUSALS = frozenset((HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN))
+_SEARCH_REFUSED = frozenset((HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY))
+_CREDENTIALS = (
+    "Give credentials that it takes: the setting record_token, or smart_client and smart_key; "
+    "where a gateway stands in front, the headers that it wants."
+)
+_NO_FHIR = (
+    "Check the base URL (it often ends in /fhir, /R4 or /r4), and whether a login page or a proxy "
+    "answers in the server's place: open URL/metadata in a browser."
+)
+
 FIRST: tuple[Check, ...] = (
+    Check(
+        id="metadata.answers",
+        title="answers as a FHIR server",
+        means="nothing can be read or written, and nothing further was asked",
+        remedy=_NO_FHIR,
+        look=_answers,
+        needed=True,
+    ),
     Check(
         id="metadata.present",
         title="CapabilityStatement",

@@ -1,4 +1,4 @@
-"""Every check, in the order in which they run."""
+"""Every check: in the order in which they are told, and in that in which they run."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ BEFORE_WRITING: tuple[Check, ...] = (*metadata.FIRST, writes.CANARY)
 CHECKS: tuple[Check, ...] = (
     *BEFORE_WRITING,
     *keeping.KEPT,
+    *keeping.HISTORY,
     *reading.CHECKS,
     *querying.CHECKS,
     *answering.CHECKS,
@@ -33,6 +34,12 @@ CHECKS: tuple[Check, ...] = (
     *operating.SUBSCRIPTION,
     *metadata.LAST,
 )
+IN_TURN: tuple[Check, ...] = (
+    *BEFORE_WRITING,
+    *(one for one in CHECKS if one.needed and one not in BEFORE_WRITING),
+    *(one for one in CHECKS if not one.needed and one not in BEFORE_WRITING),
+)
+"""The same as they run: where time is short, what the adapter cannot do without is known."""
 
 
 def ids() -> tuple[str, ...]:

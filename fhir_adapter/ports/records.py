@@ -49,6 +49,26 @@ class Pulled:
     aliases: tuple[str, ...] = ()
     """Other ids of the same person (merges, followed to the end); their resources are as sent."""
 
+    @property
+    def has_patient(self) -> bool:
+        """Whether the Patient itself came: without it no stop is known, and nobody is judged."""
+        return any(one.get("resourceType") == "Patient" for one in self.resources)
+
+    @property
+    def why_no_patient(self) -> str:
+        """What kept the Patient from coming, as in ``types``; empty where nothing was said."""
+        said = (one.why_not for one in self.types if one.resource_type == "Patient")
+        return next(said, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotWhole:
+    """A resource type that did not come whole in a run, and for how many patients."""
+
+    resource_type: str
+    why_not: str
+    patients: int
+
 
 class RecordSource(Protocol):
     """Where patient records come from: a FHIR server, a folder, a Bundle."""

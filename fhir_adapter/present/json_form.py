@@ -13,11 +13,11 @@ from fhir_adapter.model.result import Effect, Verdict
 from fhir_adapter.model.study import SETTLED_ORDER, Study
 from fhir_adapter.model.truth import Reason
 from fhir_adapter.model.vocabulary import BASE
-from fhir_adapter.ports import Written
+from fhir_adapter.ports import NotWhole, Written
 from fhir_adapter.present.rows import CriterionRow, EvidenceRow, criterion_rows, iso, local_time
-from fhir_adapter.present.sentences import decision_sentence
+from fhir_adapter.present.sentences import decision_sentence, not_whole_remedy
 from fhir_adapter.present.words import DISCLAIMER
-from fhir_adapter.present.worklist import outcome_counts
+from fhir_adapter.present.worklist import outcome_counts, unproved_counts
 
 RESULT_FORMAT = 1
 """Version of the JSON form; another number is refused by name."""
@@ -65,6 +65,8 @@ def run_json(
     written: Sequence[Written] = (),
     *,
     issues: Mapping[str, int],
+    not_whole: Sequence[NotWhole] = (),
+    people: Mapping[str, str] | None = None,
 ) -> Json:
     """A whole run: the counts add up to everyone pulled; what was, or would be, written."""
     return {
@@ -73,6 +75,8 @@ def run_json(
         "study-version": study.version,
         "patients": len(decisions) + len(failed),
         "counts": {outcome.value: count for outcome, count in outcome_counts(decisions)},
+        "unproved": {outcome.value: count for outcome, count in unproved_counts(decisions)},
+        "set-by-people": dict(people or {}),
         "failed": [
             {"patient": patient, "error": error.code, "remedy": error.remedy}
             for patient, error in failed
@@ -80,6 +84,16 @@ def run_json(
         "decisions": [decision_json(decision, study, zone) for decision in decisions],
         "written": [_written(one) for one in written],
         "issues": dict(issues),
+        "types-not-whole": [_not_whole(one) for one in not_whole],
+    }
+
+
+def _not_whole(one: NotWhole) -> Json:
+    return {
+        "type": one.resource_type,
+        "why-not": one.why_not,
+        "patients": one.patients,
+        "remedy": not_whole_remedy(one),
     }
 
 
@@ -243,10 +257,15 @@ def _run(outcomes: Sequence[str]) -> Json:
             "study-version": _TEXT,
             "patients": _COUNT,
             "counts": _object(dict.fromkeys(outcomes, _COUNT)),
+            "unproved": {"type": "object", "additionalProperties": _COUNT},
+            "set-by-people": {"type": "object", "additionalProperties": _TEXT},
             "failed": _list(failed),
             "decisions": _list({"$ref": "#/$defs/decision"}),
             "written": _list(_object(written)),
             "issues": {"type": "object", "additionalProperties": _COUNT},
+            "types-not-whole": _list(
+                _object({**dict.fromkeys(("type", "why-not", "remedy"), _TEXT), "patients": _COUNT})
+            ),
         }
     )
     run["properties"] |= {  # of fact tables only

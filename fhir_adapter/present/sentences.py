@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from fhir_adapter.model.decision import Check, Decision, Outcome
 from fhir_adapter.model.study import BEFORE_CONTACT
+from fhir_adapter.ports import NotWhole
 from fhir_adapter.present.rows import iso
 from fhir_adapter.present.words import OUTCOMES, SETTLED, STOPS, UNPROVED, WHO
 
@@ -65,6 +66,30 @@ def damage_sentence(
     withheld = _WITHHELD if any(map(_is_withheld, issues)) else ""
     told = "Noted in the files" if set(issues) <= _NOTED else "The files are not whole"
     return f"{told}: {counts}{where}.{order}{lost}{withheld}{nobody}"
+
+
+def not_whole_sentence(found: Sequence[NotWhole], *, of: int) -> str:
+    """Which types a server did not give whole, why, for how many, and what to do about it."""
+    if not found:
+        return ""
+    said = ", ".join(
+        f"{one.resource_type} ({one.why_not}) for "
+        f"{'everybody' if one.patients == of else f'{one.patients} of {of}'}"
+        for one in found
+    )
+    remedies = " ".join(dict.fromkeys(not_whole_remedy(one) for one in found))
+    return (
+        f"Not retrieved whole: {said}. What a criterion needs of these is open, not absent. "
+        f"{remedies}"
+    )
+
+
+def not_whole_remedy(one: NotWhole) -> str:
+    """What to do about one type."""
+    if one.why_not in ("forbidden", "unauthorized"):
+        name = one.resource_type
+        return f"Have system/{name}.rs (SMART v2) or system/{name}.read (v1) granted."
+    return "`fhir-adapter server doctor` says what the server can do."
 
 
 def incomplete_sentence(incomplete: Mapping[str, int], patients: int) -> str:

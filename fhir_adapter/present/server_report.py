@@ -106,6 +106,18 @@ def tally(findings: Iterable[Finding]) -> str:
     return f"{works} work, {fails} fail, {len(found) - works - fails} cannot be told"
 
 
+def untried(count: int, *, of: int) -> str:
+    """What a run that was short of time left out; what is needed was tried first.
+
+    >>> untried(40, of=196)
+    '40 of 196 checks were not tried: no time or no request was left. --seconds gives more.'
+    """
+    return (
+        f"{count} of {of} checks were not tried: no time or no request was left. "
+        "--seconds gives more."
+    )
+
+
 def matrix(columns: Sequence[Column]) -> str:
     """A Markdown table per group, one column per server; a reason stands where it differs."""
     lines = ["| server | software | result |", "| --- | --- | --- |"]

@@ -21,6 +21,8 @@ WORKLIST_COLUMNS = (
     "against",
     "next question",
     "next date",
+    "not proposed",
+    "set by a person",
 )
 
 
@@ -73,5 +75,7 @@ def _cells(entry: WorklistEntry, *, identifiers: bool) -> tuple[object, ...]:
         entry.against,
         entry.next_question,
         iso(entry.next_date),
+        entry.not_proposed,
+        entry.person_set,
     )
     return (*cells, entry.patient) if identifiers else cells

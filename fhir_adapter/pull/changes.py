@@ -185,30 +185,83 @@ class Pollable:
 
     types: tuple[str, ...]
     why_not: Mapping[str, str]
+    """The server was asked, and this does not serve."""
+    not_reached: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The server let nobody in or did not answer: nothing is known, and it is asked again."""
+    remedies: tuple[str, ...] = ()
+    """What to do about refusals and silence, each once."""
 
 
-def pollable(client: FhirClient, types: Iterable[str]) -> Pollable:
+def pollable(
+    client: FhirClient,
+    types: Iterable[str],
+    *,
+    unused: Callable[[str], frozenset[str]] = lambda _type: frozenset(),
+) -> Pollable:
     """Canaries per type: a far future must find nothing, long ago must find what is there.
 
-    A server that ignores the parameter, or answers it with nobody, cannot be polled for that type.
+    A server that ignores the parameter, or answers it with nobody, cannot be polled for that type;
+    nor where a doctor saw it fail (``unused`` names a type's parameters of which that is so).
     """
-    whys = {name: _why_not_polled(client, name) for name in types}
+    whys, not_reached, remedies = dict[str, str](), dict[str, str](), dict[str, None]()
+    for name in types:
+        try:
+            whys[name] = _SEEN_TO_FAIL if _PARAMETER in unused(name) else _canaries(client, name)
+        except ServerFault as fault:
+            why = why_not_of(fault)
+            (not_reached if why in _NOT_REACHED else whys)[name] = why
+            if why not in _SAYS_ENOUGH:
+                remedies[fault.remedy] = None
     return Pollable(
         types=tuple(name for name, why in whys.items() if not why),
         why_not={name: why for name, why in whys.items() if why},
+        not_reached=not_reached,
+        remedies=tuple(remedies),
     )
 
 
-def _why_not_polled(client: FhirClient, resource_type: str) -> str:
-    try:
-        future = _one(client, resource_type, _lastUpdated=f"ge{_FAR}")
-        if future:
-            return "parameter-ignored"
-        if _one(client, resource_type, _lastUpdated=f"ge{_LONG_AGO}"):
-            return ""
-        return "parameter-emptied" if _one(client, resource_type) else ""
-    except ServerFault as fault:
-        return why_not_of(fault)
+_PARAMETER = "_lastUpdated"
+_SEEN_TO_FAIL = "seen-to-fail"
+_NOT_REACHED = frozenset(("unauthorized", "unreachable", "throttled", "not-fhir"))
+_SAYS_ENOUGH = frozenset(("not-supported",))
+
+
+def _canaries(client: FhirClient, resource_type: str) -> str:
+    """Why it cannot be polled; empty where it can. ServerFault where the server does not answer."""
+    future = _one(client, resource_type, _lastUpdated=f"ge{_FAR}")
+    if future:
+        return "parameter-ignored"
+    if _one(client, resource_type, _lastUpdated=f"ge{_LONG_AGO}"):
+        return ""
+    return "parameter-emptied" if _one(client, resource_type) else ""
+
+
+class AwaitedPoll:
+    """ChangeFeed of a type that nothing is known of yet: the canaries first, then its poll.
+
+    A server that is down, or whose credentials have run out, when we start is polled once it is
+    back. Until then every look raises what the server came to, or says why it cannot be polled.
+    """
+
+    def __init__(self, client: FhirClient, poll: Poll, resource_type: str) -> None:
+        self._client = client
+        self._poll = poll
+        self._type = resource_type
+        self._proved = False
+
+    @property
+    def name(self) -> str:
+        """poll:<type>."""
+        return self._poll.name
+
+    def look(self, cursor: str) -> Look:
+        """As the poll's, once it is proved."""
+        if not self._proved:
+            why = _canaries(self._client, self._type)
+            if why:
+                return Look(cursor=cursor, why_not=why)
+            self._proved = True
+        return self._poll.look(cursor)
 
 
 def _one(client: FhirClient, resource_type: str, **params: str) -> bool:
@@ -292,8 +345,14 @@ def feeds_of(
     *,
     now: Callable[[], datetime],
     overlap: timedelta,
+    unused: Callable[[str], frozenset[str]] = lambda _type: frozenset(),
 ) -> tuple[list[ChangeFeed], Pollable]:
-    """A poll for each type that can be polled, and what cannot."""
-    able = pollable(client, types)
-    polls = [Poll(client, name, now=now, overlap=overlap) for name in able.types]
-    return list[ChangeFeed](polls), able
+    """A poll for each type that can be polled or is yet to be known, and what cannot."""
+    able = pollable(client, types, unused=unused)
+
+    def poll(name: str) -> Poll:
+        return Poll(client, name, now=now, overlap=overlap)
+
+    feeds: list[ChangeFeed] = [poll(name) for name in able.types]
+    feeds.extend(AwaitedPoll(client, poll(name), name) for name in able.not_reached)
+    return feeds, able

@@ -144,9 +144,12 @@ class PrefetchRecord:
             raise _no_patient()
         missing = [need for need in needs if need.resource_type not in answered]
         try:
-            return self._completed(index, patient, needs, missing)
+            found = self._completed(index, patient, needs, missing)
         except ServerFault:
             raise _no_patient() from None
+        if not found.has_patient:  # the read of it alone was refused, or failed
+            raise _no_patient()
+        return found
 
     def _indexed(self, needs: Sequence[Need]) -> Index:
         index = Index(complete_types=self._found.whole)

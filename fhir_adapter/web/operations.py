@@ -116,7 +116,7 @@ class Operations:
         except SettingInvalid:
             raise Refusal(400, "asOf is not a date, a time or last-fact") from None
         if record is None:
-            return self._service.screen(patient, benches, as_of)
+            return self._service.screen_known(patient, benches, as_of)
         return self._service.screen_bundle(record, patient, benches, as_of)
 
 

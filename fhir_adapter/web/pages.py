@@ -26,7 +26,7 @@ from fhir_adapter.present.rows import criterion_rows, iso, local_time, without_i
 from fhir_adapter.present.sentences import check_sentence, decision_sentence
 from fhir_adapter.present.tables import worklist_csv
 from fhir_adapter.present.words import DISCLAIMER, OUTCOMES, UNCONFIRMED
-from fhir_adapter.present.worklist import WorklistEntry
+from fhir_adapter.present.worklist import WorklistEntry, unproved_sentence
 from fhir_adapter.version import __version__
 from fhir_adapter.web.access import COOKIE, SESSION_SECONDS, Access, Caller, same_site
 from fhir_adapter.web.limits import Form
@@ -132,6 +132,7 @@ class Pages:
             confirmed=_confirmed(listed),
             unconfirmed=UNCONFIRMED,
             tabs=_tabs(listed),
+            unproved=unproved_sentence(listed.worklist),
             tab=tab,
             words=words,
             lines=lines,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from fhir_adapter.client import Capability, TypeCapability
-from fhir_adapter.model.server import ServerProfile, WriteWay
+from fhir_adapter.model.server import ServerProfile, Verdict, WriteWay
 
 _WRITTEN_BESIDE = ("Device", "GuidanceResponse", "Provenance")
 _OURS_ALONE = frozenset(("Device", "GuidanceResponse"))
@@ -95,7 +95,19 @@ def _proved(said: Choice, profile: ServerProfile) -> Choice:
         and not (profile.fails("write.if-match") or profile.fails("write.versions")),
         left_out=frozenset(_WRITTEN_BESIDE) if "Device" in refused else said.left_out | refused,
         conditional_update=profile.works("write.conditional-update"),
+        history=_seen_history(said, profile),
     )
+
+
+def _seen_history(said: Choice, profile: ServerProfile) -> bool:
+    """As it was seen; what could not be told leaves what the server says."""
+    match profile.verdict("kept.type-history"):
+        case Verdict.WORKS:
+            return True
+        case Verdict.FAILS:
+            return False
+        case Verdict.CANNOT_TELL:
+            return said.history
 
 
 def _not_kept(said: Choice, profile: ServerProfile) -> Choice:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.cli_for_tests import ONE, run, sandbox
+from plain_server import plain_server
 
 
 @pytest.mark.usefixtures("with_small_study")
@@ -52,3 +53,16 @@ def test_people_get_groups_with_what_a_failure_means() -> None:
         "Proposals by: not proved (--write tries).",
     ):
         assert said in ran.flat
+
+
+@pytest.mark.usefixtures("with_small_study")
+def test_a_login_page_is_asked_two_questions_and_named() -> None:
+    with plain_server(200, b"<html>Log in</html>", Content_Type="text/html") as page:
+        people = run("server", "doctor", page.base_url, "--seconds", "10")
+        told = run("server", "doctor", page.base_url, "--seconds", "10", "--json").json
+    assert people.status == 1
+    assert "not asked: this address does not answer as a FHIR server" in people.flat
+    assert "whether a login page or a proxy answers" in people.flat
+    assert len(page.asked) == 4
+    assert told["study"] == []
+    assert [one["id"] for one in told["checks"] if one["result"] == "fails"] == ["metadata.answers"]

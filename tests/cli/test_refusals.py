@@ -50,9 +50,44 @@ def of_the_candidate(found: Any) -> Any:
 def test_nothing_is_recorded_without_yes() -> None:
     said = decline(CANDIDATE, "--every-study", "--json").json
     jsonschema.validate(said, json.loads(SCHEMA.read_text("utf-8")))
-    assert said == {"dry_run": True, "study": "", "patients": 1, "known": False}
+    assert said == {
+        "dry_run": True, "study": "", "patients": 1, "known": False,
+        "unknown_ids": [], "not_looked_up": "no-record-server",
+    }  # fmt: skip
     assert "Dry run" in decline(CANDIDATE, "--every-study").flat
     assert of_the_candidate(one_by_one())["outcome"] == "candidate"
+
+
+def test_an_id_that_the_server_does_not_know_is_recorded_with_a_caution() -> None:
+    with sandbox(patients=(CANDIDATE,)) as server:
+        env = {**KEY, "FHIR_ADAPTER_RECORD_SERVER": server.base_url}
+        asked = ("ledger", "decline", CANDIDATE, "mistyped", "--every-study")
+        told = run(*asked, "--json", **env).json
+        people = run(*asked, "--yes", **env)
+        known = run("ledger", "decline", CANDIDATE, "--every-study", "--yes", **env)
+    jsonschema.validate(told, json.loads(SCHEMA.read_text("utf-8")))
+    assert (told["unknown_ids"], told["not_looked_up"]) == ([2], "")
+    assert people.status == 0
+    assert "Caution: the record server knows no patient of id 2 (of 2 given)" in people.flat
+    assert "mistyped" not in people.flat
+    assert "Caution" not in known.flat
+    assert opened().opted_out(["mistyped"]) == {"mistyped"}
+
+
+@pytest.mark.parametrize(
+    ("address", "why"), [("", "no-record-server"), ("http://127.0.0.1:9/fhir", "unreachable")]
+)
+def test_a_refusal_is_recorded_though_nobody_can_be_looked_up(address: str, why: str) -> None:
+    env = {**KEY, "FHIR_ADAPTER_RECORD_SERVER": address}
+    ran = run("ledger", "decline", "somebody", "--study", STUDY, "--yes", **env)
+    assert ran.status == 0
+    assert f"not looked up on the record server ({why})" in ran.flat
+    assert opened().declined(STUDY, ["somebody"]) == {"somebody"}
+
+
+def test_a_study_that_is_not_known_is_refused() -> None:
+    ran = decline(CANDIDATE, "--study", "NCT00000000", "--yes")
+    assert (ran.status, "study-not-found" in ran.err) == (4, True)
 
 
 def test_a_declined_study_is_judged_and_withheld() -> None:

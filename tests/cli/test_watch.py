@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
+from fhir_adapter.bootstrap.profiles import keep
 from fhir_adapter.bootstrap.watch_loop import Loop
 from fhir_adapter.bootstrap.writing import WritingDesk
 from fhir_adapter.errors import ServerThrottled
+from fhir_adapter.model.server import ServerProfile, Verdict
 from fhir_adapter.sandbox import RunningSandbox
 
 from cli.cli_for_tests import AS_OF, run, sandbox
+from plain_server import plain_server
 
 FEW = ("42-all-answered", "09-no-pregnancy-test", "17-seventeen")
 KEY = {"FHIR_ADAPTER_SITE_KEY": "a secret of the site"}
@@ -135,6 +138,45 @@ def test_a_server_that_is_not_there_is_said() -> None:
     ran = run("watch", "--server", "http://127.0.0.1:9", "--once", **KEY)
     assert ran.status == 3
     assert "server-unreachable" in ran.err
+
+
+LOGIN = "The credentials are missing, wrong or expired: check the token or password settings."
+
+
+@pytest.mark.usefixtures("with_small_study")
+def test_a_server_that_lets_nobody_in_is_named_with_the_remedy_and_without_a_promise() -> None:
+    with plain_server(401) as server:
+        people = run("watch", "--server", server.base_url, "--once", **KEY)
+        told = run("watch", "--server", server.base_url, "--once", "--json", **KEY).json
+    assert people.status == 3
+    assert LOGIN in people.flat
+    assert "Patient (unauthorized)" in people.flat
+    assert "Their changes are found by" not in people.flat
+    assert "poll:Patient (server-refused)" in people.flat
+    assert told["remedies"] == [LOGIN]
+    assert told["not-reached"]["Patient"] == "unauthorized"
+    assert told["not-whole"]["sweep"] == "server-refused"
+    assert (told["polled"], told["not-polled"]) == ([], {})
+
+
+@pytest.mark.usefixtures("with_small_study")
+@pytest.mark.parametrize(
+    ("check", "unpolled"),
+    [("search.Condition._lastUpdated", {"Condition"}), ("query.last-updated", None)],
+)
+def test_what_the_doctor_saw_fail_is_not_polled_but_found_by_a_census(
+    tmp_path: Path, check: str, unpolled: set[str] | None
+) -> None:
+    seen = ServerProfile(verdicts={check: Verdict.FAILS}, software="fhir-adapter sandbox")
+    with sandbox(patients=FEW) as server:
+        keep(seen, server.base_url, tmp_path / "profile.json")
+        args = ("watch", "--server", server.base_url, "--once", "--as-of", AS_OF)
+        env = {"FHIR_ADAPTER_RECORD_PROFILE": str(tmp_path / "profile.json"), **KEY}
+        people = run(*args, **env)
+        told = run(*args, "--json", **env).json
+    assert set(told["not-polled"].values()) == {"seen-to-fail"}
+    assert set(told["not-polled"]) == unpolled or (unpolled is None and told["polled"] == [])
+    assert "Their changes are found by: census, sweep." in people.flat
 
 
 @pytest.mark.slow

@@ -20,11 +20,12 @@ from cryptography.x509.oid import NameOID
 
 from fhir_adapter.bootstrap.clients import record_client
 from fhir_adapter.client import FhirClient, Gate, Network, RetryBudget, Timeouts
-from fhir_adapter.errors import ServerUnreachable
+from fhir_adapter.errors import ServerThrottled, ServerUnreachable
 from fhir_adapter.settings import Connection, Settings
 
-from fault_proxy import FaultProxy
+from fault_proxy import FaultProxy, throttled
 from key_files import private_file
+from plain_server import Plain, plain_server
 
 PATIENT = b'{"resourceType": "Patient", "id": "1"}'
 ONCE = RetryBudget(tries=1)
@@ -340,3 +341,74 @@ def test_turns_are_given_out_evenly() -> None:
     with gate.passed():
         pass
     assert naps == [0.25, 0.5]
+
+
+@pytest.fixture
+def anybody() -> Iterator[Plain]:
+    """A server that gives the same Patient to whoever asks."""
+    with plain_server(200, b'{"resourceType": "Patient", "id": "1"}') as found:
+        yield found
+
+
+def two_of_one_host(
+    base: str, sleep: Any, **more: Any
+) -> tuple[FhirClient, FhirClient, list[float]]:
+    """Two clients that share the gate of their host; what the second one waited."""
+    gate, naps = Gate(concurrency=5), list[float]()
+    first = FhirClient(base, network=Network(gate=gate), sleep=sleep, **more)
+    second = FhirClient(base, network=Network(gate=gate), sleep=naps.append)
+    return first, second, naps
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_a_retry_after_holds_back_every_request_to_that_host(anybody: Plain, code: int) -> None:
+    order: list[str] = []
+
+    def told_to_wait(seconds: float) -> None:
+        order.append(f"first waits {seconds:g}")
+        second.read("Patient", "2")  # meanwhile, somebody else
+        order.append(f"second waited {len(naps)} times")
+
+    with FaultProxy(anybody.base_url) as proxy:
+        proxy.arm(throttled(code, "30"), times=1)
+        first, second, naps = two_of_one_host(proxy.url, told_to_wait)
+        first.read("Patient", "1")
+        assert order == ["first waits 30", "second waited 1 times"]
+        assert 0 < naps[0] <= 30
+        second.read("Patient", "2")
+        assert len(naps) == 1, "the time is over"
+
+
+def test_whoever_is_told_and_does_not_ask_again_holds_back_the_others_too(anybody: Plain) -> None:
+    with FaultProxy(anybody.base_url) as proxy:
+        proxy.arm(throttled(429, "30"), times=1)
+        first, second, naps = two_of_one_host(proxy.url, lambda _: None, budget=ONCE)
+        with pytest.raises(ServerThrottled):
+            first.read("Patient", "1")
+        second.read("Patient", "2")
+    assert len(naps) == 1
+
+
+def test_a_time_beyond_the_budget_hangs_nobody(anybody: Plain) -> None:
+    with FaultProxy(anybody.base_url) as proxy:
+        proxy.arm(throttled(429, "7200"), times=1)
+        first, second, naps = two_of_one_host(proxy.url, lambda _: None)
+        with pytest.raises(ServerThrottled):
+            first.read("Patient", "1")
+        second.read("Patient", "2")
+    assert naps == []
+
+
+def test_a_later_word_of_the_host_outlasts_an_earlier_one() -> None:
+    now = [100.0]
+    gate = Gate(clock=lambda: now[0])
+    with gate.held(5):
+        gate.hold(60)
+    naps: list[float] = []
+    with gate.passed(naps.append):
+        pass
+    assert naps == [60.0]
+    now[0] = 160.0
+    with gate.passed(naps.append):
+        pass
+    assert naps == [60.0]

@@ -231,8 +231,12 @@ REFUSALS: dict[str, tuple[int, Any, type[AdapterError], str]] = {
     "scope": (400, {"error": "invalid_scope"}, ServerRefused, "smart_scope"),
     "client": (400, {"error": "unauthorized_client"}, ServerRefused, "client_credentials"),
     "grant": (400, {"error": "unsupported_grant_type"}, ServerRefused, "token_url"),
-    "no word": (400, {"error": ["canary"]}, ServerRefused, "token_url"),
-    "any word": (400, {"error": "canary"}, ServerRefused, "token_url"),
+    "no word": (400, {"error": ["canary"]}, ServerRefused, "smart_key_id"),
+    "any word": (400, {"error": "canary"}, ServerRefused, "smart_key_id"),
+    "a bare 401": (401, b"", ServerRefused, "smart_client, smart_key, smart_key_id"),
+    "a gateway's 403": (403, b"<html>canary</html>", ServerRefused, "smart_client"),
+    "broken": (500, {"error": "canary"}, ServerRefused, "its operator's log"),
+    "broken by a key": (500, {"error": "server_error"}, ServerRefused, "failed by itself"),
     "a page": (404, b"<html>canary</html>", ServerRefused, "token_url"),
     "a redirect": (302, b"", ServerRefused, "token_url"),
     "busy": (503, {"error": "canary"}, ServerThrottled, "Run later"),
@@ -256,6 +260,16 @@ def test_a_refusal_names_its_remedy_and_nothing_private(
     assert "canary" not in shown
     assert "client_assertion" not in shown
     assert caught.value.where == server.token_url
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_where_the_endpoint_is_right_its_address_is_not_what_to_set(
+    server, auth_for, status: int
+) -> None:
+    server.refusals[:] = [(status, b"", {})] * 9
+    with pytest.raises(ServerRefused) as caught:
+        auth_for(server).header()
+    assert "Name the server's token endpoint" not in caught.value.remedy
 
 
 def test_a_lost_answer_of_the_token_endpoint_is_asked_for_again(server, auth_for) -> None:

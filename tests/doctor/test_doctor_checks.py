@@ -92,6 +92,7 @@ def habit(**habits: Any) -> dict[str, Any]:
 
 ELSEWHERE_LINK = {"Content-Location": "http://127.0.0.1:9/x"}
 FAILURES: list[tuple[str, tuple[Layer, ...], dict[str, Any]]] = [
+    ("metadata.answers", (refuses(404),), {}),
     ("metadata.present", (refuses(404, path="metadata"),), {}),
     ("metadata.present", (answers(200, EMPTY, path="metadata"),), {}),
     ("metadata.fhir-version", (edits(lambda b: b.update(fhirVersion="5.0.0")),), {}),
@@ -183,6 +184,9 @@ FAILURES: list[tuple[str, tuple[Layer, ...], dict[str, Any]]] = [
                    "QuestionnaireResponse")),
     ("kept.ResearchSubject", (refuses(404, path="ResearchSubject/"),), {}),
     ("kept.ResearchSubject", (), habit(refuses_types=frozenset(("ResearchSubject",)))),
+    ("kept.type-history", (), habit(no_type_history=True)),
+    ("kept.type-history", (edits(lambda b: b.update(entry=[]), path="/_history"),), {}),
+    ("kept.type-history", (refuses(200, path="/_history"),), {}),
     ("kept.reference-version", (), habit(strips_versions=True)),
     ("kept.reference-version", (refuses(422, method="POST"),), {}),
     ("kept.decimal", (), habit(normalises_numbers=True)),

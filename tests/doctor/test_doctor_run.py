@@ -13,13 +13,15 @@ from fhir_adapter.client import FhirClient
 from fhir_adapter.client.transport import Answer, Asked
 from fhir_adapter.doctor import Report, examine
 from fhir_adapter.doctor.operating import CHECKS as OPERATIONS
-from fhir_adapter.errors import ServerUnreachable
+from fhir_adapter.errors import ServerBroken, ServerRefused, ServerUnreachable
 from fhir_adapter.model.server import Verdict
 from fhir_adapter.pull import doctor as old_doctor
 from fhir_adapter.sandbox import Interactions
 from tests.doctor.doctor_worlds import (
+    NO,
     TABLE,
     Ask,
+    Layer,
     World,
     answer,
     answers,
@@ -427,3 +429,95 @@ def test_a_server_that_drops_underscored_names_is_seen_to_refuse_the_others() ->
     for check in ("query.unknown-lenient", "query.unknown-strict"):
         assert seen(check, hapi).verdict is WORKS
     assert not old_doctor._CANARY.startswith("_")
+
+
+HTML = Answer(status=200, headers={"Content-Type": "text/html"}, body=b"<html>Log in</html>")
+
+
+def says(found: Answer, *, metadata: Answer | None = None) -> Layer:
+    """Whatever is asked, this; under /metadata perhaps something else (None: as it is)."""
+
+    def layer(one: Asked, ask: Ask) -> Answer:
+        if one.url.endswith("/metadata"):
+            return ask(one) if metadata is None else metadata
+        return found
+
+    return layer
+
+
+NO_SERVERS = {
+    "login page": (says(HTML, metadata=HTML), "neither a CapabilityStatement", "login page"),
+    "another path": (says(answer(404), metadata=answer(404)), "neither a Cap", "Check the base"),
+    "nothing but outcomes": (
+        says(answer(404, NO), metadata=answer(404, NO)), "neither a Capability", "base URL",
+    ),
+    "no credentials": (says(answer(401), metadata=answer(401)), "refused (401)", "record_token"),
+    "forbidden": (says(answer(403, NO), metadata=answer(403)), "refused (403)", "record_token"),
+    "metadata alone": (says(answer(401)), "refused (401)", "smart_client"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NO_SERVERS)
+def test_an_address_that_does_not_answer_as_fhir_is_asked_nothing_further(name: str) -> None:
+    layer, why, remedy = NO_SERVERS[name]
+    world = World(layer)
+    report = run(world)
+    failed = [one for one in report.findings if one.verdict is FAILS]
+    assert [one.id for one in failed] == ["metadata.answers"]
+    assert failed[0].reason.startswith(why)
+    assert remedy in failed[0].remedy
+    assert {one.reason for one in report.findings if one.verdict is UNSURE} == {report.not_asked}
+    assert report.has_needed_failure
+    assert len(world.asked) <= 3
+
+
+def test_a_token_that_is_refused_ends_the_questions_with_its_own_remedy() -> None:
+    def refused(one: Asked, ask: Ask) -> Answer:
+        raise ServerRefused("the token endpoint answered 401", where="x", remedy="Register it.")
+
+    world = World(refused)
+    report = run(world)
+    assert report.findings[0].remedy == "Register it."
+    assert len(world.asked) <= 2
+
+
+@pytest.mark.parametrize(
+    "metadata", [answer(404), HTML, ServerBroken("it redirects", where="x", remedy="x")]
+)
+def test_hidden_metadata_end_nothing_where_searches_are_answered(
+    metadata: Answer | ServerBroken,
+) -> None:
+    def hidden(one: Asked, ask: Ask) -> Answer:
+        if not one.url.endswith("/metadata"):
+            return ask(one)
+        if isinstance(metadata, Answer):
+            return metadata
+        raise metadata
+
+    found = said(run(World(hidden)))
+    assert found["metadata.answers"][0] is WORKS
+    assert found["write.create"][0] is WORKS
+
+
+def test_a_server_that_wants_a_patient_on_every_search_is_a_fhir_server() -> None:
+    wants = refuses(400, path="/Patient?_count")
+    hidden = refuses(404, path="/metadata")
+    found = said(run(World(wants, hidden), write=False))
+    assert found["metadata.answers"][0] is WORKS
+
+
+def test_one_type_that_is_refused_is_not_the_whole_server() -> None:
+    found = said(run(World(answers(401, None, path="/Patient")), write=False))
+    assert found["metadata.answers"][0] is WORKS
+
+
+def test_where_time_is_short_what_is_needed_comes_first_and_the_rest_is_counted() -> None:
+    world = World()
+    record(world.server)
+    report = run(world, write=False, most_requests=70)
+    needed = {one.id for one in report.findings if one.needed}
+    late = {name for name, (_, reason) in said(report).items() if "no time" in reason}
+    assert len(late) > 20
+    assert not late & needed
+    assert report.out_of_time == len(late)
+    assert [one.id for one in report.findings] == list(TABLE)

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from fhir_adapter.client import FhirClient
-from fhir_adapter.errors import ServerFault
+from fhir_adapter.errors import ServerFault, ServerRefused
 from fhir_adapter.fhir.notification import Told, read_notification
 from fhir_adapter.pull.changes import (
     Census,
     Poll,
     PollState,
     concerned,
+    feeds_of,
     in_the_house,
     of_group,
     pollable,
@@ -24,6 +25,7 @@ from fhir_adapter.pull.changes import (
 from fhir_adapter.pull.notified import Notified
 
 from cli.cli_for_tests import sandbox
+from plain_server import plain_server
 
 TYPES = ("Observation", "Condition")
 
@@ -144,6 +146,31 @@ def test_a_parameter_that_is_ignored_finds_the_future(
 
     monkeypatch.setattr(client._transport, "ask", deaf)
     assert dict(pollable(client, ["Observation"]).why_not) == {"Observation": "parameter-ignored"}
+
+
+def test_a_server_that_was_shut_at_the_start_is_polled_once_it_opens() -> None:
+    one = {"resource": {**observation("somebody"), "id": "1"}}
+    nobody = {"resourceType": "Bundle", "type": "searchset", "total": 0}
+    with plain_server(401) as server:
+        client = FhirClient(server.base_url, sleep=lambda _: None)
+        feeds, able = feeds_of(client, ["Observation"], now=now, overlap=timedelta(minutes=5))
+        (feed,) = feeds
+        assert (able.types, dict(able.not_reached)) == ((), {"Observation": "unauthorized"})
+        assert able.remedies
+        with pytest.raises(ServerRefused):
+            feed.look("")
+        server.status, server.body = 200, json.dumps({**nobody, "entry": [one]}).encode()
+        assert feed.look("").why_not == "parameter-ignored", "the far future is no poll"
+        server.body = json.dumps(nobody).encode()
+        assert (feed.name, feed.look("").why_not) == ("poll:Observation", "")
+        server.body = json.dumps({**nobody, "total": 1, "entry": [one]}).encode()
+        assert feed.look("").patients == ("somebody",), "it is proved once"
+
+
+def test_a_refusal_says_enough_where_the_search_is_not_supported() -> None:
+    with sandbox(patients=("09-no-pregnancy-test",), no_last_updated=True) as server:
+        able = pollable(FhirClient(server.base_url, sleep=lambda _: None), TYPES)
+    assert able.remedies == ()
 
 
 # -- census --------------------------------------------------------------------------------------

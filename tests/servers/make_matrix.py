@@ -60,7 +60,8 @@ What `fhir-adapter server doctor URL --write` saw, on {day}, Python {python}. Ma
 nothing here is typed by hand. `?` = cannot tell, with the reason.
 
 "HAPI, defaults" and "HAPI, all on" are HAPI's JPA server over H2 in memory, as it comes and with
-bulk export, subscriptions and lenient references turned on. Medplum is its router over its store in
+bulk export, subscriptions, clinical reasoning (`Library/$evaluate`) and lenient references turned
+on. Medplum is its router over its store in
 memory, which states no version of itself. "sandbox as HAPI" is our sandbox with the habits seen
 here (`fhir_adapter.sandbox.HAPI`): `tests/servers/test_doctor_servers.py` holds it equal to HAPI on
 every check but those that it does not claim (`fhir_adapter/sandbox/claims.py`). What a failure

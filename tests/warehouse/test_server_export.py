@@ -11,6 +11,7 @@ from warehouse.test_one_answer import lab, medication, merged_into, of, order, p
 
 from fhir_adapter.bootstrap.bulk import EXPORTED
 from fhir_adapter.errors import (
+    ServerBroken,
     SettingInvalid,
     StoreBusy,
     StoreMissing,
@@ -155,6 +156,15 @@ def test_a_type_that_the_server_does_not_know_is_not_asked_for(tmp_path):
         assert counts.not_retrieved == {"Composition": "not-supported", "Consent": "not-supported"}
         rows = {row.kind.value: row for row in stored(tmp_path / "s")["1"].retrieved}
         assert (rows["consent"].complete, rows["consent"].why_not) == (False, "not-supported")
+
+
+def test_without_a_capability_statement_it_says_what_an_export_would_lack(tmp_path):
+    for hospital in running(tmp_path, no_metadata=True):
+        with pytest.raises(ServerBroken) as caught:
+            from_server(hospital.url, tmp_path / "s")
+    assert "whether this server exports" in caught.value.message
+    assert "`screen --server`" in caught.value.remedy
+    assert "R4 (4.0.1) endpoint" not in str(caught.value)
 
 
 def test_a_type_may_be_left_out_and_is_then_open(hospital, tmp_path):

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -28,9 +29,13 @@ from web.web_for_tests import (
 )
 
 from fhir_adapter.bootstrap import hooking
+from fhir_adapter.bootstrap.records import server_records
 from fhir_adapter.bootstrap.service import Service
 from fhir_adapter.errors import ServerUnreachable
 from fhir_adapter.present.cards import SUMMARY_LIMIT
+from fhir_adapter.settings import Connection, Settings
+
+from fault_proxy import FaultProxy, of_type, status
 
 REQUIREMENTS = INVARIANTS.with_name("requirements-2.0.csv")
 
@@ -204,6 +209,43 @@ def test_without_patient_a_server_that_is_down_or_too_slow_is_412_too(made: Serv
         answer = web.post(HOOK, json=call(CANDIDATE))
     assert answer.status_code == 412
     assert answer.json()["resourceType"] == "OperationOutcome"
+
+
+@pytest.fixture
+def patient_fails(made: Service) -> Iterator[TestClient]:
+    """A record server that answers 500 to every read of a Patient, and all else."""
+    with FaultProxy(made.record_base) as proxy:
+        proxy.arm(status(500), on=of_type("Patient"))
+        proxied = Settings(record_server=proxy.url, record=Connection(batch="never"))
+        made.records = lambda: server_records(proxied)
+        with client(made) as web:
+            yield web
+
+
+def test_a_patient_whose_read_fails_is_412_and_not_a_quiet_200(patient_fails: TestClient) -> None:
+    answer = patient_fails.post(HOOK, json=call(CANDIDATE))
+    assert answer.status_code == 412
+    assert answer.json()["resourceType"] == "OperationOutcome"
+
+
+@pytest.mark.parametrize(
+    ("operation", "name", "value"),
+    [
+        ("ResearchStudy/$prescreen", "study", STUDY),
+        ("Patient/$match-trials", "", ""),
+    ],
+)
+def test_an_operation_without_a_patient_is_502_and_says_that_nothing_was_judged(
+    patient_fails: TestClient, operation: str, name: str, value: str
+) -> None:
+    given = [{"name": "patient", "valueString": CANDIDATE}]
+    given += [{"name": name, "valueString": value}] if name else []
+    body = {"resourceType": "Parameters", "parameter": given}
+    answer = patient_fails.post(f"/fhir/{operation}", json=body)
+    assert answer.status_code == 502
+    said = json.dumps(answer.json())
+    assert "nothing can be judged" in said
+    assert CANDIDATE not in said
 
 
 def test_a_slow_server_is_not_waited_for(made: Service, monkeypatch: pytest.MonkeyPatch) -> None:

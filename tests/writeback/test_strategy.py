@@ -184,3 +184,20 @@ def test_conditional_update_that_was_seen_is_for_what_is_ours_alone() -> None:
     both = choose(None, _profile(write__conditional_update=WORKS, write__conditional_create=WORKS))
     assert not any(map(both.puts_on_identifier, kinds))
     assert not choose(None).puts_on_identifier("Device"), "nobody has seen it"
+
+
+@pytest.mark.parametrize(
+    ("seen", "listed", "asked"),
+    [
+        (Verdict.WORKS, False, True),
+        (Verdict.FAILS, True, False),
+        (Verdict.CANNOT_TELL, True, True),
+        (Verdict.CANNOT_TELL, False, False),
+    ],
+)
+def test_the_history_is_asked_where_it_was_seen_to_tell(
+    seen: Verdict, *, listed: bool, asked: bool
+) -> None:
+    found = _subject(ALL if listed else ALL - {"history-type"})
+    profile = ServerProfile(verdicts={"kept.type-history": seen})
+    assert choose(_server(found, *BESIDE), profile).history is asked

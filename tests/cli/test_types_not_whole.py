@@ -1,0 +1,55 @@
+"""A type that a server refuses opens criteria of everybody: it is said once, with the remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.cli_for_tests import AS_OF, run, sandbox
+
+FEW = ("42-all-answered", "09-no-pregnancy-test")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("with_small_study")
+@pytest.mark.parametrize("command", ["screen", "worklist"])
+def test_a_refused_type_is_named_once_with_the_scope_that_it_wants(command: str) -> None:
+    with sandbox(patients=FEW, forbids_types=frozenset({"Condition"})) as server:
+        asked = (command, "--server", server.base_url, "--as-of", AS_OF)
+        people = run(*asked)
+        told = run(*asked, "--json")
+    assert people.flat.count("Condition (forbidden) for everybody") == 1
+    assert (
+        "Have system/Condition.rs (SMART v2) or system/Condition.read (v1) granted." in people.flat
+    )
+    assert "Condition (forbidden) for everybody" in told.err, "--json keeps stdout clean only"
+    assert told.json["types-not-whole"] == [
+        {
+            "type": "Condition",
+            "why-not": "forbidden",
+            "patients": 2,
+            "remedy": "Have system/Condition.rs (SMART v2) or system/Condition.read (v1) granted.",
+        }
+    ]
+    assert not any(one in people.err for one in FEW)
+
+
+@pytest.mark.usefixtures("with_small_study")
+def test_a_server_that_gives_all_is_not_talked_about() -> None:
+    with sandbox(patients=FEW) as server:
+        ran = run("screen", "--server", server.base_url, "--as-of", AS_OF, "--json")
+    assert ran.json["types-not-whole"] == []
+    assert "Not retrieved whole" not in ran.err
+
+
+@pytest.mark.usefixtures("with_small_study")
+def test_a_type_that_is_not_there_is_for_the_doctor() -> None:
+    with sandbox(patients=FEW, refuses_types=frozenset({"Condition"})) as server:
+        ran = run("screen", "--server", server.base_url, "--as-of", AS_OF)
+    assert "Condition (not-supported) for everybody" in ran.flat
+    assert "`fhir-adapter server doctor` says what the server can do." in ran.flat
