@@ -100,6 +100,7 @@ def test_a_server_that_fails_is_named_with_a_remedy_and_without_its_words(name: 
         assert doctor.status in (1, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 def test_a_server_that_is_not_there_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = FhirClient.__init__.__kwdefaults__
@@ -123,6 +124,7 @@ def test_a_server_that_forbids_a_type_leaves_it_open_and_drops_nobody() -> None:
     assert {d["outcome"] for d in found["decisions"]} <= {"needs-data", "not-proposed"}
 
 
+@pytest.mark.slow
 def test_a_fault_while_writing_stops_one_patient_and_loses_no_result() -> None:
     forbids = frozenset(("ResearchSubject",))
     with sandbox(patients=("42-all-answered", ONE), forbids_types=forbids) as server:
@@ -465,6 +467,7 @@ def test_a_year_that_nobody_can_mean_says_which_years_can_be() -> None:
     assert "1900 to 2199" in run("screen", FOLDER, "--as-of", "9999-12-31").flat
 
 
+@pytest.mark.slow
 def test_who_is_counted_and_not_listed_is_said(tmp_path: Path) -> None:
     unlisted = "not in the list: 1 not to be asked, as somebody said; 2 with nothing that points at"
     assert unlisted in run("screen", FOLDER, "--as-of", AS_OF).flat

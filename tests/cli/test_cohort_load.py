@@ -36,6 +36,7 @@ def test_a_load_says_how_much_there_is_now(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 def test_issues_are_counted(tmp_path):
     folder = tmp_path / "in"
@@ -121,6 +122,7 @@ def ask(store, *more, **env):
     return run("cohort", "load", "--store", str(store), "--workers", "1", *more, **env)
 
 
+@pytest.mark.slow
 def test_a_server_exports_where_no_folder_is_named(tmp_path):
     with sandbox(export_polls=0) as server:
         found = ask(tmp_path / "s", "--json", FHIR_ADAPTER_RECORD_SERVER=server.base_url).json
@@ -135,6 +137,7 @@ def test_a_server_exports_where_no_folder_is_named(tmp_path):
         assert "Export as of" in again.flat
 
 
+@pytest.mark.slow
 def test_types_that_may_not_be_seen_are_named(tmp_path):
     with sandbox(forbids_types=frozenset({"Consent"}), export_polls=0) as server:
         ran = ask(tmp_path / "s", "--server", server.base_url)

@@ -88,6 +88,7 @@ def test_worklist_as_table_csv_and_json() -> None:
     assert {d["outcome"] for d in found["decisions"]} >= {"candidate", "needs-data"}
 
 
+@pytest.mark.slow
 @pytest.mark.untraced
 def test_cohort_report_says_what_is_missing_per_criterion() -> None:
     ran = run("cohort", "report", FOLDER, "--as-of", AS_OF)
@@ -214,6 +215,7 @@ def test_doctor_reads_the_study_from_a_server() -> None:
         assert there["study"] == here["study"]
 
 
+@pytest.mark.slow
 @pytest.mark.untraced
 def test_answers_in_the_ledger_are_heard(tmp_path: Path) -> None:
     before = run("explain", ONE, FOLDER, "--as-of", AS_OF, "--json").json

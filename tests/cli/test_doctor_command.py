@@ -30,6 +30,7 @@ def test_with_write_everything_is_tried_and_nothing_is_left(tmp_path: Path) -> N
     assert "| patient=ID | works |" in page.read_text("utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 def test_what_could_not_be_removed_is_named() -> None:
     with sandbox(patients=(ONE,), no_delete=True) as server:
@@ -39,6 +40,7 @@ def test_what_could_not_be_removed_is_named() -> None:
     assert "not tried: what is written could not be taken away" in ran.flat
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 def test_people_get_groups_with_what_a_failure_means() -> None:
     with sandbox(patients=(ONE,), refuses_types=frozenset(("Procedure",))) as server:

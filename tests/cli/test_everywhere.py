@@ -211,6 +211,7 @@ def test_the_help_of_a_group_waits_for_no_server_library(group: str) -> None:
     assert found.stdout.strip() == "set()"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 def test_a_store_without_candidates_says_what_to_do_next(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
@@ -302,6 +303,7 @@ def test_an_empty_worklist_says_what_to_do_next(tmp_path: Path) -> None:
     assert "Nobody to look at" not in run("worklist", str(tmp_path), *AT, "--quiet").flat
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", [("worklist", FOLDER, *AT), ("explain", ONE, FOLDER, *AT), ("settings",)]
 )
@@ -314,6 +316,7 @@ def test_on_a_narrow_terminal_each_row_is_lines_of_its_own(command: tuple[str, .
     assert re.search(r"^(outcome|effect|setting): ", narrow.out, re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["", "--json"])
 def test_whoever_reads_only_the_first_line_is_told_of_no_failure(form: str) -> None:
     command = [sys.executable, "-m", "fhir_adapter", "study", "show", *form.split()]

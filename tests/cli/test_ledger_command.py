@@ -62,6 +62,7 @@ def sql(statement: str) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_stored_decision_is_made_again_byte_for_byte() -> None:
     screened()
     found = as_json("replay", "--all")
@@ -140,6 +141,7 @@ def test_without_a_ledger_each_says_so() -> None:
     assert not LEDGER.exists()
 
 
+@pytest.mark.slow
 def test_a_purge_says_first_and_does_with_yes_what_is_over() -> None:
     screened(CANDIDATE)
     assert as_json("purge")["decisions"] == 0
@@ -253,6 +255,7 @@ def test_a_duplicate_is_shown_first_and_then_mended() -> None:
         assert "nothing; all stands already" in screen(server).flat
 
 
+@pytest.mark.slow
 def test_two_that_a_person_touched_are_told_and_left_alone() -> None:
     with sandbox(patients=(CANDIDATE,)) as server:
         doubled(server)

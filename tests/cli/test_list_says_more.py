@@ -35,6 +35,7 @@ def test_a_candidate_whose_stop_was_not_read_is_not_counted_as_proposed() -> Non
     assert first["not proposed"] == "whether the patient opted out was not retrieved"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 def test_a_person_s_status_stands_in_the_list() -> None:
     with sandbox(patients=FEW) as server:

@@ -55,6 +55,7 @@ def test_it_is_refused_and_the_remedy_is_said(
     assert list(store.types()) == before
 
 
+@pytest.mark.slow
 def test_the_doctor_names_it(other: tuple[FaultProxy, Any, str]) -> None:
     proxy, _, _ = other
     ran = run("server", "doctor", proxy.url, "--json")

@@ -52,6 +52,7 @@ def free_the_claims() -> None:
     database.close()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_before_it_sends_leaves_the_proposal_to_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -68,6 +69,7 @@ def test_a_run_that_is_killed_before_it_sends_leaves_the_proposal_to_the_next(
         assert len(subjects(server)) == 1
 
 
+@pytest.mark.slow
 def test_a_proposal_that_failed_gives_way_to_the_one_of_the_next_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -82,6 +84,7 @@ def test_a_proposal_that_failed_gives_way_to_the_one_of_the_next_run(
         assert len(subjects(server)) == 1
 
 
+@pytest.mark.slow
 def test_a_proposal_under_the_claim_of_a_killed_run_is_sent_past_it_and_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -51,6 +51,7 @@ def changed(settings: Settings, **elements: Any) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), **elements}), "utf-8")
 
 
+@pytest.mark.slow
 def test_what_was_found_is_kept_and_read_again(tmp_path: Path) -> None:
     with examined(tmp_path, "--write") as settings:
         found = record_profile(settings)
@@ -68,6 +69,7 @@ def test_without_a_file_there_is_no_profile() -> None:
     assert record_profile(Settings(record=Connection(profile="not read without a server"))) is None
 
 
+@pytest.mark.slow
 def test_a_page_is_as_large_as_the_server_makes_it(tmp_path: Path) -> None:
     with examined(tmp_path, max_page=3) as settings:
         assert server_records(settings).page_size == 3
@@ -145,6 +147,7 @@ def test_a_server_without_versions_is_not_asked_for_them(tmp_path: Path) -> None
         assert choice_of(plain, write_client(plain)).if_match
 
 
+@pytest.mark.slow
 def test_a_screening_uses_it(tmp_path: Path) -> None:
     with examined(tmp_path, "--write", no_metadata=True) as settings:
         env = {"FHIR_ADAPTER_RECORD_PROFILE": settings.record.profile}
@@ -159,6 +162,7 @@ def test_a_screening_uses_it(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------- another server
 
 
+@pytest.mark.slow
 def test_a_profile_of_another_address_is_refused(tmp_path: Path) -> None:
     with examined(tmp_path) as settings:
         env = {"FHIR_ADAPTER_RECORD_PROFILE": settings.record.profile}
@@ -170,6 +174,7 @@ def test_a_profile_of_another_address_is_refused(tmp_path: Path) -> None:
     assert again.status != 2
 
 
+@pytest.mark.slow
 def test_a_profile_of_another_version_is_refused_at_every_patient(tmp_path: Path) -> None:
     with examined(tmp_path) as settings:
         changed(settings, software="fhir-adapter sandbox 0.1")
@@ -182,6 +187,7 @@ def test_a_profile_of_another_version_is_refused_at_every_patient(tmp_path: Path
     assert "doctor" in caught.value.remedy
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_say_what_it_is_is_taken(tmp_path: Path) -> None:
     with examined(tmp_path, no_metadata=True) as settings:
         changed(settings, software="fhir-adapter sandbox 0.1")

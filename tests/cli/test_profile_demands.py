@@ -34,6 +34,7 @@ def kinds(references: list[str]) -> list[str]:
     return [one.split("/")[0] for one in references]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [412, 422])
 def test_a_task_stands_for_it_once_and_is_taken_back(status: int) -> None:
     with sandbox(patients=(CANDIDATE,), demands_consent=status) as server:
@@ -51,6 +52,7 @@ def test_a_task_stands_for_it_once_and_is_taken_back(status: int) -> None:
         assert all_of(server, "ResearchSubject") == []
 
 
+@pytest.mark.slow
 def test_what_the_person_who_enrols_makes_is_left_to_them() -> None:
     with sandbox(patients=(CANDIDATE,), demands_consent=422) as server:
         screen(server)
@@ -69,6 +71,7 @@ def test_what_the_person_who_enrols_makes_is_left_to_them() -> None:
         assert all_of(server, "ResearchSubject") == [made.resource]
 
 
+@pytest.mark.slow
 def test_the_doctor_sees_it_and_the_first_write_is_a_task() -> None:
     with sandbox(patients=(CANDIDATE,), demands_consent=422) as server:
         run("server", "doctor", server.base_url, "--write", "--profile", PROFILE)

@@ -74,6 +74,7 @@ def test_an_id_that_the_server_does_not_know_is_recorded_with_a_caution() -> Non
     assert opened().opted_out(["mistyped"]) == {"mistyped"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("address", "why"), [("", "no-record-server"), ("http://127.0.0.1:9/fhir", "unreachable")]
 )
@@ -157,6 +158,7 @@ def test_what_is_declined_must_be_said_and_known(words: tuple[str, ...], said: s
     assert (ran.status, said in ran.flat) == (4 if "--yes" in words else 2, True)
 
 
+@pytest.mark.slow
 def test_values_whose_days_are_over_go_by_themselves_once_a_day(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -35,6 +35,7 @@ def once(server: RunningSandbox, *more: str, **env: str) -> Any:
     return run(*args, **{**KEY, **env})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 def test_everybody_is_read_once_and_then_only_who_has_changed() -> None:
     with sandbox(patients=FEW) as server:
@@ -56,6 +57,7 @@ def test_everybody_is_read_once_and_then_only_who_has_changed() -> None:
         assert store.types().count("ResearchSubject") == proposed
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 def test_a_watch_with_a_new_ledger_makes_nothing_again_that_a_person_deleted() -> None:
     with sandbox(patients=FEW) as server:
@@ -87,6 +89,7 @@ def test_a_death_takes_the_proposal_back() -> None:
         assert kept["status"] == "ineligible"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 def test_a_person_s_status_is_left_alone_whatever_changes() -> None:
     with sandbox(patients=FEW) as server:
@@ -143,6 +146,7 @@ def test_a_server_that_is_not_there_is_said() -> None:
 LOGIN = "The credentials are missing, wrong or expired: check the token or password settings."
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 def test_a_server_that_lets_nobody_in_is_named_with_the_remedy_and_without_a_promise() -> None:
     with plain_server(401) as server:
@@ -159,6 +163,7 @@ def test_a_server_that_lets_nobody_in_is_named_with_the_remedy_and_without_a_pro
     assert (told["polled"], told["not-polled"]) == ([], {})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 @pytest.mark.parametrize(
     ("check", "unpolled"),

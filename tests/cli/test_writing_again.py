@@ -29,6 +29,7 @@ def all_of(server: RunningSandbox, kind: str) -> list[Any]:
     return list(server._interactions.store.all_of(kind))
 
 
+@pytest.mark.slow
 def test_a_dry_run_counts_what_a_writing_run_would_do() -> None:
     with sandbox(patients=(CANDIDATE, ONE)) as server:
         assert "With --write: 0 created" not in screen(server, **KEY).flat
@@ -42,6 +43,7 @@ def test_a_dry_run_counts_what_a_writing_run_would_do() -> None:
         assert "those of a first run" not in quiet.out
 
 
+@pytest.mark.slow
 def test_a_dry_run_does_not_promise_what_a_person_has_deleted() -> None:
     with sandbox(patients=(CANDIDATE,)) as server:
         screen(server, "--write", **KEY)
@@ -53,6 +55,7 @@ def test_a_dry_run_does_not_promise_what_a_person_has_deleted() -> None:
         assert any("somebody deleted" in note for note in dry["notes"])
 
 
+@pytest.mark.slow
 def test_a_new_ledger_knows_what_a_person_has_deleted() -> None:
     """The opinion beside it stands, and nothing that it speaks of."""
     with sandbox(patients=(CANDIDATE,)) as server:
@@ -67,6 +70,7 @@ def test_a_new_ledger_knows_what_a_person_has_deleted() -> None:
         assert all_of(server, "ResearchSubject") == []
 
 
+@pytest.mark.slow
 def test_by_the_doctor_s_finding_what_is_ours_alone_is_put_on_its_identifier() -> None:
     """The server has conditional update and no conditional create."""
     with sandbox(patients=(CANDIDATE,), no_conditional_create=True) as server:
@@ -84,6 +88,7 @@ def test_by_the_doctor_s_finding_what_is_ours_alone_is_put_on_its_identifier() -
         assert (again["created"], again["updated"]) == ([], [])
 
 
+@pytest.mark.slow
 def test_a_server_that_says_nothing_of_itself_is_written_to_once() -> None:
     with sandbox(patients=(CANDIDATE,), no_metadata=True) as server:
         first = screen(server, "--write", "--json", **KEY)
@@ -94,6 +99,7 @@ def test_a_server_that_says_nothing_of_itself_is_written_to_once() -> None:
         assert len(all_of(server, "ResearchSubject")) == 1
 
 
+@pytest.mark.slow
 def test_a_failed_evaluation_replaces_the_opinion_until_there_is_an_answer_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -121,6 +127,7 @@ def test_a_failed_evaluation_replaces_the_opinion_until_there_is_an_answer_again
         assert all_of(server, "GuidanceResponse")[0]["status"] != "failure"
 
 
+@pytest.mark.slow
 def test_a_failed_pull_leaves_the_opinion_as_it_is() -> None:
     with sandbox(patients=(CANDIDATE,)) as server:
         screen(server, "--write", **KEY)

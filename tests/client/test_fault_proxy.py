@@ -36,6 +36,8 @@ import fault_proxy as faults
 from cli.cli_for_tests import sandbox
 from fault_proxy import FaultProxy
 
+pytestmark = pytest.mark.slow
+
 PATIENT = "02-warfarin"
 OTHER = "01-whole-umol"
 NEEDS = tuple(

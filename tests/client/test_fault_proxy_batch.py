@@ -33,6 +33,8 @@ import fault_proxy as faults
 from cli.cli_for_tests import sandbox
 from fault_proxy import FaultProxy
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[RunningSandbox]:

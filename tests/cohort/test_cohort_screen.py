@@ -120,6 +120,7 @@ def test_a_broken_file_of_the_store_is_no_mistake_of_ours(tmp_path: Path, damage
     assert (ran.status, "store-missing" in ran.err) == (2, True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 def test_the_files_hold_everybody_in_words_and_two_runs_are_not_mixed(
     store: Path, tmp_path: Path
@@ -139,6 +140,7 @@ def test_the_files_hold_everybody_in_words_and_two_runs_are_not_mixed(
     assert "not empty" in again.err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 def test_the_worklist_is_printed_as_csv_without_identifiers(store: Path) -> None:
     out = run("cohort", "screen", str(store), "--as-of", AS_OF, "--csv", "--quiet").out
@@ -221,6 +223,7 @@ def test_tables_are_nowhere_to_write_to(store: Path) -> None:
     assert "--write-server" in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
 def test_the_statement_is_printed_for_an_auditor() -> None:
     out = run("cohort", "sql", "--spark").out
@@ -400,6 +403,7 @@ def test_a_name_that_is_missing_or_there_twice_is_refused(store: Path, named: st
     assert (ran.status, "named twice" in ran.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_site_file_may_ask_its_tables_if_it_says_whose_it_is(
     store: Path, small_study: str, tmp_path: Path
 ) -> None:

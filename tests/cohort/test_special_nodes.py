@@ -199,6 +199,7 @@ def test_the_same_number_gives_the_same_batch_in_any_process() -> None:
     assert len(said) == 1
 
 
+@pytest.mark.slow
 def test_a_study_that_asks_little_makes_few_tables() -> None:
     study = worlds.study_of(tree.Unsupported(text="?", why="?"))
     statement = compile_cohort(study, worlds.MAPPINGS)
@@ -211,6 +212,7 @@ def test_a_study_that_asks_little_makes_few_tables() -> None:
     assert lanes.differences(ours, theirs) == []
 
 
+@pytest.mark.slow
 def test_a_pair_may_reopen_a_gate() -> None:
     study = worlds.study_of(tree.Any(of=DISEASE), tree.Any(of=DRUG), policy="assume-absent",
                             kind="exclusion")  # fmt: skip

@@ -273,6 +273,7 @@ def tidy() -> tuple[World, dict[str, Verdict]]:
     return world, dict(report.profile.verdicts)
 
 
+@pytest.mark.slow
 def test_the_sandbox_does_what_it_claims(tidy: tuple[World, dict[str, Verdict]]) -> None:
     found = tidy[1]
     other = {name for name, verdict in found.items() if verdict is not WORKS}
@@ -327,6 +328,7 @@ def test_every_pair_of_the_shapes_page_is_a_check() -> None:
     assert {pair.id for pair in PAIRS} <= set(ids())
 
 
+@pytest.mark.slow
 def test_the_habits_of_hapi_are_those_the_doctor_sees() -> None:
     world = World(**{name: getattr(HAPI, name) for name in Habits.__slots__})
     report = examine(world, token="t", write=True, sleep=lambda _: None)  # type: ignore[arg-type]

@@ -112,6 +112,7 @@ def test_a_server_that_stops_answering_ends_the_run_and_not_before() -> None:
     assert found["search.Patient._id"] == (UNSURE, "the server no longer answers")
 
 
+@pytest.mark.slow
 def test_a_run_is_bounded_in_requests_and_in_time() -> None:
     world = World()
     report = run(world, most_requests=60)
@@ -309,6 +310,7 @@ def test_pages_that_cannot_be_told_apart_prove_nothing() -> None:
     assert seen("paging.stable", empty_searches).verdict is UNSURE
 
 
+@pytest.mark.slow
 def test_the_largest_page_is_remembered() -> None:
     world = World(max_page=2)
     report = run(world)
@@ -481,6 +483,7 @@ def test_a_token_that_is_refused_ends_the_questions_with_its_own_remedy() -> Non
     assert len(world.asked) <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "metadata", [answer(404), HTML, ServerBroken("it redirects", where="x", remedy="x")]
 )

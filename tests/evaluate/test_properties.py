@@ -59,6 +59,7 @@ def test_a_fact_of_a_kind_that_no_criterion_reads_changes_nothing(
     assert worlds.judged(of, patient) == worlds.judged(of, with_facts(patient, unread))
 
 
+@pytest.mark.slow
 @given(worlds.nodes(), worlds.records(), PLAIN_POLICIES, worlds.unmatched(), st.booleans())
 def test_a_fact_that_matches_no_value_set_changes_nothing_but_not_mapped_and_outside(
     node: tree.Node,
@@ -147,6 +148,7 @@ def test_without_every_fact_that_is_read_the_answer_is_what_the_policy_says(
         assert found.assumed
 
 
+@pytest.mark.slow
 @given(worlds.nodes(), worlds.records(), POLICIES, worlds.narrowings())
 def test_knowing_a_date_or_value_better_never_turns_true_into_false_or_back(
     node: tree.Node, patient: PatientRecord, policy: str, pair: worlds.Narrowed
@@ -171,6 +173,7 @@ def test_what_was_not_retrieved_never_fits_where_an_empty_record_does_not(
         assert empty.effect is Effect.FITS
 
 
+@pytest.mark.slow
 @given(worlds.nodes(), worlds.records(), POLICIES, st.sampled_from(tuple(worlds.CODES)))
 def test_pulling_a_kind_less_whole_never_decides_more(
     node: tree.Node, patient: PatientRecord, policy: str, kind: Kind

@@ -30,6 +30,7 @@ pytestmark = [
         not DATA.is_dir(),
         reason="../shared/data is not beside this checkout: nothing to compare with",
     ),
+    pytest.mark.slow,
     pytest.mark.untraced,
 ]
 

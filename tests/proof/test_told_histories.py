@@ -15,6 +15,8 @@ from fhir_adapter.sandbox import HAPI
 
 from small_study import write_small_study
 
+pytestmark = pytest.mark.slow
+
 
 @cache
 def _study() -> str:

@@ -344,6 +344,7 @@ def test_an_entry_without_resource_is_counted(tmp_path: Path, entry: Any) -> Non
     assert BundleRecord(given).pull("1", []).issues == ("entry-without-resource",)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason="the sample patients of ../shared/data are not here")
 def test_the_synthetic_sample_is_read_whole() -> None:
     source = FolderRecords(DATA / "synthea-24")

@@ -19,6 +19,8 @@ from fhir_adapter.model.vocabulary import NO, YES
 from view_records import COHORT, VIEWS, Record, Row, resources_of
 from view_runner import run
 
+pytestmark = pytest.mark.slow
+
 Codings = set[tuple[str, str, str, str]]
 
 OF_CONCEPTS = {

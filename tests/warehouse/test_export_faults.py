@@ -92,6 +92,7 @@ def test_a_file_that_is_cut_off_goes_on_or_begins_again(server, tmp_path, ranges
     assert asked == [None, "bytes=700-"]
 
 
+@pytest.mark.slow
 def test_bytes_of_another_version_are_not_appended(server, tmp_path):
     server.files[0].cut = [700]
     server.etags = ['"1"'] * 2 + ['"2"'] * 9
@@ -161,6 +162,7 @@ def test_another_number_of_resources_than_the_manifest_counts_is_an_error(
     same(server, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_compressed_answer_is_kept_compressed_and_goes_on_where_it_was(server, tmp_path):
     plain = server.files[0].data
     server.files[0].data = gzip.compress(plain)

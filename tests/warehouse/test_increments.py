@@ -114,6 +114,7 @@ def test_a_new_patient_arrives(world):
     world.hold()
 
 
+@pytest.mark.slow
 def test_a_later_merge_brings_two_buckets_together_and_keeps_the_numbers(world):
     buckets = len(opened(world.store).manifest.buckets)
     other = next(one for one in TEN[1:] if bucket_of(one, buckets) != bucket_of("0", buckets))

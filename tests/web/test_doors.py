@@ -74,6 +74,7 @@ WANTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "name", "status"),
     [(path, name, status) for path, by in WANTED.items() for name, status in by.items()],

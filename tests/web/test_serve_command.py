@@ -239,6 +239,7 @@ def test_the_lists_follow_in_this_process_too(tmp_path: Path, small_study: str) 
         assert after.worklist.listed == before.worklist.listed
 
 
+@pytest.mark.slow
 def test_a_watcher_that_died_is_said_by_ready(tmp_path: Path) -> None:
     with service(tmp_path) as made, client(made) as web:
         made.refresh()
