@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fhir_adapter.bootstrap.watching import Watching
 from fhir_adapter.watching import LookedAt, Tally, Watch, Worked, look
@@ -42,7 +42,7 @@ class Loop:
         worker = self.watching.worker(0)
         while not self.stopped.is_set() and self._step(worker):
             pass
-        return seen
+        return replace(seen, remedies=(*seen.remedies, *self.watching.tidy()))
 
     def forever(self) -> None:
         """Until ``stop``; raises what a thread died of."""
@@ -70,8 +70,8 @@ class Loop:
                 self.stopped.wait(_IDLE)
 
     def _look(self) -> LookedAt:
-        seen = look(self.watching.feeds, self.watching.queue, self.watching.queue)
-        self.watching.tidy()
+        looked = look(self.watching.feeds, self.watching.queue, self.watching.queue)
+        seen = replace(looked, remedies=(*looked.remedies, *self.watching.tidy()))
         self.told(seen)
         return seen
 

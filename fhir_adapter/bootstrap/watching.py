@@ -34,6 +34,7 @@ from fhir_adapter.watching import Watch, Watched
 
 _LEAST_OVERLAP = 180
 _PURGED = "purged"
+_LIST_GAP = timedelta(minutes=1)
 """Name under which the day of the last purge is kept."""
 _UNPOLLED = frozenset(("GuidanceResponse", "Provenance", "Device", "List", "Task"))
 """What we write ourselves, and no fact is read from."""
@@ -105,7 +106,7 @@ class Watching:
     poll_seconds: float
     waiting: Callable[[], int]
     """How many wait in the queue, for now or for a date."""
-    tidy: Callable[[], None] = lambda: None
+    tidy: Callable[[], Sequence[str]] = lambda: ()
     """Once a day: values whose days are over go from the ledger."""
 
 
@@ -167,9 +168,20 @@ class _Study:
 
     def send(self, one: Screened) -> Written | None:
         """Judged now, whenever the desk was set up."""
+        return self._desk_now().send(one)
+
+    def is_list_due(self) -> bool:
+        """Whether the study's List on the server, if one is wanted, is not up to date."""
+        return self.desk is not None and self.desk.is_list_due()
+
+    def list_proposals(self) -> str:
+        """Bring it up to date; what is to be said of it."""
+        return self._desk_now().list_proposals()
+
+    def _desk_now(self) -> WritingDesk:
         assert self.desk is not None
         now = self.bench.clock.now().isoformat(timespec="seconds")
-        return replace(self.desk, desk=replace(self.desk.desk, judged_at=now)).send(one)
+        return replace(self.desk, desk=replace(self.desk.desk, judged_at=now))
 
 
 def _bench(settings: Settings, ledger: Ledger) -> Bench:
@@ -231,15 +243,33 @@ def _put_together(  # noqa: PLR0913, PLR0917 - all that there is
         workers=_number(settings.watch_workers, "watch_workers", 1, 32),
         poll_seconds=_number(settings.poll_seconds, "poll_seconds", 1, 86_400),
         waiting=ledger.changed.count,
-        tidy=lambda: _tidy(settings, ledger, clock),
+        tidy=_Tidying(settings=settings, ledger=ledger, clock=clock, studies=studies),
     )
 
 
-def _tidy(settings: Settings, ledger: Ledger, clock: Clock) -> None:
-    today = clock.now().date().isoformat()
-    if ledger.cursor(_PURGED) != today:
-        purge(settings, ledger, write=True)
-        ledger.set_cursor(_PURGED, today)
+@dataclass(slots=True, kw_only=True)
+class _Tidying:
+    """What is done beside the patients: the daily purge, and the Lists once a minute at most."""
+
+    settings: Settings
+    ledger: Ledger
+    clock: Clock
+    studies: Sequence[_Study]
+    listed_at: datetime | None = None
+
+    def __call__(self) -> Sequence[str]:
+        """What is to be said of it."""
+        now = self.clock.now()
+        today = now.date().isoformat()
+        if self.ledger.cursor(_PURGED) != today:
+            purge(self.settings, self.ledger, write=True)
+            self.ledger.set_cursor(_PURGED, today)
+        if self.listed_at is not None and now - self.listed_at < _LIST_GAP:
+            return ()
+        due = [study for study in self.studies if study.is_list_due()]
+        if due:
+            self.listed_at = now
+        return tuple(said for study in due if (said := study.list_proposals()))
 
 
 def _feeds(

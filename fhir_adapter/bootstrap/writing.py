@@ -25,12 +25,12 @@ from fhir_adapter.model.study import Study
 from fhir_adapter.ports import Proposal, Written
 from fhir_adapter.present.failures import failure, is_failed_evaluation
 from fhir_adapter.present.proposals import Desk, proposal
-from fhir_adapter.present.resources import device
+from fhir_adapter.present.resources import device, screening_list
 from fhir_adapter.present.worklist import is_listed
 from fhir_adapter.screening import Screened
 from fhir_adapter.settings import Settings
 from fhir_adapter.version import __version__
-from fhir_adapter.writeback import Choice, ServerSink, choose
+from fhir_adapter.writeback import Choice, Listing, Sender, ServerSink, choose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,31 @@ class WritingDesk:
     write: bool
     mappings: str = ""
     """Version of the site's mappings."""
+    listing: Listing | None = None
+    """The study's List on the server; None where none is wanted, and in a dry run."""
+
+    def list_proposals(self) -> str:
+        """Bring the study's List up to what stands proposed; what is to be said of it, if anything.
+
+        It repeats what stands elsewhere: a fault there stops nothing, and the next run mends it.
+        """
+        if self.listing is None or not self.is_list_due():
+            return ""
+        try:
+            listed = self.listing.show(self._proposed(), now=self.desk.judged_at)
+        except (ServerFault, WriteFault) as fault:
+            return f"The screening List could not be written. {fault}"
+        return f"The screening List was left alone: {listed.note}." if listed.note else ""
+
+    def is_list_due(self) -> bool:
+        """Whether anything was proposed or taken back since the List was written."""
+        return self.listing is not None and self.listing.is_due(self._proposed())
+
+    def _proposed(self) -> list[str]:
+        """What stands proposed by the ledger, the oldest first."""
+        rows = () if self.ledger is None else self.ledger.subjects_in(self.desk.study.id)
+        standing = [row for row in rows if row.state == "proposed" and row.reference]
+        return [row.reference for row in sorted(standing, key=lambda row: row.changed_at)]
 
     def send(self, one: Screened) -> Written | None:
         """One patient's proposal; None where nothing is due.
@@ -174,9 +199,11 @@ def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[Writi
     # a dry run reads what was written before, or its counts are those of a first run
     there = write or is_there(settings)
     ledger = ledger_of(settings, bench.clock, make=write) if there else None
+    listed = _listing(settings, bench, client, ledger, choice, key) if write else None
     try:
         yield WritingDesk(
             desk=_desk(settings, bench, client, key, stand_in=choice.stand_in),
+            listing=listed,
             sink=ServerSink(client, ledger, choice=choice),
             ledger=ledger,
             run=run_id(),
@@ -186,6 +213,33 @@ def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[Writi
     finally:
         if ledger is not None:
             ledger.close()
+
+
+def _listing(  # noqa: PLR0913, PLR0917 - what a desk is made of
+    settings: Settings,
+    bench: Bench,
+    client: FhirClient,
+    ledger: Ledger | None,
+    choice: Choice,
+    key: str,
+) -> Listing | None:
+    if settings.screening_list not in {"on", "off"}:
+        raise SettingInvalid(
+            f"screening_list is {settings.screening_list!r}", remedy="Write on or off."
+        )
+    if settings.screening_list == "off" or ledger is None:
+        return None
+    study = bench.package.study
+    return Listing(
+        sender=Sender(client=client, choice=choice, write=True),
+        memory=ledger,
+        head=screening_list(
+            key.encode(),
+            f"{study.identity.registry}|{study.identity.number}",
+            title=f"Pre-screening: {study.id}",
+            device=settings.device,
+        ),
+    )
 
 
 def choice_of(settings: Settings, client: FhirClient) -> Choice:

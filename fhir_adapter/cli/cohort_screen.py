@@ -28,6 +28,7 @@ from fhir_adapter.cli.runs import (
     say_incomplete,
     say_next,
     say_no_basis,
+    say_of_list,
     say_without_key,
     show_written,
 )
@@ -231,7 +232,9 @@ def _written(
 
     with writing(in_force, bench, write=write) as desk:
         sent = desk.send_each(shown)
-        return tuple(progress(sent, text="writing", total=len(shown), quiet=quiet))
+        written = tuple(progress(sent, text="writing", total=len(shown), quiet=quiet))
+        say_of_list(desk.list_proposals())
+    return written
 
 
 def _counts_table(counts: Counter[Outcome]) -> Table:

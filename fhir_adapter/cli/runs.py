@@ -160,6 +160,13 @@ def show_written(written: Sequence[Written], *, write: bool) -> None:
     console.print(written_sentence(written, write=write))
 
 
+def say_of_list(said: str) -> None:
+    """What became of the screening List, where that is not what was wanted."""
+    if said:
+        log("list-not-written")
+        stderr_console().print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
+
+
 _WITHOUT_KEY = (
     "No site_key is set: what stands there from earlier runs is not recognised, and the counts are "
     "those of a first run."

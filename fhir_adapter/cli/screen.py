@@ -16,7 +16,15 @@ from fhir_adapter.cli.running import (
     print_json,
     progress,
 )
-from fhir_adapter.cli.runs import Run, refuse_two_sources, run, say_without_key, show, show_written
+from fhir_adapter.cli.runs import (
+    Run,
+    refuse_two_sources,
+    run,
+    say_of_list,
+    say_without_key,
+    show,
+    show_written,
+)
 from fhir_adapter.errors import ServerFault, SettingInvalid
 from fhir_adapter.ports import Written
 from fhir_adapter.present.json_form import run_json
@@ -91,4 +99,6 @@ def _write(
         return ()
     with writing(in_force, found.bench, write=write) as desk:
         sent = desk.send_each(found.screened)
-        return tuple(progress(sent, text="writing", total=len(found.screened), quiet=quiet))
+        written = tuple(progress(sent, text="writing", total=len(found.screened), quiet=quiet))
+        say_of_list(desk.list_proposals())
+    return written

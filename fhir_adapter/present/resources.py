@@ -18,10 +18,12 @@ SUBJECT_KEY = f"{BASE}/NamingSystem/subject-key"
 OPINION_KEY = f"{BASE}/NamingSystem/opinion-key"
 FINGERPRINT = f"{BASE}/NamingSystem/outcome-fingerprint"
 DEVICE_KEY = f"{BASE}/NamingSystem/device"
+LIST_KEY = f"{BASE}/NamingSystem/list-key"
 SET_BY = f"{STRUCTURE}/status-set-by"
 REPLACED_BY = f"{STRUCTURE}/status-replaced-by"
 _DATA_OPERATION = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
 _REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
+_LIST_USE = "http://terminology.hl7.org/CodeSystem/list-example-use-codes"
 _AGENT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 
 
@@ -54,6 +56,29 @@ def research_subject(*, key: str, status: str, study: str, patient: str) -> Reso
         "_status": {"extension": [{"url": SET_BY, "valueCode": "machine"}]},
         "study": {"reference": study},
         "individual": {"reference": f"Patient/{patient}"},
+    }
+
+
+def screening_list(site_key: bytes, study_identifier: str, *, title: str, device: str) -> Resource:
+    """The List of a study's proposals, without entries: they refer to no patient but through them.
+
+    R4 List: ``subject`` cannot be a study (fhir-shapes section 2), so the title names it, and the
+    identifier is the same for the same installation and study.
+    """
+    message = msgspec.json.encode(["list", study_identifier])
+    return {
+        "resourceType": "List",
+        "identifier": [
+            {
+                "system": LIST_KEY,
+                "value": hmac.new(site_key, message, hashlib.sha256).hexdigest(),
+            }
+        ],
+        "status": "current",
+        "mode": "working",
+        "title": title,
+        "code": {"coding": [{"system": _LIST_USE, "code": "worklist"}]},
+        "source": {"type": "Device", "identifier": {"system": DEVICE_KEY, "value": device}},
     }
 
 

@@ -58,6 +58,9 @@ class Settings:
     record_token: str = _secret("Token, or basic:USER:PASSWORD, for the record server.")
     study_token: str = _secret("Token, or basic:USER:PASSWORD, for the study server.")
     write_token: str = _secret("Token, or basic:USER:PASSWORD, for the write-back server.")
+    screening_list: str = _setting(
+        "off", "Whether writing also keeps a List of the study's proposals there: on, or off."
+    )
     site_key: str = _secret("Secret that keys ResearchSubject identifiers (environment or @file).")
     ledger: str = _setting(
         ".fhir-adapter/ledger.sqlite",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fhir_adapter.writeback.duplicates import Forms, Repair, Repaired, Stored
+from fhir_adapter.writeback.listing import Listed, Listing
 from fhir_adapter.writeback.needs import LastWritten, SubjectLedger, SubjectState, WriteClient
 from fhir_adapter.writeback.sending import Sender
 from fhir_adapter.writeback.sink import ServerSink
@@ -12,6 +13,8 @@ __all__ = [
     "Choice",
     "Forms",
     "LastWritten",
+    "Listed",
+    "Listing",
     "Repair",
     "Repaired",
     "Sender",
