@@ -2,14 +2,17 @@
 
 ``worlds`` gives trees and records; this file adds what only whole studies and whole records have:
 policies, gates, applies-if, pairs, pointers, scores, confounders around a value, orders, letters,
-typed-in values, stays, denials, consents, stops, and facts laid aside.
+typed-in values, stays, denials, consents, stops, facts laid aside, merged patients, ages at a
+bound, moments at a window's edge, and the rarer traits of a fact. ``test_batches.py`` holds that
+all of it occurs.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -21,18 +24,22 @@ from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS, Hypoth
 from fhir_adapter.model import criterion as tree
 from fhir_adapter.model.calculator import Calculator, CodedPoints, Item, Step, StepTable
 from fhir_adapter.model.code import Code
-from fhir_adapter.model.dates import LATEST, start_of
-from fhir_adapter.model.fact import Fact, Kind, PatientRecord, Standing
+from fhir_adapter.model.dates import LATEST, local_date, start_of
+from fhir_adapter.model.fact import Fact, Kind, PatientRecord, Retrieved, Standing
 from fhir_adapter.model.study import SETTLED_ORDER, Gate, Pair, Pointer, Question, Study
 from fhir_adapter.model.truth import Reason
 from fhir_adapter.model.vocabulary import (
     ACT_CODE,
     BIRTH_DATE,
     DECEASED,
+    FEMALE,
+    MALE,
     NO,
     PARTICIPATION,
     RESEARCH_DENY,
     RESEARCH_PERMIT,
+    RESTRICTED,
+    SUPERSEDED,
     TEST_RECORD,
     YES,
     anchor_code,
@@ -40,7 +47,7 @@ from fhir_adapter.model.vocabulary import (
 )
 
 import worlds
-from facts_for_tests import AS_OF, ZONE
+from facts_for_tests import AS_OF, ZONE, born, sex
 
 OWN = frozenset(("ResearchStudy/toy", "urn:r|1"))
 SCORE = Calculator(
@@ -125,12 +132,16 @@ _VALUE_WINDOWS = (
     tree.Window(match="overlaps", from_="admission"),
     tree.Window(from_="bout.end - 14 days", or_from="bout.start - 3 days", to="value + 1 month"),
 )
-_MORE_KINDS = (Kind.CONDITION, Kind.PROCEDURE)
+_MORE_KINDS = (
+    (Kind.CONDITION, Kind.PROCEDURE),
+    (Kind.ALLERGY, Kind.IMMUNIZATION, Kind.REPORT),
+    (Kind.CONDITION, Kind.ALLERGY),
+)
 
 
 def _events(rng: random.Random, kind: Kind) -> tree.Events:
     return tree.Events(
-        kind=(kind,) if kind is not Kind.CONDITION else rng.choice(((kind,), _MORE_KINDS)),
+        kind=(kind,) if kind is not Kind.CONDITION else rng.choice(((kind,), *_MORE_KINDS)),
         codes=worlds.CODES[kind][0],
         window=rng.choice(
             (None, tree.Window(from_="admission - 3 days"), tree.Window(from_="as-of - 1 year"))
@@ -228,6 +239,21 @@ def study(number: int, size: int = 50) -> Study:
     )
 
 
+def parts_of(whole: Study, number: int, count: int = 8) -> list[Study]:
+    """Studies of few of its criteria: a whole one of 50 refuses nearly everybody."""
+    rng = random.Random(number)
+    return [
+        msgspec.structs.replace(
+            whole,
+            id=f"part-{place}",
+            criteria=tuple(rng.sample(whole.criteria, min(rng.randint(1, 4), len(whole.criteria)))),
+            pairs=(),
+            pointers=(),
+        )
+        for place in range(count)
+    ]
+
+
 def _criterion(rng: random.Random, criterion: Any, more: Sequence[tree.Node]) -> Any:
     gate: Any = "none"
     if rng.random() < 0.1:
@@ -303,6 +329,10 @@ def _extra(rng: random.Random) -> list[Fact]:
         _fact(rng, Kind.ENCOUNTER, stay, "stay/3"),
         _fact(rng, Kind.PROCEDURE, worlds.DISEASE, "procedure/1", encounter="stay/2"),
         _fact(rng, condition, worlds.STRANGE, "none/1", recorded_absence=True),
+        _fact(rng, Kind.ALLERGY, worlds.DISEASE, "allergy/1", criticality="high"),
+        _fact(rng, Kind.ALLERGY, worlds.STRANGE, "allergy/2", recorded_absence=True),
+        _fact(rng, Kind.IMMUNIZATION, worlds.DISEASE, "dose/2"),
+        _fact(rng, Kind.REPORT, worlds.DISEASE, "report/1", stage="own"),
         _fact(rng, observation, marker, "limit/1", ref_low=Decimal(1), ref_high=Decimal(4),
               **value),
         _fact(rng, observation, marker, "coded/1", value_concepts=(worlds.SEVERE,)),
@@ -319,7 +349,7 @@ def _extra(rng: random.Random) -> list[Fact]:
         _fact(rng, observation, marker, "unsure/1", standing=Standing.MAKES_UNKNOWN,
               standing_reason=Reason.PENDING),
     ]  # fmt: skip
-    return rng.sample(could, rng.randint(0, 6))
+    return rng.sample(could, rng.randint(0, 7))
 
 
 def _stops(rng: random.Random) -> list[Fact]:
@@ -328,6 +358,8 @@ def _stops(rng: random.Random) -> list[Fact]:
     could = [
         _fact(rng, Kind.PATIENT, DECEASED, "Patient/p"),
         _fact(rng, Kind.PATIENT, TEST_RECORD, "Patient/p"),
+        _fact(rng, Kind.PATIENT, RESTRICTED, "Patient/p"),
+        _fact(rng, Kind.PATIENT, SUPERSEDED, "Patient/p"),
         _fact(rng, Kind.CONSENT, RESEARCH_DENY, "consent/1", **_RUNNING),
         _fact(rng, Kind.CONSENT, RESEARCH_PERMIT, "consent/2", **_RUNNING),
         _fact(rng, Kind.STUDY_PARTICIPATION, status, "subject/1", study=study,
@@ -337,14 +369,131 @@ def _stops(rng: random.Random) -> list[Fact]:
 
 
 def _messier(rng: random.Random, record: PatientRecord, patient: str) -> PatientRecord:
-    facts = [*record.facts, *_extra(rng), *_stops(rng)]
-    if rng.random() < 0.15:
-        facts = [fact for fact in facts if BIRTH_DATE not in fact.concepts]
+    facts = [_rarer(rng, fact) for fact in (*record.facts, *_extra(rng))]
+    facts = [fact for fact in facts if BIRTH_DATE not in fact.concepts]
+    facts += [*_person(rng), *_stops(rng)]
     if rng.random() < 0.1:
         facts = [_twin(fact, rng) for fact in facts]
     placed = [msgspec.structs.replace(fact, patient=patient) for fact in facts]
     ordered = sorted(placed, key=lambda f: (f.kind.value, f.start_lo, f.source))
-    return msgspec.structs.replace(record, patient=patient, facts=tuple(ordered))
+    return msgspec.structs.replace(
+        record,
+        patient=patient,
+        facts=tuple(ordered),
+        retrieved=tuple(_pulled(rng, row, patient) for row in record.retrieved),
+        aliases=(f"old-{patient}", f"{patient}-too")[: rng.choice((0, 0, 0, 0, 1, 2))],
+        issues=rng.choice(((), (), (), ("condition-without-known-code", "duplicate"))),
+    )
+
+
+_AGES = (18, 40, 45, 50, 70, 71)
+"""Bounds of the trees: a birthday is on the day itself, one before or one after."""
+
+
+def _person(rng: random.Random) -> list[Fact]:
+    """Birth date and sex, each now and then not there, twice, or not exactly known."""
+    today = date.fromordinal(worlds.TODAY)
+    birthday = today.replace(year=today.year - rng.choice(_AGES)) + timedelta(rng.randint(-1, 1))
+    printed = rng.choice(("1980-05-01", *[birthday.isoformat()] * 3, birthday.isoformat()[:7]))
+    codes = rng.choice(((), (MALE,), (MALE,), (FEMALE,), (FEMALE,), (MALE, FEMALE)))
+    found = [born(printed)] if rng.random() < 0.85 else []
+    return [*found, *(sex(code) for code in codes)]
+
+
+def _pulled(rng: random.Random, row: Retrieved, patient: str) -> Retrieved:
+    """Now and then only of some days."""
+    days = (worlds.TODAY - rng.randrange(90), worlds.TODAY - rng.randrange(5))
+    span = dict(zip(("date_from", "date_to"), days, strict=True)) if rng.random() < 0.05 else {}
+    return msgspec.structs.replace(row, patient=patient, **span)
+
+
+_HOUR = 3_600_000_000
+_EDGES = tuple(
+    AS_OF - hours * _HOUR for hours in (0, 36, 48, 72, 7 * 24, 14 * 24, 20 * 24, 30 * 24)
+)
+"""Moments at which windows, freshness and distances from as_of end."""
+_MONTHS = tuple(date(2026, 11, 22).toordinal() - days for days in (0, 30, 31, 61, 92))
+
+
+def _rarer(rng: random.Random, fact: Fact) -> Fact:
+    """Now and then moved to an edge, and now and then with a trait that few facts have."""
+    more: dict[str, Any] = {}
+    if rng.random() < 0.15 and fact.start_hi != LATEST:
+        more |= _at_an_edge(rng, fact)
+    if rng.random() < 0.5:
+        more |= rng.choice(_TRAITS)(rng, fact)
+    return msgspec.structs.replace(fact, **more)
+
+
+def _unconverted(_: random.Random, fact: Fact) -> dict[str, Any]:
+    is_value = fact.kind is Kind.OBSERVATION and fact.standing is Standing.COUNTS
+    return _UNCONVERTED if is_value else {}
+
+
+def _with_limits(rng: random.Random, fact: Fact) -> dict[str, Any]:
+    if fact.kind is not Kind.OBSERVATION:
+        return {}
+    low = Decimal(rng.choice((8, 20)))
+    return {"ref_low": low, "ref_high": Decimal(30), "value_concepts": (worlds.SEVERE,)}
+
+
+def _known_at_the_moment(rng: random.Random, _: Fact) -> dict[str, Any]:
+    return {"known_from": AS_OF + rng.choice((-1, 0, 1)) * 1_000_000}
+
+
+def _planned(rng: random.Random, _: Fact) -> dict[str, Any]:
+    return {"intent": rng.choice(("plan", "order", "proposal")), "status": "active"}
+
+
+def _wide(_: random.Random, fact: Fact) -> dict[str, Any]:
+    """A Range in place of a number."""
+    number, said = fact.value_lo, fact.reported_lo
+    if number is None or said is None or number != fact.value_hi:
+        return {}
+    factor = said / number if number else Decimal(1)
+    lo, hi = number - Decimal("0.5"), number + 1
+    return {
+        "value_lo": lo, "value_hi": hi, "reported_lo": lo * factor, "reported_hi": hi * factor,
+    }  # fmt: skip
+
+
+_UNCONVERTED: dict[str, Any] = {
+    "value_lo": None, "value_hi": None, "value_lo_open": False, "value_hi_open": False, "unit": "",
+    "reported_lo": Decimal(5), "reported_hi": Decimal(5), "reported_unit": "furlong",
+    "standing": Standing.MAKES_UNKNOWN, "standing_reason": Reason.UNIT_NOT_CONVERTIBLE,
+}  # fmt: skip
+
+
+_TRAITS: tuple[Callable[[random.Random, Fact], dict[str, Any]], ...] = (
+    _unconverted,
+    _unconverted,
+    _with_limits,
+    _known_at_the_moment,
+    _planned,
+    _wide,
+    lambda _, fact: {"concepts": (worlds.STRANGE, *fact.concepts)},
+    lambda _, fact: {"concepts": (*fact.concepts, worlds.SISTER)},
+    lambda _, _fact: {"concepts": (), "label": "words only"},
+    lambda _, _fact: {"severity": "severe", "stage": "x", "criticality": "high"},
+    lambda _, fact: {"component": 1, "source": f"{fact.source}#component[1]"},
+    lambda _, _fact: {"issues": ("number-in-text",)},
+)
+
+
+def _at_an_edge(rng: random.Random, fact: Fact) -> dict[str, Any]:
+    """Moved to where something ends: a second before, on it, or a second after; or a whole day."""
+    if rng.random() < 0.5:
+        lo = rng.choice(_EDGES) + rng.choice((-1, 0, 1)) * 1_000_000
+        day = local_date(lo, ZONE)
+        start = worlds._bounds(lo, lo + 1_000_000, day, day)
+    else:
+        day = rng.choice(_MONTHS) + rng.choice((-1, 0, 1))
+        start = worlds._bounds(start_of(day, ZONE), start_of(day + 1, ZONE), day, day)
+    start["known_from"] = start["start_lo"]
+    if fact.end_lo != fact.start_lo or fact.end_hi != fact.start_hi:
+        return start if fact.end_lo == LATEST else {}
+    return start | {name.replace("start", "end"): value for name, value in start.items()
+                    if name.startswith("start")}  # fmt: skip
 
 
 def _twin(fact: Fact, rng: random.Random) -> Fact:
@@ -371,6 +520,19 @@ def alone(study_: Study, criterion: str) -> Study:
     """The study with one criterion, no pairs and no pointers: the smallest that has it."""
     kept = tuple(c for c in study_.criteria if c.id == criterion)
     return msgspec.structs.replace(study_, criteria=kept, pairs=(), pointers=())
+
+
+def fewer(study_: Study) -> list[Study]:
+    """The study without each of its criteria in turn, and without what is beside them."""
+    without = [msgspec.structs.replace(study_, pairs=(), pointers=())]
+    kept = [
+        msgspec.structs.replace(
+            study_, criteria=(*study_.criteria[:n], *study_.criteria[n + 1 :]), pairs=()
+        )
+        for n in range(len(study_.criteria))
+        if len(study_.criteria) > 1
+    ]
+    return [*(without if study_.pairs or study_.pointers else ()), *kept]
 
 
 def smaller(record: PatientRecord) -> list[PatientRecord]:

@@ -69,17 +69,20 @@ def by_sql(
 
 
 def by_one_pass(
-    asked: Sequence[ForStudy], records: Sequence[PatientRecord], as_of: int
+    asked: Sequence[ForStudy],
+    records: Sequence[PatientRecord],
+    as_of: int,
+    *,
+    engine: Any = None,
 ) -> list[list[Answer]]:
     """The same of several studies that are judged in one pass."""
     statements = compile_cohorts(asked)
     tables, dictionary = tables_of(records)
-    engine = Engine()
+    engine = engine or Engine()
     engine.tables(tables)
     day = local_date(as_of, asked[0].mappings.site.zone)
     engine.moments(Moment(n, as_of, day) for n in range(1, len(records) + 1))
     found = engine.run(statements, dictionary)
-    engine.close()
     return [
         [
             _said(row, record, criteria)

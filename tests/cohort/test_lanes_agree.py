@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from fhir_adapter.evaluate.cohort import ForStudy
+
 import batches
 import lanes
 import worlds
@@ -29,33 +31,56 @@ def compared(study: Any, records: Any, engine: Any = None) -> tuple[list[str], i
     return lanes.differences(ours, theirs), sum(map(len, theirs))
 
 
+def compared_in_one_pass(studies: Any, records: Any, engine: Any = None) -> tuple[Any, int]:
+    """The first of several studies about which the lanes differ, with where; what was compared."""
+    asked = [ForStudy(study=one, mappings=worlds.MAPPINGS, **WITH) for one in studies]
+    found = lanes.by_one_pass(asked, records, AS_OF, engine=engine)
+    count, different = 0, None
+    for one, ours in zip(studies, found, strict=True):
+        theirs = lanes.by_closures(one, worlds.MAPPINGS, records, AS_OF, **WITH)
+        count += sum(map(len, theirs))
+        lines = lanes.differences(ours, theirs)
+        different = different or ((one, lines) if lines else None)
+    return different, count
+
+
 def shrunk(study: Any, records: Any, line: str, engine: Any = None) -> str:
-    """The first difference on the fewest facts that still show it."""
+    """The first difference on the fewest criteria and facts that still show it."""
     place, rest = line.split(", ", 1)
     number, name = place.split()[-1], rest.split(":", maxsplit=1)[0]
+
+    def differences(of: Any, one: Any) -> list[str]:
+        return compared(of, [one], engine)[0]
+
     record = records[int(number)]
     small = batches.alone(study, name) if name.startswith("C") else study
-
-    def differences(one: Any) -> list[str]:
-        return compared(small, [one], engine)[0]
-
-    if not differences(record):
+    if not differences(small, record):
         return line
-    while True:
-        tries = batches.smaller(record)
-        found = next((one for one in tries if differences(one)), None)
-        if found is None:
-            break
-        record = found
-    return "\n".join((differences(record)[0], *map(str, (small.criteria[0], record.facts))))
+    small = _least(small, batches.fewer, lambda one: differences(one, record))
+    record = _least(record, batches.smaller, lambda one: differences(small, one))
+    told = "\n".join(map(str, small.criteria))
+    return f"{differences(small, record)[0]}\n{told}\n{record.facts}"
+
+
+def _least(found: Any, tries: Callable[[Any], Any], shows: Callable[[Any], Any]) -> Any:
+    while (less := next((one for one in tries(found) if shows(one)), None)) is not None:
+        found = less
+    return found
 
 
 def check(number: int, *, trees: int = 50, patients: int = 200, engine: Any = None) -> int:
-    """One batch; gives how many answers were compared, all of them equal."""
+    """One batch: a study, and in one pass small ones of its criteria, whom more people fit.
+
+    Gives how many answers were compared, all of them equal.
+    """
     study, records = batches.study(number, trees), batches.records(number, patients)
     found, count = compared(study, records, engine)
     assert not found, f"{len(found)} differences; {shrunk(study, records, found[0], engine)}"
-    return count
+    different, more = compared_in_one_pass(batches.parts_of(study, number), records, engine)
+    if different is not None:
+        part, lines = different
+        raise AssertionError(f"in one pass: {shrunk(part, records, lines[0], engine)}")
+    return count + more
 
 
 def test_the_lanes_agree_on_a_small_batch(record_property: Callable[[str, object], None]) -> None:
@@ -68,3 +93,26 @@ def test_the_lanes_agree_on_a_batch_of_50_trees_and_200_patients(
     number: int, record_property: Callable[[str, object], None]
 ) -> None:
     record_property(COMPARED, check(number))
+
+
+def test_a_difference_is_shown_on_the_fewest_criteria_and_facts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A statement that takes every typed-in value for a stop differs from the record lane."""
+    judged = lanes.by_closures
+
+    def lying(study: Any, mappings: Any, records: Any, as_of: int, **more: Any) -> Any:
+        answers = judged(study, mappings, records, as_of, **more)
+        for answer, record in zip(answers, records, strict=True):
+            if any(fact.source.startswith("entered/1") for fact in record.facts):
+                answer["outcome"] = "planted"
+        return answers
+
+    monkeypatch.setattr(lanes, "by_closures", lying)
+    study, records = batches.study(1, 3), batches.records(1, 40)
+    found, _ = compared(study, records)
+    assert found
+    told = shrunk(study, records, found[0]).splitlines()
+    assert "planted" in told[0]
+    assert len(told) == 3, "the difference, one criterion, the facts"
+    assert (told[1].count("Criterion("), told[2].count("Fact(")) == (1, 1)
