@@ -11,7 +11,7 @@ from fhir_adapter.bootstrap.judging import SystemClock, bench
 from fhir_adapter.bootstrap.ledgers import ledger_of, retention_days
 from fhir_adapter.bootstrap.writing import choice_of, refuse_without_basis, study_id
 from fhir_adapter.client import why_not_of
-from fhir_adapter.errors import ServerFault
+from fhir_adapter.errors import AdapterError, ServerFault
 from fhir_adapter.ledger import Ledger, OutboxCounts, Purged, StoredSubject
 from fhir_adapter.ledger.rows import LedgerCounts
 from fhir_adapter.model.dates import instant
@@ -92,18 +92,26 @@ class LookedUp:
     """Why nobody was looked for, or not all: no-record-server, unreachable, ...; else empty."""
 
 
-def looked_up(settings: Settings, patients: Sequence[str]) -> LookedUp:
-    """Whether the record server knows these ids: a mistyped one refuses for nobody."""
+def looked_up(settings: Settings, ledger: Ledger, patients: Sequence[str], *, who: str) -> LookedUp:
+    """Whether the record server knows these ids: a mistyped one refuses for nobody.
+
+    Raises nothing: a server that cannot be asked, or settings that lead to none, are said. The
+    first fault ends it, so that nobody waits once for every id.
+    """
     if not settings.record_server:
         return LookedUp(why_not="no-record-server")
-    client, unknown, why_not = record_client(settings), list[int](), ""
-    for place, one in enumerate(patients, 1):
-        try:
+    unknown = list[int]()
+    try:
+        client = record_client(settings)
+        for place, one in enumerate(patients, 1):
             if client.read("Patient", one) is None:
                 unknown.append(place)
-        except ServerFault as fault:
-            why_not = why_not_of(fault)
-    return LookedUp(unknown=tuple(unknown), why_not=why_not)
+            ledger.audit(who=who, what="read", patient=one, purpose="whether the id is known")
+    except ServerFault as fault:
+        return LookedUp(unknown=tuple(unknown), why_not=why_not_of(fault))
+    except AdapterError as fault:
+        return LookedUp(unknown=tuple(unknown), why_not=fault.code)
+    return LookedUp(unknown=tuple(unknown))
 
 
 def repair(settings: Settings, *, write: bool) -> tuple[Repaired, ...]:

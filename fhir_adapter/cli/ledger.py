@@ -262,11 +262,11 @@ def decline(
         )
     in_force = common.settings(study=study)
     what = "" if every_study else study_package(in_force).study.id
-    looked = keeping.looked_up(in_force, named)
     with keeping.opened(in_force) as ledger:
         known = ledger.opted_out(named) if every_study else ledger.declined(what, named)
-        if yes:
+        if yes:  # before any server is asked: whatever that comes to, the refusal stands
             keeping.refuse(ledger, named, study=what, who=_person(), role=role)
+        looked = keeping.looked_up(in_force, ledger, named, who=_person())
     if common.as_json:
         said = {"dry_run": not yes, "study": what, "patients": len(named), "known": bool(known)}
         print_json({**said, "unknown_ids": list(looked.unknown), "not_looked_up": looked.why_not})

@@ -47,7 +47,7 @@ def worklist(
             zone,
             issues=found.damage.issues,
             not_whole=found.not_whole,
-            people=found.worked_on,
+            people={one: status for one, status in found.worked_on.items() if one in shown},
         )
         print_json(made)
     else:

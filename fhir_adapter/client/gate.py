@@ -33,15 +33,21 @@ class Gate:
         self._clock = clock
 
     @contextmanager
-    def passed(self, sleep: Callable[[float], None] | None = None) -> Generator[None]:
-        """Wait for a slot, for the end of a hold, then for the turn; the slot is free afterwards.
-
-        ``sleep``: of the caller, for a hold; else the gate's own.
-        """
+    def passed(self) -> Generator[None]:
+        """Wait for a slot, then for the turn; the slot is free afterwards."""
         with self._slots or nullcontext():
-            self._stand(sleep or self._sleep)
             self._wait()
             yield
+
+    def stand(self, sleep: Callable[[float], None]) -> None:
+        """Wait for the end of a hold, before a slot is asked for.
+
+        Once: who is told again meanwhile holds those who come later, not those who stand here, or
+        one question could wait for ever.
+        """
+        left = self._until - self._clock()
+        if left > 0:
+            sleep(left)
 
     def hold(self, seconds: float) -> float:
         """Nobody passes for so long: the host said Retry-After to one of us. Until when."""
@@ -60,12 +66,6 @@ class Gate:
             with self._lock:
                 if self._until == mine:  # nobody has been told anything later
                     self._until = 0.0
-
-    def _stand(self, sleep: Callable[[float], None]) -> None:
-        seen = 0.0
-        while (until := self._until) > max(self._clock(), seen):
-            sleep(until - self._clock())
-            seen = until
 
     def _wait(self) -> None:
         """Turns are handed out in order, one every 1/per_second seconds."""

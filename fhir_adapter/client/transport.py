@@ -216,11 +216,11 @@ class Transport:
         return Lost.REDIRECTED
 
     def _send(self, asked: Asked, url: str, authorization: str) -> Answer | Lost:
-        session = self._session if same_origin(url, self.base) else self._elsewhere
-        self.sent += 1
+        at_home = same_origin(url, self.base)
+        self._stand(at_home=at_home)
         try:
-            with self._network.gate.passed(self._sleep):
-                response = session.request(
+            with self._network.gate.passed():
+                response = (self._session if at_home else self._elsewhere).request(
                     asked.method,
                     url,
                     headers=dict(asked.headers),
@@ -233,6 +233,12 @@ class Transport:
         except (OSError, ValueError) as error:
             return loss_of(error)
         return Answer(status=response.status_code, headers=response.headers, body=response.content)
+
+    def _stand(self, *, at_home: bool) -> None:
+        """What the FHIR server asked for keeps no other host waiting."""
+        self.sent += 1
+        if at_home:
+            self._network.gate.stand(self._sleep)
 
     @contextmanager
     def opened(self, asked: Asked, *, with_credentials: bool) -> Generator[Opened]:
@@ -268,9 +274,9 @@ class Transport:
 
     def _open(self, asked: Asked, url: str, authorization: str) -> Opened | Lost:
         at_home = same_origin(url, self.base)
-        self.sent += 1
+        self._stand(at_home=at_home)
         try:
-            with self._network.gate.passed(self._sleep):
+            with self._network.gate.passed():
                 response = (self._session if at_home else self._elsewhere).request(
                     asked.method,
                     url,

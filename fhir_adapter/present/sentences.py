@@ -84,11 +84,18 @@ def not_whole_sentence(found: Sequence[NotWhole], *, of: int) -> str:
     )
 
 
+_WITH_MEDICATION = frozenset(
+    ("MedicationRequest", "MedicationStatement", "MedicationAdministration", "MedicationDispense")
+)
+"""Not whole either where the Medication that they refer to is refused."""
+
+
 def not_whole_remedy(one: NotWhole) -> str:
     """What to do about one type."""
     if one.why_not in ("forbidden", "unauthorized"):
         name = one.resource_type
-        return f"Have system/{name}.rs (SMART v2) or system/{name}.read (v1) granted."
+        too = " The same for Medication, to which it refers." if name in _WITH_MEDICATION else ""
+        return f"Have system/{name}.rs (SMART v2) or system/{name}.read (v1) granted.{too}"
     return "`fhir-adapter server doctor` says what the server can do."
 
 

@@ -6,7 +6,6 @@ that does not understand is decoded wholly and placed by the rules of the record
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import zlib
 from collections import Counter
@@ -45,8 +44,12 @@ from fhir_adapter.pull.references import (
 )
 
 _LINKED = b'"replace'
-_SAMPLE = 1 << 20
-"""So many plain bytes of a gz file say how densely it is packed."""
+_SAMPLE = 1 << 16
+"""So many bytes of a gz file say how densely it is packed,"""
+_MOST_OF_SAMPLE = 1 << 24
+"""or so many plain ones."""
+_GZIP = 31
+"""zlib's word for the format of gzip with its largest window."""
 _CUT = "unreadable-line"
 
 
@@ -276,10 +279,14 @@ def _density(path: Path) -> float:
     The size of a bucket, and so a worker's memory, hangs on it.
     """
     try:
-        with path.open("rb") as packed, gzip.open(packed) as stream:
-            return len(stream.read(_SAMPLE)) / max(packed.tell(), 1)
-    except (OSError, EOFError, zlib.error):
+        with path.open("rb") as stream:
+            packed = stream.read(_SAMPLE)
+        unpacking = zlib.decompressobj(_GZIP)
+        plain = unpacking.decompress(packed, _MOST_OF_SAMPLE)
+    except (OSError, zlib.error):
         return 1.0
+    taken = len(packed) - len(unpacking.unused_data) - len(unpacking.unconsumed_tail)
+    return len(plain) / max(taken, 1)
 
 
 def _links(raw: bytes) -> dict[str, tuple[tuple[str, str], ...]]:

@@ -86,6 +86,14 @@ def test_a_refusal_is_recorded_though_nobody_can_be_looked_up(address: str, why:
     assert opened().declined(STUDY, ["somebody"]) == {"somebody"}
 
 
+def test_a_refusal_is_recorded_though_the_settings_lead_to_no_server(tmp_path: Path) -> None:
+    env = {"FHIR_ADAPTER_RECORD_SERVER": "https://127.0.0.1:9/fhir", **KEY}
+    env["FHIR_ADAPTER_RECORD_CA_FILE"] = str(tmp_path / "is-not-there.pem")
+    ran = run("ledger", "decline", "somebody", "--every-study", "--yes", **env)
+    assert (ran.status, "not looked up" in ran.flat) == (0, True)
+    assert opened().opted_out(["somebody"]) == {"somebody"}
+
+
 def test_a_study_that_is_not_known_is_refused() -> None:
     ran = decline(CANDIDATE, "--study", "NCT00000000", "--yes")
     assert (ran.status, "study-not-found" in ran.err) == (4, True)

@@ -405,10 +405,34 @@ def test_a_later_word_of_the_host_outlasts_an_earlier_one() -> None:
     with gate.held(5):
         gate.hold(60)
     naps: list[float] = []
-    with gate.passed(naps.append):
-        pass
+    gate.stand(naps.append)
     assert naps == [60.0]
     now[0] = 160.0
-    with gate.passed(naps.append):
-        pass
+    gate.stand(naps.append)
     assert naps == [60.0]
+
+
+def test_who_stands_is_not_held_again_by_what_others_are_told_meanwhile() -> None:
+    """Or one question waits for ever where the server always answers 429."""
+    now, naps = [100.0], list[float]()
+    gate = Gate(concurrency=1, clock=lambda: now[0])
+    gate.hold(2)
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        now[0] += seconds
+        gate.hold(2)
+        with gate.passed():
+            pass  # and whoever stands keeps no slot from others
+
+    gate.stand(nap)
+    assert naps == [2.0]
+
+
+def test_a_hold_that_ends_while_it_is_looked_at_is_none() -> None:
+    ticks = iter((100.0, 102.5))
+    gate = Gate(clock=lambda: next(ticks))
+    gate.hold(2)
+    naps: list[float] = []
+    gate.stand(naps.append)
+    assert naps == []

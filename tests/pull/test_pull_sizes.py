@@ -16,7 +16,7 @@ def lines(count: int) -> bytes:
     return b"".join(json.dumps({**one, "id": f"o{at}"}).encode() + b"\n" for at in range(count))
 
 
-@pytest.mark.parametrize("count", [1, 100, 50_000])
+@pytest.mark.parametrize("count", [1, 100, 50_000, 500_000])
 def test_a_packed_file_is_as_large_as_what_it_holds(tmp_path: Path, count: int) -> None:
     plain = lines(count)
     (tmp_path / "Observation.ndjson.gz").write_bytes(gzip.compress(plain))
