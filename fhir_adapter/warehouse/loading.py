@@ -52,7 +52,11 @@ from fhir_adapter.warehouse.work import (
 from fhir_adapter.warehouse.writing import write_tables
 
 _BUCKET_BYTES = 8 * 2**20
-_MOST_BUCKETS = 1024
+_MOST_BUCKETS = 4096
+"""32 GiB of resources in buckets of 8 MiB; beyond that buckets grow, and workers with them."""
+_OPEN_BYTES = 1 << 27
+"""What all open blocks of all buckets may take together."""
+_LEAST_BLOCK, _MOST_BLOCK = 1 << 14, 1 << 17
 _OFTEN = 4096
 _COMPANIONS = "companions"
 
@@ -126,13 +130,14 @@ class Load:
         self._companions = PieceWriter(self.staging / _COMPANIONS)
         self._changed = array("Q")
         writers: dict[int, PieceWriter] = {}
+        block = min(max(_OPEN_BYTES // self._buckets, _LEAST_BLOCK), _MOST_BLOCK)
         for at, piece in enumerate(source.pieces(strict=self._strict)):
             if self._known is not None:
                 self._changed.append(hash_of(piece.key))
             for bucket, one in self._placed(piece):
                 writer = writers.get(bucket)
                 if writer is None:
-                    writer = writers[bucket] = PieceWriter(self._gathered(bucket))
+                    writer = writers[bucket] = PieceWriter(self._gathered(bucket), block)
                 writer.add(one)
             if at % _OFTEN == 0:
                 yield LoadStep(name="split", done=source.steps_done, total=source.steps)
