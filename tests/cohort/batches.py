@@ -474,7 +474,12 @@ _TRAITS: tuple[Callable[[random.Random, Fact], dict[str, Any]], ...] = (
     lambda _, fact: {"concepts": (worlds.STRANGE, *fact.concepts)},
     lambda _, fact: {"concepts": (*fact.concepts, worlds.SISTER)},
     lambda _, _fact: {"concepts": (), "label": "words only"},
-    lambda _, _fact: {"severity": "severe", "stage": "x", "criticality": "high"},
+    lambda _, fact: {
+        "severity": "severe",
+        "stage": "x",
+        "criticality": "high",
+        "concepts": (*fact.concepts, worlds.SISTER),
+    },
     lambda _, fact: {"component": 1, "source": f"{fact.source}#component[1]"},
     lambda _, _fact: {"issues": ("number-in-text",)},
 )

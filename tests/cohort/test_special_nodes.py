@@ -131,6 +131,28 @@ NODES: dict[str, tree.Node] = {
 }  # fmt: skip
 
 
+ONE_ANSWER = frozenset(("unsupported", "nothing of", "any of none", "score of nothing",
+                        "score without steps", "score without test"))  # fmt: skip
+"""Nodes that answer alike whatever the record holds."""
+EVERY_ANSWER = ("a man", "only young", "only old", "of a severity", "below the lower limit",
+                "coded", "around both", "doubts true", "score beside a recorded one", "hours",
+                "factor and distance", "only a question")  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_records_make_special_nodes_answer_differently() -> None:
+    """Two lanes that both say unknown to everybody agree about nothing."""
+    study = with_question(worlds.study_of(*NODES.values(), policy="assume-absent-if-known-here"))
+    given: dict[str, Any] = {"calculators": CALCULATORS, "own_studies": batches.OWN}
+    answers = lanes.by_closures(study, worlds.MAPPINGS, batches.records(7, 400), AS_OF, **given)
+    found = {
+        name: {answer[f"C{number}"]["truth"] for answer in answers}
+        for number, name in enumerate(NODES, 1)
+    }
+    assert {name for name, truths in found.items() if len(truths) == 1} == ONE_ANSWER
+    assert [name for name in EVERY_ANSWER if len(found[name]) < len(lanes.TRUTHS)] == []
+
+
 def lanes_differ(study: Any, records: Any, engine: Any = None) -> list[str]:
     given: dict[str, Any] = {"calculators": CALCULATORS, "own_studies": batches.OWN}
     ours = lanes.by_sql(study, worlds.MAPPINGS, records, AS_OF, engine=engine, **given)
