@@ -51,8 +51,12 @@ class Pulled:
 
     @property
     def has_patient(self) -> bool:
-        """Whether the Patient itself came: without it no stop is known, and nobody is judged."""
-        return any(one.get("resourceType") == "Patient" for one in self.resources)
+        """Whether the Patient itself came: without it no stop is known, and nobody is judged.
+
+        A survivor that the server answers with counts; one who was found beside a refusal does not.
+        """
+        came = [one.get("id") for one in self.resources if one.get("resourceType") == "Patient"]
+        return self.patient in came or (bool(came) and not self.why_no_patient)
 
     @property
     def why_no_patient(self) -> str:
