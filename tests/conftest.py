@@ -22,6 +22,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 _ONE_WORLD = frozenset(
     (
         "tests/cohort/test_cohort_screen.py",
+        "tests/cohort/test_cohort_writing.py",
         "tests/facts/test_sample_outcomes.py",
         "tests/web/test_browser.py",
         "tests/web/test_feasibility_page.py",

@@ -152,14 +152,14 @@ def _judged(in_force: Settings, store: Path, out: Path | None, common: Everywher
             )
             for one in benches
         }
-        keep = writer(out, list(found))
-        parts = progress(asked.parts, text="screening", total=asked.total, quiet=common.quiet)
-        for together, part in parts:
-            for bench, one in zip(together, part.studies, strict=True):
-                study = bench.package.study.id
-                found[study].counts.update(one.answers.outcomes)
-                found[study].shown.extend(one.shown)
-                keep(study, part.done, one.answers)
+        with writer(out, list(found)) as keep:
+            parts = progress(asked.parts, text="screening", total=asked.total, quiet=common.quiet)
+            for together, part in parts:
+                for bench, one in zip(together, part.studies, strict=True):
+                    study = bench.package.study.id
+                    found[study].counts.update(one.answers.outcomes)
+                    found[study].shown.extend(one.shown)
+                    keep(study, part.done, one.answers)
     return list(found.values())
 
 

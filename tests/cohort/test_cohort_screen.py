@@ -187,18 +187,6 @@ def test_what_people_have_answered_since_the_load_is_read(store: Path) -> None:
     assert "01-whole-umol" not in before, "grade II today: not now"
 
 
-@pytest.mark.usefixtures("with_small_study")
-@pytest.mark.slow
-def test_what_is_written_is_what_screen_would_write(store: Path) -> None:
-    with sandbox() as server:
-        key = {"FHIR_ADAPTER_SITE_KEY": "a secret of the site"}
-        args = ("cohort", "screen", str(store), "--as-of", AS_OF, "--write-server", server.base_url)
-        dry = run(*args, "--json", **key).json
-        assert dry["written"]
-        assert all(one["dry-run"] for one in dry["written"])
-        assert run(*args, **key).status == 0
-
-
 @pytest.mark.parametrize("form", ["--json", "--csv", "--quiet"])
 @pytest.mark.usefixtures("with_small_study")
 @pytest.mark.slow

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_adapter.model.code import Code
-from fhir_adapter.model.fact import Fact, Kind, PatientRecord, Retrieved, last_end, last_start
+from fhir_adapter.model.fact import (
+    Fact,
+    Kind,
+    PatientRecord,
+    Retrieved,
+    Standing,
+    last_end,
+    last_start,
+)
 from fhir_adapter.model.tables import CONCEPT_ROLE, KIND_NUMBER, VALUE_ROLE
+from fhir_adapter.model.truth import Reason
 from fhir_adapter.warehouse.dictionary import Dictionary
 from fhir_adapter.warehouse.rows import (
     FACT,
@@ -25,6 +35,12 @@ from fhir_adapter.warehouse.rows import (
 
 from facts_for_tests import INR, bilirubin, fact, lab, record
 from worlds import records
+
+DEFAULTS = {
+    field.name: field.default
+    for field in msgspec.structs.fields(Fact)
+    if field.default is not msgspec.NODEFAULT
+}
 
 
 def stored(*some: PatientRecord, dictionary: Dictionary | None = None):
@@ -45,11 +61,20 @@ def test_records_come_back_equal(some):
 def test_every_field_survives():
     full = Fact(
         patient="p", kind=Kind.OBSERVATION, source="Observation/1#component[0]",
-        concepts=(Code("urn:a", "1"), Code("urn:a", "1")), version="3", encounter="Encounter/1",
-        value_lo=Decimal("-1.123456789"), reported_hi=Decimal("9999999999999999999.999999999"),
-        value_concepts=(Code("urn:b", "x"),), component=0, recorded_absence=True,
-        issues=("b", "a"), label="\u00e9\U0001f600",
+        concepts=(Code("urn:a", "1"), Code("urn:a", "1")), version="3", last_updated="2026-11-20",
+        encounter="Encounter/1", start_lo=11, start_hi=12, end_lo=13, end_hi=14,
+        start_date_lo=739_001, start_date_hi=739_002, end_date_lo=739_003, end_date_hi=739_004,
+        date_source="effective", known_from=15, value_lo=Decimal("-1.123456789"),
+        value_hi=Decimal("2.5"), value_lo_open=True, value_hi_open=True, unit="mg/dL",
+        reported_lo=Decimal("3.5"), reported_hi=Decimal("9999999999999999999.999999999"),
+        reported_unit="umol/L", raw_value="<5", raw_unit="umol", comparator="<",
+        value_concepts=(Code("urn:b", "x"),), ref_low=Decimal("0.1"), ref_high=Decimal("1.2"),
+        standing=Standing.MAKES_UNKNOWN, standing_reason=Reason.STALE, status="final",
+        clinical_status="active", severity="severe", stage="IV", criticality="high",
+        intent="order", component=0, about_other=True, recorded_absence=True,
+        study="ResearchStudy/1", set_by="person", label="\u00e9\U0001f600", issues=("b", "a"),
     )  # fmt: skip
+    assert [name for name, value in DEFAULTS.items() if getattr(full, name) == value] == []
     one = PatientRecord(
         patient="p", facts=(full,), aliases=("z", "a"), resources=7, issues=("x",),
         retrieved=(Retrieved(patient="p", kind=Kind.OBSERVATION, complete=False, why_not="no"),),
