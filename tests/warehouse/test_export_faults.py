@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import logging
@@ -25,6 +26,7 @@ from fhir_adapter.errors import (
     ServerRefused,
     ServerThrottled,
     StoreMissing,
+    StoreUnwritable,
 )
 from fhir_adapter.pull.server_export import ServerExport
 
@@ -137,6 +139,23 @@ def test_a_file_that_is_cut_off_for_good_switches_nothing(server, tmp_path, naps
     assert len(server.paths("GET", "$export")) == 1
     assert len(server.of_file(1)) == 1
     same(server, tmp_path)
+
+
+def test_no_room_for_a_download_is_said_and_switches_nothing(server, tmp_path, naps, monkeypatch):
+    loaded(server.folder(tmp_path / "before"), tmp_path / "s")
+    before = stored(tmp_path / "s")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/Jane_Doe")
+
+    monkeypatch.setattr("fhir_adapter.client.bulk_files.BulkFiles._pour", full)
+    with pytest.raises(StoreUnwritable, match="disk is full") as caught:
+        from_server(server.url, tmp_path / "s")
+    assert "Jane" not in str(caught.value)
+    monkeypatch.undo()
+    assert stored(tmp_path / "s") == before
+    from_server(server.url, tmp_path / "s")
+    assert stored(tmp_path / "s") == before
 
 
 def test_a_file_without_any_length_is_believed_only_with_a_count(server, tmp_path):

@@ -110,6 +110,21 @@ def test_no_room_while_splitting_switches_nothing(store, other, monkeypatch):
     assert len(stored(store)) == 20
 
 
+@pytest.mark.parametrize("room", ["write_tables", "write_pieces", "write_manifest"])
+def test_no_room_at_the_end_switches_nothing(store, other, monkeypatch, room):
+    """The tables of patients stand already; what names them does not."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/Jane_Doe")
+
+    monkeypatch.setattr(loading, room, full)
+    with pytest.raises(StoreUnwritable, match="disk is full") as caught:
+        loaded(other, store)
+    assert "Jane" not in str(caught.value)
+    monkeypatch.undo()
+    assert len(stored(store)) == 20
+
+
 def test_a_store_in_the_place_of_a_file_is_named(tmp_path, folder):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnwritable, match="is a file"):
