@@ -55,7 +55,8 @@ servers-fhir: .servers/hapi/.installed .servers/medplum/.installed .servers/oidc
 	cd .servers/$* && npm install --silent --no-audit --no-fund --no-package-lock
 	touch $@
 
-test-servers: export NEED_ENGINES := true # what is not there fails: `servers` has just built it
+# what is not there fails: `servers` has just built it
+test-servers: export NEED_ENGINES := true
 test-servers: servers $(STAMP) ## against engines and servers of others: Sail, Spark, cql-execution, HAPI, Medplum, PostgreSQL
 	$(BIN)/python -m pytest -m servers tests/servers/test_real_servers.py
 	$(BIN)/python -m pytest -m servers tests/servers/test_cql_oracle.py
