@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import islice
 
 from fhir_adapter.decide.outcome import outcome_by
 from fhir_adapter.errors import LanesDisagree
@@ -51,6 +52,10 @@ def load(
         yield from running.normalise()
         yield from running.write()
         return running.switch()
+
+
+_SAMPLE = 20
+"""So many of a part, spread over it, are judged again by the record lane besides those shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +100,9 @@ def screen(
 ) -> Iterator[PartScreened]:
     """Everybody for all studies in one pass; the record lane judges again who is shown.
 
-    ``questions`` are the studies of ``statements``, in their order. A difference between the lanes
-    raises LanesDisagree: it is a fault of ours, and no answer of the run may be used.
+    So it does some of the others of each part. ``questions`` are the studies of ``statements``, in
+    their order. A difference between the lanes raises LanesDisagree: it is a fault of ours, and no
+    answer of the run may be used.
     """
     asked = (_asked(tables, part, questions, as_of) for part in tables.parts)
     for done, (part, answers) in enumerate(tables.judge(statements, asked), 1):
@@ -117,12 +123,20 @@ def _shown(  # noqa: PLR0913, PLR0917 - what a part, a study and their answers a
 ) -> StudyScreened:
     instead = asked.instead.get(number)
     wanted = {*answers.listed(), *tables.named(asked.part, question.spoken.proposed)}
-    records = dict(tables.records(asked.part, wanted)) if wanted else {}
+    judged = wanted | _sample(tables.patients(asked.part))
+    records = dict(tables.records(asked.part, judged)) if judged else {}
     if instead is not None:
-        records |= {n: record for n, record in instead.records.items() if n in wanted}
-    shown = {n: screen_facts(question.screener, records[n], as_of) for n in sorted(wanted)}
-    _compare(shown, answers.answers(records))
-    return StudyScreened(answers=answers, shown=tuple(shown.values()))
+        records |= {n: record for n, record in instead.records.items() if n in judged}
+    found = {n: screen_facts(question.screener, records[n], as_of) for n in sorted(judged)}
+    _compare(found, answers.answers(records))
+    shown = tuple(one for n, one in found.items() if n in wanted)
+    return StudyScreened(answers=answers, shown=shown)
+
+
+def _sample(patients: Collection[int]) -> set[int]:
+    """Some of those who are not shown: they are counted, and stand in the files of ``--out``."""
+    every = max(1, len(patients) // _SAMPLE)
+    return set(islice(patients, 0, every * _SAMPLE, every))
 
 
 def count(

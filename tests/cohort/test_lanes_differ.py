@@ -171,3 +171,20 @@ def test_files_of_parts_before_a_difference_do_not_stay(
     assert [path.name for path in written] == ["answers-0001.parquet"]
     assert list(tmp_path.rglob("*.parquet")) == []
     assert out.exists() is there_before
+
+
+def test_some_of_those_who_are_not_shown_are_judged_again_too(
+    judged: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counts and the files of --out hold everybody: a difference about others is seen as well."""
+    bench, tables, moment = judged
+    records, asked = tables.records, list[int]()
+
+    def seen(part: int, numbers: Any) -> Any:
+        asked.extend(numbers or ())
+        return records(part, numbers)
+
+    monkeypatch.setattr(tables, "records", seen)
+    parts = list(screen(tables, statement_of(bench), [Question(screener=bench.screener)], moment))
+    shown = sum(len(study.shown) for part in parts for study in part.studies)
+    assert len(asked) >= shown + 10
