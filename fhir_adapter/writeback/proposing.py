@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fhir_adapter.errors import AdapterError, ServerBroken, WriteConflict
+from fhir_adapter.client import why_not_of
+from fhir_adapter.errors import AdapterError, ServerBroken, ServerFault, WriteConflict
 from fhir_adapter.fhir.normal import same_content
 from fhir_adapter.fhir.reading import is_object
 from fhir_adapter.ports import Resource, Written
@@ -24,6 +25,7 @@ from fhir_adapter.writeback.standing import (
     version_of,
 )
 from fhir_adapter.writeback.touching import UNSURE, people_among, people_at
+from fhir_adapter.writeback.traces import REFUSED
 
 _TRIES = 2
 
@@ -41,6 +43,8 @@ class Proposing(Remembering):
     raced: bool = False
     """Another writer made the ResearchSubject: its Provenance is theirs to write."""
     left: bool = False
+    of_patient: bool = False
+    """Whether the patient's are searched also where nothing is proposed."""
     ids: dict[str, str] = field(default_factory=dict[str, str])
     changed: dict[str, str] = field(default_factory=dict[str, str])
     """Ids by type of what this run created or updated: the targets of the Provenance."""
@@ -75,6 +79,16 @@ class Proposing(Remembering):
             notes=tuple(self.notes),
         )
 
+    def is_enrolled(self) -> bool:
+        """Whether a ResearchSubject stands, whoever made it; no where that may not be searched."""
+        self.of_patient = True
+        try:
+            return any(not is_put_away(one) for one in self._found())
+        except ServerFault as fault:
+            if why_not_of(fault) not in REFUSED:
+                raise
+            return False
+
     # ResearchSubject
 
     def _subject(self) -> None:
@@ -105,7 +119,7 @@ class Proposing(Remembering):
     def _found(self) -> list[Resource]:
         params = token(self.expected.system, self.proposal.key)
         found = self.sender.all("ResearchSubject", params)
-        if self.proposal.action == "propose":
+        if self.proposal.action == "propose" or self.of_patient:
             for patient in sorted(self.expected.patients):
                 found += self._of_patient(patient)
         return list({reference_of(one): one for one in found}.values())

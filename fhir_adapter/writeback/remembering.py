@@ -46,8 +46,9 @@ class Remembering:
 
         None where nothing was. What the ledger saw no end of, or never heard of, is looked up.
         """
-        if self.last is not None and (self.last.reference or self.last.state == "gone"):
-            return self.last.reference
+        last = self.last
+        if last is not None and (last.reference.startswith(f"{kind}/") or last.state == "gone"):
+            return last.reference
         if not self.asked:
             self.unheard = self._looked_up(kind)
             self.asked = True

@@ -20,7 +20,8 @@ from fhir_adapter.writeback.standing import (
 
 _FORMS = ("ResearchSubject/", "Task/", "DocumentReference/")
 """What one opinion may stand beside."""
-_REFUSED = frozenset(("not-supported", "forbidden"))
+REFUSED = frozenset(("not-supported", "forbidden"))
+"""Why a search is not answered, and never will be."""
 
 
 def left_behind(sender: Sender, proposal: Proposal, kind: str) -> str | None:
@@ -74,6 +75,6 @@ def _told(sender: Sender, kind: str, params: Params) -> list[Resource]:
     try:
         return sender.all(kind, params)
     except ServerFault as fault:
-        if why_not_of(fault) not in _REFUSED:
+        if why_not_of(fault) not in REFUSED:
             raise
         return []
