@@ -145,8 +145,14 @@ class Proposing(Remembering):
         """What we wrote before, read by its id: a search may lag behind."""
         if self.last is not None and self.last.state == "gone":
             return None
-        kind, _, number = (self._written_once("ResearchSubject") or "").partition("/")
-        return self.sender.client.read(kind, number) if number else None
+        reference = self._written_once("ResearchSubject")
+        if reference is None:
+            return None
+        kind, _, number = reference.partition("/")
+        if number:
+            return self.sender.client.read(kind, number)
+        # an opinion alone: another process may have written both since the search
+        return next((one for one in self._found() if not is_put_away(one)), None)
 
     def _none_stands(self) -> None:
         if self._is_gone("ResearchSubject"):
@@ -277,7 +283,9 @@ class Proposing(Remembering):
             self.notes.append("the server takes no GuidanceResponse: no opinion written")
             return
         params = key_params(opinion, self.proposal.key)
-        found = self.sender.all("GuidanceResponse", params)
+        every = self.sender.all("GuidanceResponse", params)
+        # a server that ignores the parameter answers with those of others too
+        found = [one for one in every if identifiers(one) & identifiers(opinion)]
         if not found:
             self._create_opinion(self._ready(opinion, self.ours))
         elif _asked(found[0]) == _asked(opinion):

@@ -6,12 +6,22 @@ from dataclasses import replace
 
 import pytest
 
+from fhir_adapter.client import Found, Params
 from fhir_adapter.errors import ServerBroken, ServerRefused
 from fhir_adapter.ledger import Ledger
 from fhir_adapter.ports import Proposal
 from fhir_adapter.writeback import Choice, ServerSink, Strategy
 from tests.writeback.memory_server import MemoryServer
-from tests.writeback.proposals import DEVICE, KEY, keep, opinion, propose, provenance, take_back
+from tests.writeback.proposals import (
+    DEVICE,
+    KEY,
+    keep,
+    opinion,
+    propose,
+    provenance,
+    subject,
+    take_back,
+)
 
 OLD = "k0"
 CHOICE = Choice(strategy=Strategy.CONDITIONAL_CREATE, reason="")
@@ -89,11 +99,16 @@ def test_a_server_that_answers_with_every_opinion_hides_nobody(
     server: MemoryServer, ledger: Ledger
 ) -> None:
     """It ignores the identifier that is asked for."""
-    said = {**opinion("f1"), "identifier": [{"system": "o", "value": "of another patient"}]}
-    server.put({**said, "id": "o"})
+    said = {**opinion("f0"), "identifier": [{"system": "o", "value": "of another patient"}]}
+    other = server.put({**said, "id": "o", "subject": {"reference": "Patient/other"}})
     server.every_opinion = True
     written = ServerSink(server, ledger).send(propose(), write=True)
-    assert "ResearchSubject" in {one.split("/")[0] for one in written.created}
+    made = {one.split("/")[0] for one in written.created}
+    assert made >= {"ResearchSubject", "GuidanceResponse"}
+    assert server.kept["GuidanceResponse", "o"] == other
+    again = ServerSink(server, ledger).send(propose("f2"), write=True)
+    assert [one.split("/")[0] for one in again.updated] == ["GuidanceResponse"]
+    assert server.kept["GuidanceResponse", "o"] == other
 
 
 def test_a_server_without_opinions_loses_nobody(server: MemoryServer, ledger: Ledger) -> None:
@@ -180,3 +195,44 @@ def test_a_persons_provenance_names_nothing_of_ours(server: MemoryServer, ledger
     row = ledger.subject(KEY)
     assert row is not None
     assert (row.state, row.reference) == ("gone", "")
+
+
+@pytest.mark.parametrize("status", [412, 422])
+def test_a_new_ledger_sees_the_deleted_task_of_a_server_that_demands_consent(
+    ledger: Ledger, status: int
+) -> None:
+    """The ledger has the try of a ResearchSubject by then; the history does not reach back."""
+    server = MemoryServer(demands=status)
+    ServerSink(server, None).send(_task(), write=True)
+    reference = _drop(server, "Task")
+    server.past.clear()
+    for _ in range(2):
+        written = ServerSink(server, ledger).send(_task(), write=True)
+        assert "gone" in " ".join(written.notes)
+    row = ledger.subject(KEY)
+    assert row is not None
+    assert (row.state, row.reference, server.all("Task")) == ("gone", reference, [])
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+def test_what_another_process_writes_meanwhile_was_not_deleted(
+    server: MemoryServer, ledger: Ledger, *, conditional: bool
+) -> None:
+    """ResearchSubject and opinion come between our search for the one and that for the other."""
+    asked = server.search
+
+    def search(kind: str, params: Params) -> Found:
+        if kind == "GuidanceResponse" and not server.all(kind):
+            server.put({**subject(), "id": "rs"})
+            server.put({**opinion("f1"), "id": "gr"})
+        return asked(kind, params)
+
+    server.search = search  # type: ignore[method-assign]
+    way = Strategy.CONDITIONAL_CREATE if conditional else Strategy.SEARCH_THEN_CREATE
+    form = replace(CHOICE, strategy=way)
+    written = ServerSink(server, ledger, choice=form).send(propose(), write=True)
+    assert not any("gone" in note for note in written.notes)
+    row = ledger.subject(KEY)
+    assert row is not None
+    assert (row.state, row.reference) == ("proposed", "ResearchSubject/rs")
+    assert len(server.all("ResearchSubject")) == 1
