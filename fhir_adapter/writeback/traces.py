@@ -1,7 +1,7 @@
 """What an earlier proposal left on the server: seen where the ledger is new and knows of none.
 
-The opinion (GuidanceResponse) is written after the ResearchSubject and never deleted by us: where
-it stands alone somebody has deleted the ResearchSubject. The Provenance beside it says which one.
+The opinion (GuidanceResponse) is written after what it is about and never deleted by us: where it
+stands alone somebody has deleted the ResearchSubject. The Provenance beside it says which one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def left_behind(sender: Sender, proposal: Proposal, kind: str) -> str | None:
     """Reference of what once stood beside the opinion; empty where nothing says which it was.
 
     None where there is no trace, where the server keeps no opinions, and where the opinion stood
-    beside another form. A stand-in is written after the opinion: of it only a Provenance tells.
+    beside another form. That it was a stand-in, only a Provenance tells.
     """
     opinions = _opinions(sender, proposal)
     if not opinions:

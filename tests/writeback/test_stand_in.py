@@ -52,16 +52,16 @@ def test_a_task_stands_for_it_and_links_to_the_opinion(
     server: MemoryServer, sink: ServerSink
 ) -> None:
     written = sink.send(by(propose()), write=True)
-    assert kinds(written.created) == ["Device", "GuidanceResponse", "Task", "Provenance"]
+    assert kinds(written.created) == ["Device", "Task", "GuidanceResponse", "Provenance"]
     task = server.only("Task")
     assert (task["status"], task["intent"], task["for"]) == (
         "requested",
         "proposal",
         {"reference": "Patient/p1"},
     )
-    assert task["output"][0]["valueReference"]["reference"] == written.created[1]
+    assert task["output"][0]["valueReference"]["reference"] == written.created[2]
     targets = [one["reference"] for one in server.only("Provenance")["target"]]
-    assert targets == [written.created[2], written.created[1], "Patient/p1"]
+    assert targets == [written.created[1], written.created[2], "Patient/p1"]
     assert server.all("ResearchSubject") == []
 
 
@@ -168,7 +168,7 @@ def test_a_profile_that_demands_consent_gets_a_task(
 
     server.before["create"] = [lambda: None, demanding]
     written = ServerSink(server, ledger).send(by(propose()), write=True)
-    assert kinds(written.created) == ["GuidanceResponse", "Task", "Provenance"]
+    assert kinds(written.created) == ["Task", "GuidanceResponse", "Provenance"]
     assert "demands more" in " ".join(written.notes)
 
 
@@ -185,7 +185,7 @@ def test_a_dry_run_writes_nothing(server: MemoryServer, sink: ServerSink) -> Non
     written = sink.send(by(propose()), write=False)
     assert (server.writes, kinds(written.created)) == (
         0,
-        ["Device", "GuidanceResponse", "Task", "Provenance"],
+        ["Device", "Task", "GuidanceResponse", "Provenance"],
     )
 
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from fhir_adapter.client import Found, Params
+from fhir_adapter.client import Found, Params, Saved
 from fhir_adapter.errors import ServerBroken, ServerRefused
 from fhir_adapter.ledger import Ledger
-from fhir_adapter.ports import Proposal
+from fhir_adapter.ports import Proposal, Resource
 from fhir_adapter.writeback import Choice, ServerSink, Strategy
-from tests.writeback.memory_server import MemoryServer
+from tests.writeback.memory_server import MemoryServer, refusal
 from tests.writeback.proposals import (
     DEVICE,
     KEY,
@@ -168,7 +168,7 @@ def test_a_deleted_task_is_seen_by_its_provenance(server: MemoryServer, ledger: 
 def test_an_opinion_without_its_provenance_is_no_deleted_task(
     server: MemoryServer, ledger: Ledger
 ) -> None:
-    """A run may have been killed between the opinion and the Task, which is written after it."""
+    """Nothing says that it stood beside a Task; only the ledger would."""
     ServerSink(server, None, choice=STAND_IN).send(_task(), write=True)
     _drop(server, "Task")
     _drop(server, "Provenance")
@@ -236,3 +236,28 @@ def test_what_another_process_writes_meanwhile_was_not_deleted(
     assert row is not None
     assert (row.state, row.reference) == ("proposed", "ResearchSubject/rs")
     assert len(server.all("ResearchSubject")) == 1
+
+
+@pytest.mark.parametrize("with_ledger", [True, False])
+@pytest.mark.parametrize("nth", range(3), ids=["Device", "Task", "opinion"])
+def test_a_task_that_failed_on_its_way_is_made_though_no_ledger_remembers(
+    ledger: Ledger, nth: int, *, with_ledger: bool
+) -> None:
+    """The opinion follows the Task: alone it means that somebody deleted the other."""
+    server = MemoryServer(demands=412)
+    create = server.create
+    kind = ("Device", "Task", "GuidanceResponse")[nth]
+
+    def failing(resource: Resource, *, if_none_exist: Params | None = None) -> Saved:
+        if resource["resourceType"] == kind:
+            raise refusal(500, kind)
+        return create(resource, if_none_exist=if_none_exist)
+
+    server.create = failing  # type: ignore[method-assign]
+    with pytest.raises(ServerBroken):
+        ServerSink(server, None).send(_task(), write=True)
+    server.create = create  # type: ignore[method-assign]
+    known = ledger if with_ledger else None
+    written = ServerSink(server, known).send(_task(), write=True)
+    assert not any("gone" in note for note in written.notes)
+    assert server.only("Task")["status"] == "requested"
