@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fhir_adapter.errors import AdapterError, ServerBroken, WriteConflict
+from fhir_adapter.client import why_not_of
+from fhir_adapter.errors import AdapterError, ServerBroken, ServerFault, WriteConflict
 from fhir_adapter.fhir.normal import same_content
 from fhir_adapter.fhir.reading import is_object
 from fhir_adapter.ports import Resource, Written
@@ -24,6 +25,7 @@ from fhir_adapter.writeback.standing import (
     version_of,
 )
 from fhir_adapter.writeback.touching import UNSURE, people_among, people_at
+from fhir_adapter.writeback.traces import REFUSED
 
 _TRIES = 2
 
@@ -41,6 +43,8 @@ class Proposing(Remembering):
     raced: bool = False
     """Another writer made the ResearchSubject: its Provenance is theirs to write."""
     left: bool = False
+    of_patient: bool = False
+    """Whether the patient's are searched also where nothing is proposed."""
     ids: dict[str, str] = field(default_factory=dict[str, str])
     changed: dict[str, str] = field(default_factory=dict[str, str])
     """Ids by type of what this run created or updated: the targets of the Provenance."""
@@ -75,6 +79,16 @@ class Proposing(Remembering):
             notes=tuple(self.notes),
         )
 
+    def is_enrolled(self) -> bool:
+        """Whether a ResearchSubject stands, whoever made it; no where that may not be searched."""
+        self.of_patient = True
+        try:
+            return any(not is_put_away(one) for one in self._found())
+        except ServerFault as fault:
+            if why_not_of(fault) not in REFUSED:
+                raise
+            return False
+
     # ResearchSubject
 
     def _subject(self) -> None:
@@ -105,7 +119,7 @@ class Proposing(Remembering):
     def _found(self) -> list[Resource]:
         params = token(self.expected.system, self.proposal.key)
         found = self.sender.all("ResearchSubject", params)
-        if self.proposal.action == "propose":
+        if self.proposal.action == "propose" or self.of_patient:
             for patient in sorted(self.expected.patients):
                 found += self._of_patient(patient)
         return list({reference_of(one): one for one in found}.values())
@@ -131,8 +145,14 @@ class Proposing(Remembering):
         """What we wrote before, read by its id: a search may lag behind."""
         if self.last is not None and self.last.state == "gone":
             return None
-        kind, _, number = (self._written_once("ResearchSubject") or "").partition("/")
-        return self.sender.client.read(kind, number) if number else None
+        reference = self._written_once("ResearchSubject")
+        if reference is None:
+            return None
+        kind, _, number = reference.partition("/")
+        if number:
+            return self.sender.client.read(kind, number)
+        # an opinion alone: another process may have written both since the search
+        return next((one for one in self._found() if not is_put_away(one)), None)
 
     def _none_stands(self) -> None:
         if self._is_gone("ResearchSubject"):
@@ -263,7 +283,9 @@ class Proposing(Remembering):
             self.notes.append("the server takes no GuidanceResponse: no opinion written")
             return
         params = key_params(opinion, self.proposal.key)
-        found = self.sender.all("GuidanceResponse", params)
+        every = self.sender.all("GuidanceResponse", params)
+        # a server that ignores the parameter answers with those of others too
+        found = [one for one in every if identifiers(one) & identifiers(opinion)]
         if not found:
             self._create_opinion(self._ready(opinion, self.ours))
         elif _asked(found[0]) == _asked(opinion):

@@ -46,19 +46,22 @@ class Remembering:
 
         None where nothing was. What the ledger saw no end of, or never heard of, is looked up.
         """
-        if self.last is not None and (self.last.reference or self.last.state == "gone"):
-            return self.last.reference
+        last = self.last
+        if last is not None and (last.reference.startswith(f"{kind}/") or last.state == "gone"):
+            return last.reference
         if not self.asked:
             self.unheard = self._looked_up(kind)
             self.asked = True
         return self.unheard
 
     def _looked_up(self, kind: str) -> str | None:
-        if self.last is not None:
-            begun = self.last.state == "proposing"
-            return (self._came(kind) or None) if begun else None
-        proposed = self.proposal.action == "propose"
-        return left_behind(self.sender, self.proposal, kind) if proposed else None
+        begun = self.last is not None and self.last.state == "proposing"
+        came = self._came(kind) if begun else ""
+        if came or self.proposal.action != "propose":
+            return came or None
+        # a ResearchSubject may have been begun for what then got another form
+        unknown = self.last is None or (begun and kind != "ResearchSubject")
+        return left_behind(self.sender, self.proposal, kind) if unknown else None
 
     def _came(self, kind: str) -> str:
         """Reference of what was created under this key since that was begun, by the history."""

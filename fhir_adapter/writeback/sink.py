@@ -54,29 +54,37 @@ class ServerSink:
         if proposal.action not in _ACTIONS and proposal.opinion is None:
             return one.written()
         with self._locks[hash(proposal.key) % _STRIPES]:
-            if self._choice.strategy is Strategy.STAND_IN:
-                return self._one(StandingIn, self._choice, proposal, write=write).send()
             if self._is_stood_in(proposal):
-                return self._instead(proposal, write=write)
+                return self._beside(proposal, write=write)
             try:
                 return one.send()
             except (ServerFault, WriteConflict) as fault:
                 # what stands already has no need of another form
                 if one.ours or not _wants_more(fault) or proposal.stand_in is None:
                     raise
-            return self._instead(proposal, write=write)
+            other = self._stand_in(proposal, write=write)
+            other.notes.append("the server demands more of a ResearchSubject than a proposal has")
+            return other.send()
 
     def _is_stood_in(self, proposal: Proposal) -> bool:
-        """Whether a Task or document was written for it before: this run asks no more than that."""
+        """Whether a Task or document is its form: by the ledger, else by the server's ways."""
         row = self._ledger.subject(proposal.key) if self._ledger else None
-        return row is not None and row.reference.startswith(_STAND_INS)
+        reference = "" if row is None else row.reference
+        if reference.startswith("ResearchSubject/"):  # it stood before the server refused them
+            return False
+        return self._choice.strategy is Strategy.STAND_IN or reference.startswith(_STAND_INS)
 
-    def _instead(self, proposal: Proposal, *, write: bool) -> Written:
-        """A profile demands consent or a period: the ResearchSubject is then a person's to make."""
+    def _beside(self, proposal: Proposal, *, write: bool) -> Written:
+        """A ResearchSubject that stands comes first: most often that of who has enrolled them."""
+        if self._choice.subjects:
+            one = self._one(Proposing, self._choice, proposal, write=write)
+            if one.is_enrolled():
+                return one.send()
+        return self._stand_in(proposal, write=write).send()
+
+    def _stand_in(self, proposal: Proposal, *, write: bool) -> Proposing:
         choice = replace(self._choice, strategy=Strategy.STAND_IN)
-        other = self._one(StandingIn, choice, proposal, write=write)
-        other.notes.append("the server demands more of a ResearchSubject than a proposal has")
-        return other.send()
+        return self._one(StandingIn, choice, proposal, write=write)
 
     def _one(
         self, kind: type[Proposing], choice: Choice, proposal: Proposal, *, write: bool

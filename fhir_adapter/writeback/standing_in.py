@@ -33,7 +33,10 @@ class StandingIn(Proposing):
     left: bool = False
 
     def send(self) -> Written:
-        """The opinion first, for the Task links to it; then the stand-in and the Provenance."""
+        """The stand-in, the opinion, the link to it, the Provenance.
+
+        An opinion alone then says that something stood beside it, and that somebody deleted that.
+        """
         wanted = self.proposal.stand_in
         self.last = self.ledger.subject(self.proposal.key) if self.ledger else None
         if wanted is None:
@@ -54,17 +57,32 @@ class StandingIn(Proposing):
         if self._is_gone(str(wanted["resourceType"])):
             return
         if self.proposal.action == "propose":
+            self._make_device()
             self._remember("", "", "proposing")
-            kind, ready = str(wanted["resourceType"]), self._ready_in(wanted, {"id": ""})
-            params = key_params(wanted)
+            kind, params = str(wanted["resourceType"]), key_params(wanted)
+            ready = filled(without_output(wanted), self.ids)
             kept = self.sender.create(ready, params, lambda: bool(self._came(kind)))
             self.ours = kept.resource
             self.raced = not kept.made
+            self._remember(reference_of(kept.resource), str(wanted["status"]), "proposed")
             if kept.made:
                 self._did(self.created, kept.resource)
+                self._link(kept.resource, wanted)
             else:
                 self.unchanged.append(reference_of(kept.resource))
-            self._remember(reference_of(kept.resource), str(wanted["status"]), "proposed")
+
+    def _link(self, made: Resource, wanted: Resource) -> None:
+        """The opinion, then the link to it; a Task that somebody changed meanwhile stays so."""
+        ready = {**self._ready_in(wanted, made), "id": made["id"]}
+        if not self.sender.write or same_content(ready, made):
+            return
+        current = self.sender.client.read(str(made["resourceType"]), str(made["id"]))
+        if current is None or not same_content(current, made):
+            return
+        try:
+            self.sender.update(ready, version_of(current))
+        except WriteConflict:
+            self.notes.append("changed meanwhile: the link to the opinion is left to the next run")
 
     def _present(self, found: Resource, wanted: Resource) -> None:
         for current in self._readings(found):

@@ -43,6 +43,9 @@ class Choice:
     conditional_stand_in: bool = True
     """Whether it may be created on the condition that there is none."""
 
+    subjects: bool = True
+    """Whether a ResearchSubject that a person made can be searched for, though ours is refused."""
+
     conditional_update: bool = False
     """Whether PUT on an identifier was seen to work: for what is ours alone, never for what people
     change (docs/decisions/0008-conditional-update.md)."""
@@ -127,7 +130,7 @@ def _said(capability: Capability | None) -> Choice:
         )
     subject = capability.of("ResearchSubject")
     if subject is None or not _takes(subject):
-        return _without_subject(capability)
+        return replace(_without_subject(capability), subjects=_shows(subject))
     strategy, reason = _way(subject)
     other = _stand_in(capability)
     return Choice(
@@ -183,6 +186,10 @@ def _tells(found: TypeCapability) -> bool:
 def _takes(found: TypeCapability) -> bool:
     """A type that is listed without interactions is taken at its word when tried."""
     return not found.interactions or found.interactions >= _NEEDED
+
+
+def _shows(found: TypeCapability | None) -> bool:
+    return found is not None and (not found.interactions or "search-type" in found.interactions)
 
 
 def _left_out(capability: Capability) -> frozenset[str]:

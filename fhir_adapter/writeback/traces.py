@@ -1,7 +1,7 @@
 """What an earlier proposal left on the server: seen where the ledger is new and knows of none.
 
-The opinion (GuidanceResponse) is written after the ResearchSubject and never deleted by us: where
-it stands alone somebody has deleted the ResearchSubject. The Provenance beside it says which one.
+The opinion (GuidanceResponse) is written after what it is about and never deleted by us: where it
+stands alone somebody has deleted the ResearchSubject. The Provenance beside it says which one.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from fhir_adapter.writeback.standing import (
 
 _FORMS = ("ResearchSubject/", "Task/", "DocumentReference/")
 """What one opinion may stand beside."""
-_REFUSED = frozenset(("not-supported", "forbidden"))
+REFUSED = frozenset(("not-supported", "forbidden"))
+"""Why a search is not answered, and never will be."""
 
 
 def left_behind(sender: Sender, proposal: Proposal, kind: str) -> str | None:
     """Reference of what once stood beside the opinion; empty where nothing says which it was.
 
     None where there is no trace, where the server keeps no opinions, and where the opinion stood
-    beside another form. A stand-in is written after the opinion: of it only a Provenance tells.
+    beside another form. That it was a stand-in, only a Provenance tells.
     """
     opinions = _opinions(sender, proposal)
     if not opinions:
@@ -74,6 +75,6 @@ def _told(sender: Sender, kind: str, params: Params) -> list[Resource]:
     try:
         return sender.all(kind, params)
     except ServerFault as fault:
-        if why_not_of(fault) not in _REFUSED:
+        if why_not_of(fault) not in REFUSED:
             raise
         return []

@@ -39,7 +39,7 @@ def kinds(references: list[str]) -> list[str]:
 def test_a_task_stands_for_it_once_and_is_taken_back(status: int) -> None:
     with sandbox(patients=(CANDIDATE,), demands_consent=status) as server:
         (first,) = screen(server).json["written"]
-        assert kinds(first["created"]) == ["GuidanceResponse", "Task", "Provenance"]
+        assert kinds(first["created"]) == ["Task", "GuidanceResponse", "Provenance"]
         (again,) = screen(server).json["written"]
         assert (again["created"], again["updated"], again["left-to-person"]) == ([], [], False)
         (afresh,) = screen(server, FHIR_ADAPTER_LEDGER="new.sqlite").json["written"]

@@ -34,6 +34,8 @@ class MemoryServer:
     no_study_search: bool = False
     refused_search: dict[str, int] = field(default_factory=dict)
     """Status with which the search of a type is refused."""
+    demands: int = 0
+    """Status with which a profile refuses a ResearchSubject without consent; 0 = it does not."""
     every_opinion: bool = False
     """Ignores what is asked of GuidanceResponse."""
     incomplete: bool = False
@@ -85,6 +87,8 @@ class MemoryServer:
     def create(self, resource: Resource, *, if_none_exist: Params | None = None) -> Saved:
         self._enter("create")
         kind = str(resource["resourceType"])
+        if self.demands and kind == "ResearchSubject" and "consent" not in resource:
+            raise refusal(self.demands, kind)
         if if_none_exist and self.conditional:
             found = [one for (k, _), one in self.kept.items() if k == kind]
             found = [one for one in found if _matches(one, if_none_exist)]

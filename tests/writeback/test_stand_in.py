@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from fhir_adapter.client import Params, Saved
 from fhir_adapter.errors import ServerBroken
 from fhir_adapter.ledger import Ledger
 from fhir_adapter.model.vocabulary import BASE
@@ -53,16 +52,16 @@ def test_a_task_stands_for_it_and_links_to_the_opinion(
     server: MemoryServer, sink: ServerSink
 ) -> None:
     written = sink.send(by(propose()), write=True)
-    assert kinds(written.created) == ["Device", "GuidanceResponse", "Task", "Provenance"]
+    assert kinds(written.created) == ["Device", "Task", "GuidanceResponse", "Provenance"]
     task = server.only("Task")
     assert (task["status"], task["intent"], task["for"]) == (
         "requested",
         "proposal",
         {"reference": "Patient/p1"},
     )
-    assert task["output"][0]["valueReference"]["reference"] == written.created[1]
+    assert task["output"][0]["valueReference"]["reference"] == written.created[2]
     targets = [one["reference"] for one in server.only("Provenance")["target"]]
-    assert targets == [written.created[2], written.created[1], "Patient/p1"]
+    assert targets == [written.created[1], written.created[2], "Patient/p1"]
     assert server.all("ResearchSubject") == []
 
 
@@ -169,7 +168,7 @@ def test_a_profile_that_demands_consent_gets_a_task(
 
     server.before["create"] = [lambda: None, demanding]
     written = ServerSink(server, ledger).send(by(propose()), write=True)
-    assert kinds(written.created) == ["GuidanceResponse", "Task", "Provenance"]
+    assert kinds(written.created) == ["Task", "GuidanceResponse", "Provenance"]
     assert "demands more" in " ".join(written.notes)
 
 
@@ -186,20 +185,8 @@ def test_a_dry_run_writes_nothing(server: MemoryServer, sink: ServerSink) -> Non
     written = sink.send(by(propose()), write=False)
     assert (server.writes, kinds(written.created)) == (
         0,
-        ["Device", "GuidanceResponse", "Task", "Provenance"],
+        ["Device", "Task", "GuidanceResponse", "Provenance"],
     )
-
-
-@dataclass
-class _Demanding(MemoryServer):
-    """A profile demands consent and period of every ResearchSubject."""
-
-    status: int = 422
-
-    def create(self, resource: Resource, *, if_none_exist: Params | None = None) -> Saved:
-        if resource["resourceType"] == "ResearchSubject":
-            raise refusal(self.status, "ResearchSubject")
-        return super().create(resource, if_none_exist=if_none_exist)
 
 
 @pytest.mark.parametrize("status", [412, 422])
@@ -207,7 +194,7 @@ def test_a_server_that_demands_consent_is_written_to_once_and_taken_back_from(
     ledger: Ledger, status: int
 ) -> None:
     """Its Task is known by the ledger from then on; the ResearchSubject is a person's to make."""
-    server = _Demanding(status=status)
+    server = MemoryServer(demands=status)
     sink = ServerSink(server, ledger)
     sink.send(by(propose()), write=True)
     writes = server.writes
@@ -227,7 +214,7 @@ def test_a_server_that_demands_consent_is_written_to_once_and_taken_back_from(
 def test_a_new_ledger_finds_the_task_of_a_server_that_demands_consent(
     ledger: Ledger, *, with_provenance: bool
 ) -> None:
-    server = _Demanding()
+    server = MemoryServer(demands=422)
     beside = frozenset[str]() if with_provenance else frozenset(("Provenance",))
     form = Choice(strategy=Strategy.CONDITIONAL_CREATE, reason="", left_out=beside)
     ServerSink(server, None, choice=form).send(by(propose()), write=True)

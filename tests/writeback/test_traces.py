@@ -6,12 +6,22 @@ from dataclasses import replace
 
 import pytest
 
+from fhir_adapter.client import Found, Params, Saved
 from fhir_adapter.errors import ServerBroken, ServerRefused
 from fhir_adapter.ledger import Ledger
-from fhir_adapter.ports import Proposal
+from fhir_adapter.ports import Proposal, Resource
 from fhir_adapter.writeback import Choice, ServerSink, Strategy
-from tests.writeback.memory_server import MemoryServer
-from tests.writeback.proposals import DEVICE, KEY, keep, opinion, propose, provenance, take_back
+from tests.writeback.memory_server import MemoryServer, refusal
+from tests.writeback.proposals import (
+    DEVICE,
+    KEY,
+    keep,
+    opinion,
+    propose,
+    provenance,
+    subject,
+    take_back,
+)
 
 OLD = "k0"
 CHOICE = Choice(strategy=Strategy.CONDITIONAL_CREATE, reason="")
@@ -89,11 +99,16 @@ def test_a_server_that_answers_with_every_opinion_hides_nobody(
     server: MemoryServer, ledger: Ledger
 ) -> None:
     """It ignores the identifier that is asked for."""
-    said = {**opinion("f1"), "identifier": [{"system": "o", "value": "of another patient"}]}
-    server.put({**said, "id": "o"})
+    said = {**opinion("f0"), "identifier": [{"system": "o", "value": "of another patient"}]}
+    other = server.put({**said, "id": "o", "subject": {"reference": "Patient/other"}})
     server.every_opinion = True
     written = ServerSink(server, ledger).send(propose(), write=True)
-    assert "ResearchSubject" in {one.split("/")[0] for one in written.created}
+    made = {one.split("/")[0] for one in written.created}
+    assert made >= {"ResearchSubject", "GuidanceResponse"}
+    assert server.kept["GuidanceResponse", "o"] == other
+    again = ServerSink(server, ledger).send(propose("f2"), write=True)
+    assert [one.split("/")[0] for one in again.updated] == ["GuidanceResponse"]
+    assert server.kept["GuidanceResponse", "o"] == other
 
 
 def test_a_server_without_opinions_loses_nobody(server: MemoryServer, ledger: Ledger) -> None:
@@ -153,7 +168,7 @@ def test_a_deleted_task_is_seen_by_its_provenance(server: MemoryServer, ledger: 
 def test_an_opinion_without_its_provenance_is_no_deleted_task(
     server: MemoryServer, ledger: Ledger
 ) -> None:
-    """A run may have been killed between the opinion and the Task, which is written after it."""
+    """Nothing says that it stood beside a Task; only the ledger would."""
     ServerSink(server, None, choice=STAND_IN).send(_task(), write=True)
     _drop(server, "Task")
     _drop(server, "Provenance")
@@ -180,3 +195,69 @@ def test_a_persons_provenance_names_nothing_of_ours(server: MemoryServer, ledger
     row = ledger.subject(KEY)
     assert row is not None
     assert (row.state, row.reference) == ("gone", "")
+
+
+@pytest.mark.parametrize("status", [412, 422])
+def test_a_new_ledger_sees_the_deleted_task_of_a_server_that_demands_consent(
+    ledger: Ledger, status: int
+) -> None:
+    """The ledger has the try of a ResearchSubject by then; the history does not reach back."""
+    server = MemoryServer(demands=status)
+    ServerSink(server, None).send(_task(), write=True)
+    reference = _drop(server, "Task")
+    server.past.clear()
+    for _ in range(2):
+        written = ServerSink(server, ledger).send(_task(), write=True)
+        assert "gone" in " ".join(written.notes)
+    row = ledger.subject(KEY)
+    assert row is not None
+    assert (row.state, row.reference, server.all("Task")) == ("gone", reference, [])
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+def test_what_another_process_writes_meanwhile_was_not_deleted(
+    server: MemoryServer, ledger: Ledger, *, conditional: bool
+) -> None:
+    """ResearchSubject and opinion come between our search for the one and that for the other."""
+    asked = server.search
+
+    def search(kind: str, params: Params) -> Found:
+        if kind == "GuidanceResponse" and not server.all(kind):
+            server.put({**subject(), "id": "rs"})
+            server.put({**opinion("f1"), "id": "gr"})
+        return asked(kind, params)
+
+    server.search = search  # type: ignore[method-assign]
+    way = Strategy.CONDITIONAL_CREATE if conditional else Strategy.SEARCH_THEN_CREATE
+    form = replace(CHOICE, strategy=way)
+    written = ServerSink(server, ledger, choice=form).send(propose(), write=True)
+    assert not any("gone" in note for note in written.notes)
+    row = ledger.subject(KEY)
+    assert row is not None
+    assert (row.state, row.reference) == ("proposed", "ResearchSubject/rs")
+    assert len(server.all("ResearchSubject")) == 1
+
+
+@pytest.mark.parametrize("with_ledger", [True, False])
+@pytest.mark.parametrize("nth", range(3), ids=["Device", "Task", "opinion"])
+def test_a_task_that_failed_on_its_way_is_made_though_no_ledger_remembers(
+    ledger: Ledger, nth: int, *, with_ledger: bool
+) -> None:
+    """The opinion follows the Task: alone it means that somebody deleted the other."""
+    server = MemoryServer(demands=412)
+    create = server.create
+    kind = ("Device", "Task", "GuidanceResponse")[nth]
+
+    def failing(resource: Resource, *, if_none_exist: Params | None = None) -> Saved:
+        if resource["resourceType"] == kind:
+            raise refusal(500, kind)
+        return create(resource, if_none_exist=if_none_exist)
+
+    server.create = failing  # type: ignore[method-assign]
+    with pytest.raises(ServerBroken):
+        ServerSink(server, None).send(_task(), write=True)
+    server.create = create  # type: ignore[method-assign]
+    known = ledger if with_ledger else None
+    written = ServerSink(server, known).send(_task(), write=True)
+    assert not any("gone" in note for note in written.notes)
+    assert server.only("Task")["status"] == "requested"
