@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,14 @@ import pytest
 
 from fhir_adapter import bootstrap
 from fhir_adapter.bootstrap.cohorts import open_store, statement_of
-from fhir_adapter.errors import LanesDisagree
+from fhir_adapter.errors import LanesDisagree, StoreUnwritable
 from fhir_adapter.model.decision import Outcome, Stop
 from fhir_adapter.model.lane import LaneAnswer, LaneResult
 from fhir_adapter.model.result import Effect
 from fhir_adapter.model.truth import Reason, Truth
 from fhir_adapter.population import Question, Spoken, screen
 from fhir_adapter.settings import Settings
+from fhir_adapter.warehouse import answers as answers_module
 from fhir_adapter.warehouse.answers import PartAnswers
 from fhir_adapter.warehouse.cohort import CohortStore
 
@@ -171,6 +174,23 @@ def test_files_of_parts_before_a_difference_do_not_stay(
     assert [path.name for path in written] == ["answers-0001.parquet"]
     assert list(tmp_path.rglob("*.parquet")) == []
     assert out.exists() is there_before
+
+
+def test_no_room_for_the_files_is_said_and_leaves_none(
+    store: Path, small_study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def full(_table: Any, path: Path, **_more: Any) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/Jane_Doe")
+
+    monkeypatch.setattr(answers_module.pq, "write_table", full)
+    asked = ("cohort", "screen", str(store), "--as-of", AS_OF, "--study", small_study)
+    ran = run(*asked, "--out", "answers", "--quiet")
+    assert (ran.status, "the disk is full" in ran.flat) == (StoreUnwritable.exit_status, True)
+    assert "Jane" not in ran.flat
+    assert list(tmp_path.rglob("*.parquet")) == []
 
 
 def test_some_of_those_who_are_not_shown_are_judged_again_too(
