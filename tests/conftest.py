@@ -43,6 +43,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
     return None if config.getvalue("dist") == "worksteal" else _Scheduling(config, log)
 
 
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """One worker more than processors for `make test`: some always wait for a server to stop."""
+    return (os.cpu_count() or 1) + 1 if config.getvalue("dist") == "worksteal" else None
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """How much of one answer this run has proved: batches and answers that were compared."""
     counts = [

@@ -60,6 +60,7 @@ def test_watch_takes_off_it_whoever_is_taken_back() -> None:
         assert listed(server) == set()
 
 
+@pytest.mark.slow
 def test_a_server_that_takes_no_list_is_said_and_stops_nothing() -> None:
     with sandbox(patients=(CANDIDATE,), forbids_types=frozenset({"List"})) as server:
         ran = screen(server, **ON)

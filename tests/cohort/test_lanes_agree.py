@@ -68,7 +68,9 @@ def _least(found: Any, tries: Callable[[Any], Any], shows: Callable[[Any], Any])
     return found
 
 
-def check(number: int, *, trees: int = 50, patients: int = 200, engine: Any = None) -> int:
+def check(
+    number: int, *, trees: int = 50, patients: int = 200, parts: int = 8, engine: Any = None
+) -> int:
     """One batch: a study, and in one pass small ones of its criteria, whom more people fit.
 
     Gives how many answers were compared, all of them equal.
@@ -76,7 +78,7 @@ def check(number: int, *, trees: int = 50, patients: int = 200, engine: Any = No
     study, records = batches.study(number, trees), batches.records(number, patients)
     found, count = compared(study, records, engine)
     assert not found, f"{len(found)} differences; {shrunk(study, records, found[0], engine)}"
-    different, more = compared_in_one_pass(batches.parts_of(study, number), records, engine)
+    different, more = compared_in_one_pass(batches.parts_of(study, number, parts), records, engine)
     if different is not None:
         part, lines = different
         raise AssertionError(f"in one pass: {shrunk(part, records, lines[0], engine)}")
@@ -84,7 +86,7 @@ def check(number: int, *, trees: int = 50, patients: int = 200, engine: Any = No
 
 
 def test_the_lanes_agree_on_a_small_batch(record_property: Callable[[str, object], None]) -> None:
-    record_property(COMPARED, check(1, trees=6, patients=60))
+    record_property(COMPARED, check(1, trees=6, patients=60, parts=2))
 
 
 @pytest.mark.deep
@@ -95,6 +97,7 @@ def test_the_lanes_agree_on_a_batch_of_50_trees_and_200_patients(
     record_property(COMPARED, check(number))
 
 
+@pytest.mark.slow
 def test_a_difference_is_shown_on_the_fewest_criteria_and_facts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
