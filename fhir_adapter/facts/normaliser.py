@@ -146,7 +146,7 @@ class _Reading:
         self._context.birth = self._birth()
         for name, resource in self._mine:
             self._read(name, resource)
-        if any([fact.about_other for fact in self._facts]):  # noqa: C419 - likewise
+        if any([fact.about_other for fact in self._facts]):  # noqa: C419 - every record passes here
             self.issues[ABOUT_ANOTHER] = None
         self.issues.update(dict.fromkeys(self._known.issues(self._facts)))
         facts = sorted(self._facts, key=_in_order)
