@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
 
 KEY = {"FHIR_ADAPTER_SITE_KEY": "a secret of the site"}
 CANDIDATE = "42-all-answered"
+ANOTHER = "01-whole-umol"
 ENROLMENT = "https://fhir-adapter.example/fhir/StructureDefinition/enrolment-of-tests"
 
 
@@ -57,17 +58,21 @@ def test_the_task_stands_is_kept_and_is_taken_back(base: str, tmp_path: Path) ->
     screen(base, tmp_path / "ledger.sqlite")
     (task,) = all_of(base, "Task")
     assert task["status"] == "cancelled"
-    assert all_of(base, "ResearchSubject") == []
+    subjects = {one["individual"]["reference"] for one in all_of(base, "ResearchSubject")}
+    assert f"Patient/{CANDIDATE}" not in subjects
 
 
 def test_an_enrolment_that_declares_the_profile_is_taken(base: str) -> None:
-    """So it is the proposal's form that is refused, not the type."""
+    """So it is the proposal's form that is refused, not the type.
+
+    Of another patient: an enrolment that stands is a person's, and nothing is proposed beside it.
+    """
     enrolled = {
         "resourceType": "ResearchSubject",
         "meta": {"profile": [ENROLMENT]},
         "status": "on-study",
         "study": {"reference": f"ResearchStudy/{all_of(base, 'ResearchStudy')[0]['id']}"},
-        "individual": {"reference": f"Patient/{CANDIDATE}"},
+        "individual": {"reference": f"Patient/{ANOTHER}"},
     }
     answer = requests.post(f"{base}/ResearchSubject", json=enrolled, timeout=60)
     assert answer.status_code == 201
