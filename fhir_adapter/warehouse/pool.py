@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
+from threading import Thread
 from typing import Protocol, TypeVar
 
 from fhir_adapter.errors import InternalFault
@@ -32,12 +34,25 @@ def pool(workers: int, shared: Shared) -> Generator[Pool]:
         yield _Here()
         return
     executor = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=begin, initargs=(shared,)
+        workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(shared,)
     )
     try:
         yield _There(executor)
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _begin(shared: Shared) -> None:
+    Thread(target=_end_with_parent, name="end with the load", daemon=True).start()
+    begin(shared)
+
+
+def _end_with_parent() -> None:
+    """A worker waits for jobs for ever; a load that was killed cannot tell it to stop."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 class _Here:

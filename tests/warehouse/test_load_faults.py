@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -20,9 +16,7 @@ from fhir_adapter.warehouse import loading, work
 from fhir_adapter.warehouse.lock import locked
 from fhir_adapter.warehouse.pieces import read_pieces
 
-from cohort_store import finished, loaded, opened, pulled, stored, tables, write_lines
-
-ROOT = Path(__file__).parents[2]
+from cohort_store import finished, loaded, opened, stored, tables, write_lines
 
 
 @pytest.fixture
@@ -186,21 +180,3 @@ def test_the_manifest_names_files_without_names_of_people(tmp_path, folder):
     files = opened(tmp_path / "s").manifest.files
     assert sorted(files) == ["Observation.ndjson", "Patient.ndjson", "file 1"]
     assert all(len(found) == 64 for found in files.values())
-
-
-@pytest.mark.deep
-@pytest.mark.parametrize("moment", [0.3, 0.9, 1.6, 2.4, 3.2])
-def test_a_load_killed_at_any_moment_leaves_the_tables_before(tmp_path, store, moment):
-    """kill -9 to the process; its workers end with it, the lock is free again."""
-    big = tmp_path / "big"
-    write_lines(big / "Patient.ndjson", [patient(f"b{n}") for n in range(3000)])
-    command = [sys.executable, "-m", "fhir_adapter", "cohort", "load", str(big)]
-    running = subprocess.Popen(
-        [*command, "--store", str(store), "--workers", "2"], cwd=ROOT, start_new_session=True
-    )
-    time.sleep(moment)
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
-    assert len(stored(store)) in (20, 3000)
-    loaded(big, store)
-    assert stored(store) == pulled(big)[0]
