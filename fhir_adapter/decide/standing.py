@@ -17,7 +17,7 @@ class StudyStanding:
     on_study: bool = False
     declined: bool = False
     closed: bool = False
-    """An earlier attempt ended as a screen failure: shown as re-screen?, a person decides."""
+    """An attempt ended as a screen failure and a person has opened none beside it: re-screen?"""
     statuses: tuple[str, ...] = ()
     """Statuses that people set, in order of date."""
 
@@ -28,7 +28,8 @@ def standing_of(
     """Read this study's own ResearchSubjects; what the machine wrote never counts.
 
     ``own_studies``: references and identifiers by which this study is known on the record server.
-    ``declined``: known from the ledger, under any id the patient ever had.
+    ``declined``: known from the ledger, under any id the patient ever had. A decline holds beside
+    an attempt that is open, for two people may have said the two (the stricter wins).
     """
     own = frozenset(own_studies)
     mine = sorted(
@@ -36,10 +37,11 @@ def standing_of(
         key=lambda fact: (fact.start_lo, fact.source),
     )
     statuses = tuple(code.code for fact in mine for code in fact.concepts[:1])
+    opened = any(status not in CLOSED | DECLINED for status in statuses)
     return StudyStanding(
         on_study=any(status in ON_STUDY for status in statuses),
         declined=declined or any(status in DECLINED for status in statuses),
-        closed=any(status in CLOSED for status in statuses),
+        closed=not opened and any(status in CLOSED for status in statuses),
         statuses=statuses,
     )
 

@@ -91,7 +91,7 @@ class Decision:
     withheld: bool = False
     """The patient declined: judged, but not proposed, no card, not in the default list."""
     rescreen: bool = False
-    """An earlier attempt is closed: shown as re-screen?; a person opens the next attempt."""
+    """An attempt is closed and none is open: shown as re-screen?; a person opens the next."""
     attempt: int = 1
     assumed: int = 0
     """How many criteria fit only by an absence policy."""

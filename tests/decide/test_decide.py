@@ -283,5 +283,20 @@ def test_statuses_of_people_say_where_the_patient_stands(status: str, field: str
     assert getattr(standing_of(record(one), ("ours",), as_of=AS_OF), field)
 
 
+@pytest.mark.parametrize("opened", ["candidate", "screening", "on-study", "off-study"])
+def test_who_has_the_next_attempt_open_is_not_asked_to_be_screened_again(opened: str) -> None:
+    """Undated or older as it may be: it stands open, a person works on it."""
+    facts = participation("ineligible", when="2026-02-01"), participation(opened, when="2026-01-01")
+    assert not standing_of(record(*facts), ("ours",), as_of=AS_OF).closed
+
+
+def test_a_decline_holds_beside_an_attempt_that_is_open() -> None:
+    facts = (
+        participation("withdrawn", when="2026-01-01"),
+        participation("screening", when="2026-02-01"),
+    )
+    assert standing_of(record(*facts), ("ours",), as_of=AS_OF).declined
+
+
 def test_a_decline_known_from_the_ledger_holds() -> None:
     assert standing_of(record(), ("ours",), as_of=AS_OF, declined=True).declined
