@@ -125,13 +125,18 @@ class Proposing(Remembering):
         return list({reference_of(one): one for one in found}.values())
 
     def _of_patient(self, patient: str) -> list[Resource]:
-        """Searched by patient only and compared here: not every server searches by study."""
+        """Searched by patient only and compared here: not every server searches by study.
+
+        One whose patient has no id there is held for this one's: in doubt it is a person's.
+        """
         found = self.sender.all("ResearchSubject", {"patient": f"Patient/{patient}"})
-        study = self.expected.study
+        study, meant = self.expected.study, ("", f"Patient/{patient}")
         return [
             one
             for one in found
-            if target_of(one.get("study")) == study and not self._earlier_attempt(one)
+            if target_of(one.get("study")) == study
+            and target_of(one.get("individual")) in meant
+            and not self._earlier_attempt(one)
         ]
 
     def _earlier_attempt(self, found: Resource) -> bool:

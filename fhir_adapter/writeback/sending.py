@@ -25,7 +25,7 @@ from fhir_adapter.fhir.reading import is_array
 from fhir_adapter.ports import Resource
 from fhir_adapter.writeback.filling import PLACEHOLDER
 from fhir_adapter.writeback.needs import WriteClient
-from fhir_adapter.writeback.standing import oldest_first
+from fhir_adapter.writeback.standing import identifiers, oldest_first
 from fhir_adapter.writeback.strategy import Choice
 
 _READ_BACK = "Compare what the server keeps with what was sent, then run again."
@@ -68,7 +68,10 @@ class Sender:
     """False: a dry run."""
 
     def all(self, resource_type: str, params: Params) -> list[Resource]:
-        """Everything that the search finds, oldest first; a part of it is no answer."""
+        """Everything that the search finds, oldest first; a part of it is no answer.
+
+        A server that ignores ``identifier`` answers with everybody's: those are left out here.
+        """
         found = self.client.search(resource_type, params)
         if not found.complete:
             raise ServerBroken(
@@ -76,7 +79,7 @@ class Sender:
                 where=resource_type,
                 remedy="Run `fhir-adapter server doctor`.",
             )
-        return oldest_first(found.matches)
+        return oldest_first(one for one in found.matches if _carries(one, params))
 
     def create(self, resource: Resource, params: Params, came: Came = lambda: False) -> Kept:
         """Conditional on the identifier where the server can; a lost race is not an error.
@@ -92,7 +95,14 @@ class Sender:
             return self.client.create(sent, if_none_exist=condition)
 
         find = partial(self._first, resource, params)
-        return self._create(resource, post, find, came, conditional=condition is not None)
+        kept = self._create(resource, post, find, came, conditional=condition is not None)
+        if not kept.made and not _carries(kept.resource, params):
+            raise ServerBroken(
+                "a conditional create was answered with another resource than the one asked for",
+                where=str(resource["resourceType"]),
+                remedy="Run `fhir-adapter server doctor --write`: the adapter then asks otherwise.",
+            )
+        return kept
 
     def add(self, resource: Resource, lookup: Lookup) -> Kept:
         """A create without an identifier to hold on to; ``lookup`` finds it if it arrived."""
@@ -156,6 +166,13 @@ class Sender:
         if saved is None or not saved.id:
             return lookup()
         return self.client.read(str(sent["resourceType"]), saved.id)
+
+
+def _carries(resource: Resource, params: Params) -> bool:
+    """Whether it has the identifier that was asked for, in any system; yes where none was."""
+    wanted = str(params.get("identifier", "")).casefold()
+    values = {escaped(value).casefold() for _, value in identifiers(resource)}
+    return not wanted or any(wanted == one or wanted.endswith(f"|{one}") for one in values if one)
 
 
 def _transient(fault: ServerFault) -> bool:

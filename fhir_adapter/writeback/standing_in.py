@@ -43,6 +43,7 @@ class StandingIn(Proposing):
             return self.written()
         finished = self.ledger is None or self._told() == self.proposal.fingerprint
         found = next(iter(self.sender.all(wanted["resourceType"], key_params(wanted))), None)
+        found = found or self._remembered_in(str(wanted["resourceType"]))
         if found is None:
             self._absent(wanted)
         else:
@@ -52,6 +53,13 @@ class StandingIn(Proposing):
         self._provenance()
         self._finish()
         return self.written()
+
+    def _remembered_in(self, form: str) -> Resource | None:
+        """What we wrote before, read by its id: a search may lag behind."""
+        if self.last is None or self.last.state == "gone":
+            return None
+        kind, _, number = self.last.reference.partition("/")
+        return self.sender.client.read(kind, number) if kind == form and number else None
 
     def _absent(self, wanted: Resource) -> None:
         if self._is_gone(str(wanted["resourceType"])):

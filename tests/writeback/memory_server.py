@@ -28,6 +28,8 @@ class MemoryServer:
 
     versions: bool = True
     conditional: bool = True
+    any_will_do: bool = False
+    """A conditional create takes whatever stands there for what was meant."""
     history_refused: int = 0
     """Status with which the history of a type is refused; 0 = told."""
     no_search: frozenset[str] = frozenset()
@@ -36,8 +38,10 @@ class MemoryServer:
     """Status with which the search of a type is refused."""
     demands: int = 0
     """Status with which a profile refuses a ResearchSubject without consent; 0 = it does not."""
-    every_opinion: bool = False
-    """Ignores what is asked of GuidanceResponse."""
+    ignores: frozenset[str] = frozenset()
+    """Parameters that are left out of account without a word."""
+    lagging: frozenset[str] = frozenset()
+    """Types of which a search finds nothing yet; a read does."""
     incomplete: bool = False
     mangle: Callable[[Resource], Resource] = copy.deepcopy
     kept: dict[tuple[str, str], Resource] = field(default_factory=dict)
@@ -64,11 +68,11 @@ class MemoryServer:
             raise refusal(400)
         if resource_type in self.refused_search:
             raise refusal(self.refused_search[resource_type])
-        asked: Params = {} if self.every_opinion and "Guidance" in resource_type else params
+        asked: Params = {k: v for k, v in params.items() if k not in self.ignores}
         matches = tuple(
             self._shown(one)
             for (kind, _), one in self.kept.items()
-            if kind == resource_type and _matches(one, asked)
+            if kind == resource_type and kind not in self.lagging and _matches(one, asked)
         )
         why = "cut-short" if self.incomplete else ""
         return Found(
@@ -91,7 +95,7 @@ class MemoryServer:
             raise refusal(self.demands, kind)
         if if_none_exist and self.conditional:
             found = [one for (k, _), one in self.kept.items() if k == kind]
-            found = [one for one in found if _matches(one, if_none_exist)]
+            found = [one for one in found if self.any_will_do or _matches(one, if_none_exist)]
             if len(found) > 1:
                 raise refusal(412)
             if found:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fhir_adapter.errors import ServerBroken
 from fhir_adapter.ledger import Ledger
 from fhir_adapter.ports import DecisionSink, Proposal, Resource, Written
 from fhir_adapter.writeback import Choice, ServerSink, Strategy
@@ -232,6 +233,54 @@ def test_what_a_person_deleted_is_never_made_again(server: MemoryServer, ledger:
         assert (written.created, written.updated) == ((), ())
         assert "gone" in written.notes[0]
     assert ledger.status().subjects == (("gone", 1),)
+
+
+@pytest.mark.parametrize("status", ["on-study", "candidate"])
+def test_where_parameters_are_ignored_nobody_is_held_for_another(
+    server: MemoryServer, ledger: Ledger, status: str
+) -> None:
+    """Every search answers with everybody's: what a person set, and what we proposed."""
+    server.ignores = frozenset(("identifier", "patient", "target"))
+    others = {
+        "status": status,
+        "identifier": [{"system": KEY_SYSTEM, "value": "k9"}],
+        "individual": {"reference": "Patient/p9"},
+    }
+    before = server.put({**subject(**others), "id": "theirs"})
+    written = ServerSink(server, ledger).send(propose(), write=True)
+    assert [one.split("/")[0] for one in written.created].count("ResearchSubject") == 1
+    assert not written.left_to_person
+    again = ServerSink(server, ledger).send(propose(), write=True)
+    assert (again.created, again.updated, again.left_to_person) == ((), (), False)
+    assert server.kept["ResearchSubject", "theirs"] == before
+    assert len(server.all("ResearchSubject")) == 2
+
+
+def test_what_a_conditional_create_takes_for_ours_must_be_ours(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    theirs = {"identifier": [{"system": KEY_SYSTEM, "value": "k9"}]}
+    server.put({**subject(**theirs, individual={"reference": "Patient/p9"}), "id": "theirs"})
+    server.put({**DEVICE, "id": "d"})
+    server.any_will_do = True
+    with pytest.raises(ServerBroken, match="another resource than the one asked for"):
+        ServerSink(server, ledger).send(propose(), write=True)
+    assert server.all("GuidanceResponse") == []
+
+
+def test_a_reference_without_an_id_is_held_for_the_patient_who_was_asked_for(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    """The server matched it: in doubt it is a person's, about this patient."""
+    logical = {"identifier": {"system": "mrn", "value": "7"}, "reference": "Patient/p1"}
+    server.put({**subject(status="screening", individual=logical), "id": "theirs"})
+    kept = server.kept["ResearchSubject", "theirs"]
+    server.kept["ResearchSubject", "theirs"] = {
+        **kept,
+        "individual": {"identifier": logical["identifier"]},
+    }
+    server.ignores = frozenset(("patient",))
+    assert ServerSink(server, ledger).send(propose(), write=True).left_to_person
 
 
 def test_a_search_that_lags_behind_is_not_taken_for_a_deletion(

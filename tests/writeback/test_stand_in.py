@@ -238,3 +238,17 @@ def test_a_change_refused_though_nobody_made_another_is_no_race(
         sink.send(by(take_back()), write=True)
     assert server.only("ResearchSubject")["status"] == "candidate"
     assert server.all("Task") == []
+
+
+def test_a_search_that_lags_behind_hides_no_task_of_ours(
+    server: MemoryServer, sink: ServerSink
+) -> None:
+    """Read by its id: it is neither made again nor taken for deleted."""
+    sink.send(by(propose()), write=True)
+    server.lagging = frozenset(("Task",))
+    again = sink.send(by(propose()), write=True)
+    assert (again.created, again.updated, again.notes) == ((), (), ())
+    back = sink.send(by(take_back()), write=True)
+    assert kinds(back.updated)[-1] == "Task"
+    assert server.only("Task")["status"] == "cancelled"
+    assert len(server.all("Task")) == 1

@@ -101,7 +101,7 @@ def test_a_server_that_answers_with_every_opinion_hides_nobody(
     """It ignores the identifier that is asked for."""
     said = {**opinion("f0"), "identifier": [{"system": "o", "value": "of another patient"}]}
     other = server.put({**said, "id": "o", "subject": {"reference": "Patient/other"}})
-    server.every_opinion = True
+    server.ignores = frozenset(("identifier",))
     written = ServerSink(server, ledger).send(propose(), write=True)
     made = {one.split("/")[0] for one in written.created}
     assert made >= {"ResearchSubject", "GuidanceResponse"}
