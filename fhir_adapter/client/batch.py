@@ -85,7 +85,8 @@ class BatchSending:
             pause = self.budget.pause(tried=tried, waited=waited, asked=done.retry_after)
             if not left or pause is None:
                 break
-            self.sleep(pause)
+            with self.transport.holding(self.transport.base, done.retry_after):
+                self.sleep(pause)
             tried, waited = tried + 1, waited + pause
         return tuple(answers[number] for number in range(len(entries)))
 

@@ -97,7 +97,8 @@ class BulkFiles:
                 if pause is None:
                     raise self._fault(again) from None
                 waited += pause
-                self._sleep(pause)
+                with self._transport.holding(file.url, again.wanted):
+                    self._sleep(pause)
 
     def _whole(self, part: Path, name: str, file: ExportFile) -> Fetched:
         try:

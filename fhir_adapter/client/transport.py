@@ -169,9 +169,16 @@ class Transport:
                 if asked_to_wait:
                     self._network.gate.hold(asked_to_wait)
                 return _answer(asked, found)
-            with self._network.gate.held(asked_to_wait) if asked_to_wait else nullcontext():
+            with self.holding(asked.url, asked_to_wait):
                 self._sleep(pause)
             tried, waited = tried + 1, waited + pause
+
+    @contextmanager
+    def holding(self, url: str, wanted: float | None) -> Generator[None]:
+        """Every request to the host of ``url`` waits while the block lasts, at most as it wants."""
+        seconds = self._shared_wait(url, wanted)
+        with self._network.gate.held(seconds) if seconds else nullcontext():
+            yield
 
     def _pause(
         self, asked: Asked, found: Answer | Lost, *, tried: int, waited: float
@@ -182,16 +189,18 @@ class Transport:
         return self._budget.pause(tried=tried, waited=waited, asked=wanted)
 
     def _asked_to_wait(self, asked: Asked, found: Answer | Lost) -> float:
+        if isinstance(found, Lost) or found.status not in _NOT_DONE:
+            return 0.0
+        return self._shared_wait(asked.url, found.retry_after)
+
+    def _shared_wait(self, url: str, wanted: float | None) -> float:
         """Seconds for which every request to this host waits; 0 where nobody has to.
 
         A time that is longer than the budget of one request holds nobody: whoever asks meanwhile
         is told so by the server, and does not hang for an hour.
         """
-        if isinstance(found, Lost) or found.status not in _NOT_DONE:
-            return 0.0
-        if not same_origin(asked.url, self.base):
+        if wanted is None or not same_origin(url, self.base):
             return 0.0  # another host, such as that of the tokens
-        wanted = found.retry_after or 0.0
         return wanted if wanted <= self._budget.seconds else 0.0
 
     def _once(self, asked: Asked) -> Answer | Lost:
