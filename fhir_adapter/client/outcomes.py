@@ -63,7 +63,10 @@ def _fault(
     return ServerBroken(said, where=where, remedy=_NO_FHIR if gone else _ASK_SERVER)
 
 
-_LOGIN = "The credentials are missing, wrong or expired: check the token or password settings."
+_LOGIN = (
+    "The credentials are missing, wrong or expired: check the token or password settings. Where a "
+    "fresh SMART token is refused, check the issuer and audience that this server expects."
+)
 _SCOPE = "The credentials are known but may not do this: ask for the scopes that the doctor lists."
 _SLOWER = "Run again later, or set requests_per_second or concurrency lower."
 _NO_FHIR = "Check the base URL: a FHIR server would have said more than that nothing is there."
