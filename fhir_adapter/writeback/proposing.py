@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fhir_adapter.client import why_not_of
@@ -24,7 +24,7 @@ from fhir_adapter.writeback.standing import (
     target_of,
     version_of,
 )
-from fhir_adapter.writeback.touching import UNSURE, people_among, people_at
+from fhir_adapter.writeback.touching import NO_PROVENANCE, UNSURE, people_among, people_at
 from fhir_adapter.writeback.traces import REFUSED
 
 _TRIES = 2
@@ -233,10 +233,27 @@ class Proposing(Remembering):
         raise _not_settled(versions)
 
     def _left_to_person(self, current: Resource) -> bool:
-        why = self._touch(current) or people_at(self.sender, current)
+        why = self._touch(current) or self._people_at(current)
         if why:
             self._leave(current, why, sure=why not in UNSURE)
         return bool(why)
+
+    def _people_at(self, current: Resource) -> str:
+        """Of a create that was killed before its Provenance, only once that is written."""
+        why = people_at(self.sender, current)
+        if why != NO_PROVENANCE or not self._owes(current):
+            return why
+        self._sign({"ResearchSubject": str(current["id"])})
+        self._remember(reference_of(current), str(current["status"]), "proposed")
+        return people_at(self.sender, current)
+
+    def _owes(self, found: Resource) -> bool:
+        """Whether no run of ours has come to its end since this was created."""
+        begun = self.last is not None and (self.last.state == "proposing" or not self._told())
+        can = self.sender.write and "Provenance" not in self.sender.choice.left_out
+        return (
+            begun and can and self.proposal.provenance is not None and self.expected.has_key(found)
+        )
 
     def _touch(self, found: Resource) -> str:
         last = self._last_of(found)
@@ -337,19 +354,24 @@ class Proposing(Remembering):
             self.changed.update(bare)
 
     def _provenance(self) -> None:
-        provenance = self.proposal.provenance
-        if provenance is None or not self.changed:
+        if self.proposal.provenance is None or not self.changed:
             return
         if "Provenance" in self.sender.choice.left_out:
             self.notes.append("the server takes no Provenance: none written")
             return
-        resource = filled(with_targets(provenance, self.changed), {**self.ids, **self.changed})
-        kept = self.sender.add(resource, lambda: self._arrived(resource))
+        self._sign(self.changed)
+
+    def _sign(self, targets: Mapping[str, str]) -> None:
+        """One Provenance of ours about these ids by type."""
+        self._make_device()
+        wanted = with_targets(self.proposal.provenance or {}, targets)
+        resource = filled(wanted, {**self.ids, **targets})
+        kept = self.sender.add(resource, lambda: self._arrived(resource, targets))
         self.created.append(reference_of(kept.resource))
 
-    def _arrived(self, provenance: Resource) -> Resource | None:
+    def _arrived(self, provenance: Resource, targets: Mapping[str, str]) -> Resource | None:
         """The Provenance just sent, found by what it targets: it has no identifier of its own."""
-        kind, number = next(iter(self.changed.items()))
+        kind, number = next(iter(targets.items()))
         every = self.sender.all("Provenance", {"target": f"{kind}/{number}"})
         return next((one for one in every if same_content(provenance, one)), None)
 

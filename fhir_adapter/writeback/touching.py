@@ -9,9 +9,9 @@ from fhir_adapter.ports import Resource
 from fhir_adapter.writeback.sending import Sender
 from fhir_adapter.writeback.standing import about, by_a_person, reference_of
 
-_NO_PROVENANCE = "no Provenance found, so nothing shows that no person touched it"
+NO_PROVENANCE = "no Provenance found, so nothing shows that no person touched it"
 _REFUSED = "the server refuses the search for Provenance"
-UNSURE = frozenset((_NO_PROVENANCE, _REFUSED))
+UNSURE = frozenset((NO_PROVENANCE, _REFUSED))
 """Answers that are doubts: the person has the benefit of them."""
 
 
@@ -21,7 +21,7 @@ def people_at(sender: Sender, found: Resource) -> str:
     Our own write left a Provenance: a search that does not find even that one is no proof.
     """
     if "Provenance" in sender.choice.left_out:
-        return _NO_PROVENANCE
+        return NO_PROVENANCE
     reference = reference_of(found)
     try:
         every = sender.all("Provenance", {"target": reference})
@@ -30,7 +30,7 @@ def people_at(sender: Sender, found: Resource) -> str:
     targeting = about(every, reference)
     if any(by_a_person(one) for one in targeting):
         return "a person's Provenance"
-    return "" if targeting else _NO_PROVENANCE
+    return "" if targeting else NO_PROVENANCE
 
 
 def people_among(sender: Sender, group: Sequence[Resource]) -> dict[str, str]:
@@ -42,4 +42,4 @@ def people_among(sender: Sender, group: Sequence[Resource]) -> dict[str, str]:
     found = {reference_of(one): people_at(sender, one) for one in group}
     if all(why in UNSURE for why in found.values()):
         return found
-    return {name: "" if why == _NO_PROVENANCE else why for name, why in found.items()}
+    return {name: "" if why == NO_PROVENANCE else why for name, why in found.items()}

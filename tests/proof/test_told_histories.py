@@ -86,6 +86,32 @@ def test_what_a_person_deletes_after_a_run_died_on_its_create_is_not_made_again(
     world.stop()
 
 
+def test_who_does_not_fit_after_a_run_died_on_its_create_is_taken_back(tmp_path: Path) -> None:
+    """It died before its Provenance: without any, nothing showed that no person had signed."""
+    world = World(
+        folder=tmp_path, study=_study(), reach=partial(Sandbox, habits=HAPI), patients=("p0",)
+    )
+    world.proxy.dies_after = lambda one: is_create_of(one, "ResearchSubject")
+    world.run()
+    assert (world.kills, status(world, "p0")) == (1, "candidate")
+    world.change_patient("p0", birthDate=AGAINST)
+    world.settle()
+    world.check_settled()
+    assert status(world, "p0") == "ineligible"
+    world.stop()
+
+
+def test_a_consent_that_was_deleted_is_seen_after_a_night(world: World) -> None:
+    world.opt_out("p2", out=True)
+    world.settle()
+    assert status(world, "p2") == "ineligible"
+    world.opt_out("p2", out=False)
+    world.run()
+    assert status(world, "p2") == "ineligible", "no poll shows what is not there any more"
+    world.settle()
+    assert status(world, "p2") == "candidate"
+
+
 def test_a_create_that_died_before_it_was_sent_is_made(tmp_path: Path) -> None:
     world = World(
         folder=tmp_path, study=_study(), reach=partial(Sandbox, habits=HAPI), patients=("p0",)

@@ -53,6 +53,57 @@ def test_a_first_proposal_killed_after_any_write_is_finished_by_the_next_run(
     assert server.only("ResearchSubject")["status"] == "ineligible"
 
 
+@pytest.mark.parametrize(
+    ("when", "nth"), [("after", 1), ("after", 2), ("after", 3), ("before", 2), ("before", 3)]
+)
+def test_who_does_not_fit_any_more_when_the_next_run_comes_is_taken_back(
+    server: MemoryServer, ledger: Ledger, when: str, nth: int
+) -> None:
+    """The create has no Provenance yet: that is written first, and shows that nobody signed."""
+    getattr(server, when)["create"] = [*map(_on, range(nth)), _killed]
+    with pytest.raises(KeyboardInterrupt):
+        ServerSink(server, ledger).send(propose(), write=True)
+
+    written = ServerSink(server, ledger).send(take_back(), write=True)
+
+    assert not written.left_to_person
+    assert server.only("ResearchSubject")["status"] == "ineligible"
+    assert _reference(server.only("ResearchSubject")) in _targets(server)
+    before = server.writes
+    ServerSink(server, ledger).send(take_back(), write=True)
+    assert server.writes == before
+
+
+def test_a_person_who_signed_what_a_killed_run_created_keeps_it(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    _killed_on_the_subject(server, ledger)
+    target = [{"reference": _reference(server.only("ResearchSubject"))}]
+    agent = [{"who": {"reference": "Practitioner/1"}}]
+    server.put({"resourceType": "Provenance", "id": "x", "target": target, "agent": agent})
+    assert ServerSink(server, ledger).send(take_back(), write=True).left_to_person
+    assert server.only("ResearchSubject")["status"] == "candidate"
+
+
+def test_where_a_search_shows_no_provenance_at_all_one_is_written_and_no_more(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    """Nothing shows that nobody signed: it stays, and the Provenances do not pile up."""
+    _killed_on_the_subject(server, ledger)
+    server.lagging = frozenset(("Provenance",))
+    for _ in range(3):
+        assert ServerSink(server, ledger).send(take_back(), write=True).left_to_person
+    assert server.only("ResearchSubject")["status"] == "candidate"
+    assert len(server.all("Provenance")) == 2, "of the ResearchSubject, and of the opinion"
+
+
+def _killed_on_the_subject(server: MemoryServer, ledger: Ledger) -> None:
+    server.after["create"] = [_on(0), _killed]
+    with pytest.raises(KeyboardInterrupt):
+        ServerSink(server, ledger).send(propose(), write=True)
+    assert len(server.all("ResearchSubject")) == 1
+
+
 def test_an_opinion_killed_before_its_provenance_gets_one_from_the_next_run(
     server: MemoryServer, ledger: Ledger
 ) -> None:
