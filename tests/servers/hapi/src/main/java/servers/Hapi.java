@@ -65,6 +65,9 @@ public final class Hapi {
             .getBean(RepositoryValidatingRuleBuilder.class)
             .forResourcesOfType("ResearchSubject")
             .requireAtLeastProfile(ENROLMENT)
+            .and()
+            .requireValidationToDeclaredProfiles()
+            .withBestPracticeWarningLevel("IGNORE")
             .build();
     store
         .getBean(IInterceptorService.class)

@@ -37,7 +37,7 @@ enum Lane {
     return this == ALL_ON;
   }
 
-  /** Whether a ResearchSubject is stored only where it declares the profile of an enrolment. */
+  /** Whether a ResearchSubject is stored only where it declares the profile of an enrolment and satisfies it. */
   boolean demandsProfile() {
     return this == PROFILED;
   }
