@@ -37,9 +37,20 @@ def _answers(exam: Exam) -> Seen:
     try:
         return _as_fhir(exam)
     except ServerUnreachable:
-        raise  # the server may come back: each check says what it met
+        return _silent(exam)
     except ServerFault as fault:
         return _ended(exam, _UNANSWERED, fault.message, fault.remedy)
+
+
+def _silent(exam: Exam) -> Seen:
+    """Asked once more: a server that comes back is examined, and each check says what it met."""
+    try:
+        exam.probe.find("Patient", {"_count": "1"})
+    except ServerUnreachable as fault:
+        return _ended(exam, _SILENT, fault.message, fault.remedy)
+    except ServerFault:
+        pass
+    return unsure("unreachable")
 
 
 def _as_fhir(exam: Exam) -> Seen:
@@ -167,6 +178,7 @@ _NO_STATEMENT = "nothing it says can be used: everything is tried, and proved by
 _STATEMENTS = frozenset(("CapabilityStatement", "Conformance"))
 _UNANSWERED = "not asked: this address does not answer as a FHIR server"
 _REFUSED = "not asked: this address refuses every request"
+_SILENT = "not asked: nothing answers at this address"
 _REFUSALS = frozenset((HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN))
 _SEARCH_REFUSED = frozenset((HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY))
 _CREDENTIALS = (

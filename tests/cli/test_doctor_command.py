@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,14 @@ def test_a_login_page_is_asked_two_questions_and_named() -> None:
     assert len(page.asked) == 4
     assert told["study"] == []
     assert [one["id"] for one in told["checks"] if one["result"] == "fails"] == ["metadata.answers"]
+
+
+@pytest.mark.usefixtures("with_small_study")
+def test_where_nothing_listens_the_remedy_stands_alone() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}/fhir"
+    ran = run("server", "doctor", nobody, "--seconds", "10")
+    assert ran.status == 1
+    assert "not asked: nothing answers at this address" in ran.flat
+    assert "Check the base URL, the port and the proxy settings." in ran.flat
+    assert "What it says of itself" not in ran.flat

@@ -319,11 +319,13 @@ def test_the_largest_page_is_remembered() -> None:
     assert said(report)["paging.size"] == (WORKS, "at most 2 on a page")
 
 
-def test_a_dead_address_is_told_by_every_check() -> None:
+def test_a_dead_address_fails_to_answer_and_nothing_more_is_asked() -> None:
     client = FhirClient("http://127.0.0.1:9/fhir", sleep=lambda _: None)
     report = examine(client, token="t", write=True, sleep=lambda _: None)
-    assert {one.verdict for one in report.findings} == {UNSURE}
-    assert not report.has_needed_failure
+    failed = [one.id for one in report.findings if one.verdict is not UNSURE]
+    assert failed == ["metadata.answers"]
+    assert report.not_asked == "not asked: nothing answers at this address"
+    assert report.requests == 2
 
 
 def test_no_finding_repeats_what_the_server_or_the_record_said() -> None:
