@@ -50,17 +50,24 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How much of one answer this run has proved: batches and answers that were compared."""
-    counts = [
-        int(value)
-        for report in terminalreporter.stats.get("passed", ())
-        for name, value in report.user_properties
-        if name == "answers of two lanes compared"
-    ]
+    """How much this run has proved: answers that were compared, and events of the proof."""
+    counts = [int(one) for one in _noted(terminalreporter, "answers of two lanes compared")]
     if counts:
         terminalreporter.write_line(
             f"One answer: {len(counts)} batches, {sum(counts):,} answers of two lanes, all equal."
         )
+    for told in _noted(terminalreporter, "people and machine"):
+        terminalreporter.write_line(f"People and machine: {told}")
+
+
+def _noted(terminalreporter: pytest.TerminalReporter, wanted: str) -> list[object]:
+    """What passed tests noted under a name, whatever worker they ran in."""
+    return [
+        value
+        for report in terminalreporter.stats.get("passed", ())
+        for name, value in report.user_properties
+        if name == wanted
+    ]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,10 +6,11 @@ The sandbox's state machine and invariants (`tests/proof`), behind the same faul
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 from proof.elsewhere import at
-from proof.test_people_and_machine import PeopleAndMachine, run
+from proof.test_people_and_machine import PeopleAndMachine, run, told
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(1800)]
 EVENTS = int(os.environ.get("PROOF_EVENTS", "300"))
@@ -18,11 +19,12 @@ EVENTS = int(os.environ.get("PROOF_EVENTS", "300"))
 
 @pytest.mark.parametrize("server", ["hapi_all_on", "medplum"])
 def test_nothing_is_lost_doubled_or_overwritten_there(
-    request: pytest.FixtureRequest, server: str, capsys: pytest.CaptureFixture[str]
+    request: pytest.FixtureRequest,
+    server: str,
+    record_property: Callable[[str, object], None],
 ) -> None:
     class There(PeopleAndMachine):
         reach = staticmethod(at(request.getfixturevalue(server)))
 
     found = run(events=EVENTS, number=0, machine=There)
-    with capsys.disabled():
-        print(f"\nproof on {server}: {dict(found)}")  # noqa: T201 - figures of a run
+    record_property("people and machine", f"{server}: {told(found)}")
