@@ -30,6 +30,10 @@ from fhir_adapter.screening import AsOf, Heard, Screened, screen_everyone
 from fhir_adapter.settings import Settings
 
 
+MANY = 1000
+"""Patients from which on an export is worth its minutes of waiting."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One run over some records: everyone is in ``screened``, whatever happened."""
@@ -74,6 +78,8 @@ def run(
         begun = bench.clock.now()
         wanted = list(patients) if patients else list(source.patients())
         damage = _said_aloud(bootstrap.damage_of(source), found=len(wanted))
+        if folder is None and len(wanted) >= MANY:
+            _say_export_pays(len(wanted))
         heard = Heard(source)
         found = screen_everyone(bench.screener, heard, moment, wanted)
         if folder is None:
@@ -85,6 +91,15 @@ def run(
     _say_future(made)
     _log_end(made, seconds=(bench.clock.now() - begun).total_seconds())
     return made
+
+
+def _say_export_pays(patients: int) -> None:
+    said = (
+        f"{patients:,} patients are pulled one after another. Where the server offers $export, "
+        "`fhir-adapter cohort load --server` takes them all at once, and `cohort screen` gives the "
+        "same answers."
+    )
+    stderr_console().print(said, soft_wrap=True, highlight=False)
 
 
 def _audited(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from fhir_adapter.cli import runs
+
 from cli.cli_for_tests import AS_OF, run, sandbox
 
 FEW = ("42-all-answered", "09-no-pregnancy-test")
@@ -53,3 +55,16 @@ def test_a_type_that_is_not_there_is_for_the_doctor() -> None:
         ran = run("screen", "--server", server.base_url, "--as-of", AS_OF)
     assert "Condition (not-supported) for everybody" in ran.flat
     assert "`fhir-adapter server doctor` says what the server can do." in ran.flat
+
+
+@pytest.mark.usefixtures("with_small_study")
+@pytest.mark.parametrize(("many", "said"), [(2, True), (3, False)])
+def test_of_many_patients_the_way_by_an_export_is_named(
+    many: int, monkeypatch: pytest.MonkeyPatch, *, said: bool
+) -> None:
+    monkeypatch.setattr(runs, "MANY", many)
+    with sandbox(patients=FEW) as server:
+        ran = run("screen", "--server", server.base_url, "--as-of", AS_OF, "--json")
+    assert ran.status == 0
+    assert ("2 patients are pulled one after another" in ran.err) is said
+    assert ("cohort load --server" in ran.err) is said
