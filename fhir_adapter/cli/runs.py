@@ -29,7 +29,6 @@ from fhir_adapter.present.worklist import worklist as worklist_of
 from fhir_adapter.screening import AsOf, Heard, Screened, screen_everyone
 from fhir_adapter.settings import Settings
 
-
 MANY = 1000
 """Patients from which on an export is worth its minutes of waiting."""
 
