@@ -1,10 +1,13 @@
-"""FhirClient: the FHIR R4 interactions that the adapter uses, over one session."""
+"""FhirClient: the FHIR interactions that the adapter uses, over one session, in R4.
+
+A server that turned out to speak R5 is spoken to in R5 here and nowhere else.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -20,7 +23,15 @@ from fhir_adapter.client.retry import RetryBudget
 from fhir_adapter.client.transport import Answer, Asked, Repeat, Timeouts, Transport
 from fhir_adapter.client.urls import Params, base_of, query, segment
 from fhir_adapter.client.versions import versions_in
-from fhir_adapter.errors import InternalFault, NotFhir, ServerBroken, ServerFault, ServerRefused
+from fhir_adapter.errors import (
+    InternalFault,
+    NotFhir,
+    OtherVersion,
+    ServerBroken,
+    ServerFault,
+    ServerRefused,
+)
+from fhir_adapter.fhir import r5
 from fhir_adapter.fhir.outcome import issues_of
 from fhir_adapter.fhir.wire import as_object, decode, encode
 from fhir_adapter.ports import Resource
@@ -47,7 +58,7 @@ class Saved:
 
 
 class FhirClient:
-    """One FHIR R4 server.
+    """One FHIR R4 server; with ``takes_r5`` it may be one of R5, once ``capability`` has said so.
 
     Raises only the faults of ``errors.py``; their texts hold the base URL, the resource type, a
     status and issue codes, never an id, a query or what the server wrote.
@@ -69,10 +80,13 @@ class FhirClient:
         prefer_post: bool = False,
         max_pages: int = 1000,
         network: Network | None = None,
+        takes_r5: bool = False,
     ) -> None:
         self.base_url: str = base_of(base_url)
         self._posting = Posting(wanted=prefer_post)
         self._max_pages = max_pages
+        self._takes_r5 = takes_r5
+        self._is_r5: bool | None = None if takes_r5 else False  # None: it has not said it yet
         self._sleep = sleep
         self._budget = budget or RetryBudget()
         self._transport = Transport(
@@ -125,6 +139,7 @@ class FhirClient:
         self, resource_type: str, params: Params, *, max_pages: int | None = None
     ) -> Iterator[Page]:
         """Page after page; the last one says in ``why_not`` what is missing."""
+        params = self._params(resource_type, params)
         asked, first = self._searched(resource_type, params)
         walk = self._walk(resource_type, params, lambda: self._bundle(asked), max_pages)
         walk.posted = asked.method == "POST"
@@ -135,6 +150,7 @@ class FhirClient:
 
         It is proved like any other; where it has to be asked for again, that is done alone.
         """
+        params = self._params(resource_type, params)
         asked = f"{self.base_url}/{resource_type}?{query(params)}"
         walk = self._walk(resource_type, params, lambda: self._searched(resource_type, params)[1])
         return found_of(resource_type, list(walk.pages(first, asked)))
@@ -161,6 +177,8 @@ class FhirClient:
 
         One answer per entry, in their order. An entry that keeps being refused keeps its status.
         """
+        if self._is_r5:
+            raise _not_in_r5("a batch", where=self.base_url)
         return BatchSending(self._transport, budget=self._budget, sleep=self._sleep).sent(entries)
 
     def create(self, resource: Resource, *, if_none_exist: Params | None = None) -> Saved:
@@ -168,7 +186,8 @@ class FhirClient:
 
         A plain create is never sent twice; a conditional one only after a 429 or 503.
         """
-        headers = {"If-None-Exist": query(if_none_exist)} if if_none_exist else {}
+        condition = self._params(_type(resource), if_none_exist or {})
+        headers = {"If-None-Exist": query(condition)} if condition else {}
         repeat = Repeat.WHEN_REFUSED if if_none_exist else Repeat.NEVER
         url = f"{self.base_url}/{_type(resource)}"
         return self._write("POST", url, resource, headers, repeat=repeat)
@@ -182,7 +201,8 @@ class FhirClient:
 
     def update_where(self, resource: Resource, params: Params) -> Saved:
         """Conditional update: PUT on the one resource that the search finds, or a new one."""
-        url = f"{self.base_url}/{_type(resource)}?{query(params)}"
+        kind = _type(resource)
+        url = f"{self.base_url}/{kind}?{query(self._params(kind, params))}"
         return self._write("PUT", url, resource, {})
 
     def delete(self, resource_type: str, resource_id: str, *, if_match: str = "") -> bool:
@@ -222,7 +242,10 @@ class FhirClient:
     def capability(self) -> Capability:
         """What /metadata says; NotFhir for another FHIR version."""
         asked = self._get("metadata", f"{self.base_url}/metadata", {})
-        return capability_of(self._resource(asked), where=asked.where)
+        said = _good(self._transport.ask(asked), asked)
+        found = capability_of(said, where=asked.where, takes_r5=self._takes_r5)
+        self._is_r5 = found.is_r5
+        return found
 
     def _read(self, resource_type: str, path: tuple[str, ...]) -> Resource | None:
         url = self._url(resource_type, path)
@@ -232,10 +255,31 @@ class FhirClient:
         answer = self._transport.ask(asked)
         if answer.status in _GONE:
             return None
-        return _expect(_good(answer, asked), resource_type, asked)
+        return _expect(self._in_r4(_good(answer, asked), asked), resource_type, asked)
 
     def _resource(self, asked: Asked) -> Resource:
-        return _good(self._transport.ask(asked), asked)
+        return self._in_r4(_good(self._transport.ask(asked), asked), asked)
+
+    def _in_r4(self, found: Resource, asked: Asked) -> Resource:
+        if self._is_r5 is False:
+            return found
+        if self._is_r5 is None:
+            return _unless_of_r5(found, asked)
+        try:
+            return r5.to_r4(found)
+        except r5.NotRead:
+            raise _not_in_r5("what it answered", where=asked.where) from None
+
+    def _as_sent(self, resource: Resource) -> Resource:
+        if not self._is_r5:
+            return resource
+        try:
+            return r5.to_r5(resource)
+        except r5.NotRead:
+            raise _not_in_r5("this type", where=self._where(_type(resource))) from None
+
+    def _params(self, resource_type: str, params: Params) -> Params:
+        return r5.params_to_r5(resource_type, params) if self._is_r5 else params
 
     def _bundle(self, asked: Asked) -> Resource:
         return _expect(self._resource(asked), "Bundle", asked)
@@ -254,13 +298,16 @@ class FhirClient:
             url=url,
             where=self._where(_type(resource)),
             headers={"Content-Type": _JSON, "Prefer": "return=representation", **headers},
-            body=encode(resource),
+            body=encode(self._as_sent(resource)),
             repeat=repeat,
             writes=True,
         )
         answer = self._transport.ask(asked)
         _raise_unless_good(answer, asked)
-        return _saved(answer, resource)
+        saved = _saved(answer, resource)
+        if saved.resource is None or not self._is_r5:
+            return saved
+        return replace(saved, resource=self._in_r4(saved.resource, asked))
 
     def _searched(self, resource_type: str, params: Params) -> tuple[Asked, Resource]:
         """The first page, by POST where its address would tell too much or be too long."""
@@ -310,6 +357,26 @@ class FhirClient:
         if None in segments:
             return None
         return "/".join([self.base_url, resource_type, *(s for s in segments if s)])
+
+
+def _unless_of_r5(found: Resource, asked: Asked) -> Resource:
+    """A server that does not say its version is taken for one of R4, as long as it may be one."""
+    if r5.is_of_r5(found):
+        raise OtherVersion(
+            "the server does not say which version it speaks, and sends R5",
+            where=asked.where,
+            remedy="Its /metadata has to say 5.0.0: run the command again when it answers.",
+        )
+    return found
+
+
+def _not_in_r5(what: str, *, where: str) -> ServerBroken:
+    """Nothing is guessed: what has no counterpart is refused by us, as a server would refuse it."""
+    return ServerBroken(
+        f"the server speaks R5, and {what} cannot be turned into R4 or from it",
+        where=where,
+        remedy="See in docs/servers.md what is supported of R5.",
+    )
 
 
 _STRICT = {"Prefer": "handling=strict"}
