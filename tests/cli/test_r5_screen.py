@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import fhir_adapter
-from fhir_adapter.sandbox import RunningSandbox
+from fhir_adapter.sandbox import RunningSandbox, interactions
 
 import fault_proxy as faults
 import r5_forms
@@ -107,6 +107,29 @@ def test_our_own_proposal_is_taken_back(one: RunningSandbox) -> None:
     (subject,) = subjects(one)
     assert (subject["status"], states(subject)) == ("active", ["ineligible"])
     r5_forms.valid(subject)
+
+
+def shown_only(statement: Any) -> Any:
+    """ResearchSubject may be read and searched, and is not taken."""
+    rest = statement["rest"][0]
+    (found,) = [one for one in rest["resource"] if one["type"] == "ResearchSubject"]
+    found["interaction"] = [{"code": "read"}, {"code": "search-type"}]
+    return statement
+
+
+def test_a_task_stands_for_it_where_no_research_subject_is_taken(
+    one: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = interactions.capability
+    monkeypatch.setattr(interactions, "capability", lambda *asked: shown_only(said(*asked)))
+    write(one)
+    again = write(one)
+    died(one)
+    write(one)
+    (task,) = one._interactions.store.all_of("Task")
+    assert (again["created"], again["updated"], again["left-to-person"]) == ([], [], False)
+    assert r5_forms.valid(task)["status"] == "cancelled"
+    assert subjects(one) == []
 
 
 STEP = {"subjectState": {"coding": [{"system": r5_forms.STATE, "code": "screening"}]}}

@@ -13,7 +13,7 @@ from fhir_adapter.ports import Resource
 
 _ONLY_IN_R5: Mapping[str, frozenset[str]] = {
     "Consent": frozenset(("decision", "grantee", "grantor", "subject")),
-    "Encounter": frozenset(("actualPeriod", "admission", "reason")),
+    "Encounter": frozenset(("actualPeriod", "admission")),
     "MedicationAdministration": frozenset(("medication",)),
     "MedicationDispense": frozenset(("medication",)),
     "MedicationRequest": frozenset(("medication",)),
