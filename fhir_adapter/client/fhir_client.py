@@ -15,6 +15,7 @@ from fhir_adapter.client.auth import Auth
 from fhir_adapter.client.batch import BatchSending, Entry, EntryAnswer
 from fhir_adapter.client.bulk import BulkClient
 from fhir_adapter.client.capability import Capability, capability_of
+from fhir_adapter.client.dialect import Dialect, not_in_r5
 from fhir_adapter.client.network import Network
 from fhir_adapter.client.outcomes import fault_of, status_of
 from fhir_adapter.client.paging import RESULT_PARAMS, Found, Page, Walk, found_of
@@ -23,15 +24,7 @@ from fhir_adapter.client.retry import RetryBudget
 from fhir_adapter.client.transport import Answer, Asked, Repeat, Timeouts, Transport
 from fhir_adapter.client.urls import Params, base_of, query, segment
 from fhir_adapter.client.versions import versions_in
-from fhir_adapter.errors import (
-    InternalFault,
-    NotFhir,
-    OtherVersion,
-    ServerBroken,
-    ServerFault,
-    ServerRefused,
-)
-from fhir_adapter.fhir import r5
+from fhir_adapter.errors import InternalFault, NotFhir, ServerBroken, ServerFault, ServerRefused
 from fhir_adapter.fhir.outcome import issues_of
 from fhir_adapter.fhir.wire import as_object, decode, encode
 from fhir_adapter.ports import Resource
@@ -86,7 +79,7 @@ class FhirClient:
         self._posting = Posting(wanted=prefer_post)
         self._max_pages = max_pages
         self._takes_r5 = takes_r5
-        self._is_r5: bool | None = None if takes_r5 else False  # None: it has not said it yet
+        self._dialect = Dialect(None if takes_r5 else False)
         self._sleep = sleep
         self._budget = budget or RetryBudget()
         self._transport = Transport(
@@ -139,7 +132,7 @@ class FhirClient:
         self, resource_type: str, params: Params, *, max_pages: int | None = None
     ) -> Iterator[Page]:
         """Page after page; the last one says in ``why_not`` what is missing."""
-        params = self._params(resource_type, params)
+        params = self._dialect.params(resource_type, params)
         asked, first = self._searched(resource_type, params)
         walk = self._walk(resource_type, params, lambda: self._bundle(asked), max_pages)
         walk.posted = asked.method == "POST"
@@ -150,7 +143,7 @@ class FhirClient:
 
         It is proved like any other; where it has to be asked for again, that is done alone.
         """
-        params = self._params(resource_type, params)
+        params = self._dialect.params(resource_type, params)
         asked = f"{self.base_url}/{resource_type}?{query(params)}"
         walk = self._walk(resource_type, params, lambda: self._searched(resource_type, params)[1])
         return found_of(resource_type, list(walk.pages(first, asked)))
@@ -177,8 +170,8 @@ class FhirClient:
 
         One answer per entry, in their order. An entry that keeps being refused keeps its status.
         """
-        if self._is_r5:
-            raise _not_in_r5("a batch", where=self.base_url)
+        if self._dialect.is_r5:
+            raise not_in_r5("a batch", where=self.base_url)
         return BatchSending(self._transport, budget=self._budget, sleep=self._sleep).sent(entries)
 
     def create(self, resource: Resource, *, if_none_exist: Params | None = None) -> Saved:
@@ -186,7 +179,7 @@ class FhirClient:
 
         A plain create is never sent twice; a conditional one only after a 429 or 503.
         """
-        condition = self._params(_type(resource), if_none_exist or {})
+        condition = self._dialect.params(_type(resource), if_none_exist or {})
         headers = {"If-None-Exist": query(condition)} if condition else {}
         repeat = Repeat.WHEN_REFUSED if if_none_exist else Repeat.NEVER
         url = f"{self.base_url}/{_type(resource)}"
@@ -202,7 +195,7 @@ class FhirClient:
     def update_where(self, resource: Resource, params: Params) -> Saved:
         """Conditional update: PUT on the one resource that the search finds, or a new one."""
         kind = _type(resource)
-        url = f"{self.base_url}/{kind}?{query(self._params(kind, params))}"
+        url = f"{self.base_url}/{kind}?{query(self._dialect.params(kind, params))}"
         return self._write("PUT", url, resource, {})
 
     def delete(self, resource_type: str, resource_id: str, *, if_match: str = "") -> bool:
@@ -244,7 +237,7 @@ class FhirClient:
         asked = self._get("metadata", f"{self.base_url}/metadata", {})
         said = _good(self._transport.ask(asked), asked)
         found = capability_of(said, where=asked.where, takes_r5=self._takes_r5)
-        self._is_r5 = found.is_r5
+        self._dialect.is_r5 = found.is_r5
         return found
 
     def _read(self, resource_type: str, path: tuple[str, ...]) -> Resource | None:
@@ -255,31 +248,12 @@ class FhirClient:
         answer = self._transport.ask(asked)
         if answer.status in _GONE:
             return None
-        return _expect(self._in_r4(_good(answer, asked), asked), resource_type, asked)
+        return _expect(
+            self._dialect.in_r4(_good(answer, asked), where=asked.where), resource_type, asked
+        )
 
     def _resource(self, asked: Asked) -> Resource:
-        return self._in_r4(_good(self._transport.ask(asked), asked), asked)
-
-    def _in_r4(self, found: Resource, asked: Asked) -> Resource:
-        if self._is_r5 is False:
-            return found
-        if self._is_r5 is None:
-            return _unless_of_r5(found, asked)
-        try:
-            return r5.to_r4(found)
-        except r5.NotRead:
-            raise _not_in_r5("what it answered", where=asked.where) from None
-
-    def _as_sent(self, resource: Resource) -> Resource:
-        if not self._is_r5:
-            return resource
-        try:
-            return r5.to_r5(resource)
-        except r5.NotRead:
-            raise _not_in_r5("this type", where=self._where(_type(resource))) from None
-
-    def _params(self, resource_type: str, params: Params) -> Params:
-        return r5.params_to_r5(resource_type, params) if self._is_r5 else params
+        return self._dialect.in_r4(_good(self._transport.ask(asked), asked), where=asked.where)
 
     def _bundle(self, asked: Asked) -> Resource:
         return _expect(self._resource(asked), "Bundle", asked)
@@ -298,16 +272,16 @@ class FhirClient:
             url=url,
             where=self._where(_type(resource)),
             headers={"Content-Type": _JSON, "Prefer": "return=representation", **headers},
-            body=encode(self._as_sent(resource)),
+            body=encode(self._dialect.as_sent(resource, where=self._where(_type(resource)))),
             repeat=repeat,
             writes=True,
         )
         answer = self._transport.ask(asked)
         _raise_unless_good(answer, asked)
         saved = _saved(answer, resource)
-        if saved.resource is None or not self._is_r5:
+        if saved.resource is None:
             return saved
-        return replace(saved, resource=self._in_r4(saved.resource, asked))
+        return replace(saved, resource=self._dialect.in_r4(saved.resource, where=asked.where))
 
     def _searched(self, resource_type: str, params: Params) -> tuple[Asked, Resource]:
         """The first page, by POST where its address would tell too much or be too long."""
@@ -357,26 +331,6 @@ class FhirClient:
         if None in segments:
             return None
         return "/".join([self.base_url, resource_type, *(s for s in segments if s)])
-
-
-def _unless_of_r5(found: Resource, asked: Asked) -> Resource:
-    """A server that does not say its version is taken for one of R4, as long as it may be one."""
-    if r5.is_of_r5(found):
-        raise OtherVersion(
-            "the server does not say which version it speaks, and sends R5",
-            where=asked.where,
-            remedy="Its /metadata has to say 5.0.0: run the command again when it answers.",
-        )
-    return found
-
-
-def _not_in_r5(what: str, *, where: str) -> ServerBroken:
-    """Nothing is guessed: what has no counterpart is refused by us, as a server would refuse it."""
-    return ServerBroken(
-        f"the server speaks R5, and {what} cannot be turned into R4 or from it",
-        where=where,
-        remedy="See in docs/servers.md what is supported of R5.",
-    )
 
 
 _STRICT = {"Prefer": "handling=strict"}
