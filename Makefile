@@ -64,7 +64,7 @@ test-servers: servers $(STAMP) ## against engines and servers of others: Sail, S
 	$(BIN)/python -m pytest -m servers tests/ledger
 	.servers/sail/bin/python -m pytest -n auto -m servers tests/servers/test_spark.py
 	.servers/spark/bin/python -m pytest -m servers tests/servers/test_spark.py
-	$(BIN)/python -m pytest -m servers tests/servers/test_doctor_servers.py tests/servers/test_proof_on_servers.py tests/servers/test_smart_on_real_server.py tests/servers/test_profile_on_hapi.py tests/servers/test_subscription_on_hapi.py
+	$(BIN)/python -m pytest -m servers tests/servers/test_doctor_servers.py tests/servers/test_proof_on_servers.py tests/servers/test_smart_on_real_server.py tests/servers/test_profile_on_hapi.py tests/servers/test_subscription_on_hapi.py tests/servers/test_r5_on_hapi.py
 
 check: $(STAMP) ## format, lint, types, imports, words
 	$(BIN)/ruff format --check .

@@ -28,6 +28,8 @@ def _client(  # noqa: PLR0913, PLR0917 - one per thing that is known of a server
     name: str,
     profile: ServerProfile | None = None,
     patience: int = 0,
+    *,
+    takes_r5: bool = False,
 ) -> FhirClient:
     if not base:
         raise SettingInvalid(
@@ -48,6 +50,7 @@ def _client(  # noqa: PLR0913, PLR0917 - one per thing that is known of a server
         headers=headers_of(connection, name),
         prefer_post=posts_searches(connection, name) and not _post_fails(profile),
         network=network_of(connection, base, name),
+        takes_r5=takes_r5,
     )
 
 
@@ -55,8 +58,11 @@ def _post_fails(profile: ServerProfile | None) -> bool:
     return profile is not None and profile.fails("query.post")
 
 
-def record_client(settings: Settings, *, patience: int = 0) -> FhirClient:
-    """The server that records come from; with ``patience`` one answer may take so many seconds."""
+def record_client(settings: Settings, *, patience: int = 0, takes_r5: bool = False) -> FhirClient:
+    """The server that records come from; with ``patience`` one answer may take so many seconds.
+
+    ``takes_r5``: for who does with it only what was proved on a server of R5.
+    """
     return _client(
         settings.record_server,
         settings.record_token,
@@ -64,6 +70,7 @@ def record_client(settings: Settings, *, patience: int = 0) -> FhirClient:
         "record",
         record_profile(settings),
         patience,
+        takes_r5=takes_r5,
     )
 
 
@@ -80,16 +87,17 @@ def study_client(settings: Settings) -> FhirClient:
     return _client(settings.study_server, settings.study_token, settings.studies, "study")
 
 
-def write_client(settings: Settings) -> FhirClient:
+def write_client(settings: Settings, *, takes_r5: bool = False) -> FhirClient:
     """The server that proposals go to; the record server where no other is set."""
     if not settings.write_server:
-        return record_client(settings)
+        return record_client(settings, takes_r5=takes_r5)
     return _client(
         settings.write_server,
         settings.write_token,
         settings.write,
         "write",
         write_profile(settings),
+        takes_r5=takes_r5,
     )
 
 

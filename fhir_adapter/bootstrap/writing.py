@@ -183,7 +183,9 @@ class WritingDesk:
 
 
 @contextmanager
-def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[WritingDesk]:
+def writing(
+    settings: Settings, bench: Bench, *, write: bool, takes_r5: bool = False
+) -> Generator[WritingDesk]:
     """Everything that writing back needs; a missing basis or key is said before that."""
     if write:
         refuse_without_basis(bench)
@@ -194,7 +196,7 @@ def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[Writi
             remedy="Set FHIR_ADAPTER_SITE_KEY to a secret of this site, and keep it: it names "
             "every ResearchSubject.",
         )
-    client = write_client(settings)
+    client = write_client(settings, takes_r5=takes_r5)
     choice = choice_of(settings, client)
     # a dry run reads what was written before, or its counts are those of a first run
     there = write or is_there(settings)

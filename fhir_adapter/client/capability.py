@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fhir_adapter.errors import NotFhir, OtherVersion, ServerBroken
+from fhir_adapter.fhir import r5
 from fhir_adapter.fhir.wire import as_array, as_object
 from fhir_adapter.ports import Resource
 
 _NO_ANSWER = ("Bundle", "OperationOutcome")
 _R4 = re.compile(r"4\.[0-3]\.\d+")
+_R5 = re.compile(r"5\.0\.\d+")
 _VERSION = re.compile(r"\d{1,2}\.\d{1,2}\.\d{1,2}")
 
 
@@ -48,14 +50,20 @@ class Capability:
     types: tuple[TypeCapability, ...] = ()
     """Empty: the statement says nothing, and everything has to be tried."""
 
+    @property
+    def is_r5(self) -> bool:
+        """Whether it speaks R5 (5.0.x): then its types are told in R4's terms here."""
+        return bool(_R5.fullmatch(self.fhir_version))
+
     def of(self, resource_type: str) -> TypeCapability | None:
         """What is said about one type; None where it is not listed."""
         return next((t for t in self.types if t.resource_type == resource_type), None)
 
 
-def capability_of(statement: Resource, *, where: str) -> Capability:
+def capability_of(statement: Resource, *, where: str, takes_r5: bool = False) -> Capability:
     """A CapabilityStatement as our words; OtherVersion for another version than R4 or R4B.
 
+    With ``takes_r5`` R5 (5.0.x) is taken too, of its types those that can be told in R4.
     ServerBroken where a FHIR server answers with something else (Medplum's router, measured).
     """
     kind = statement.get("resourceType")
@@ -65,17 +73,40 @@ def capability_of(statement: Resource, *, where: str) -> Capability:
     if kind != "CapabilityStatement":
         fault = ServerBroken if kind in _NO_ANSWER else NotFhir
         raise fault("no CapabilityStatement under /metadata", where=where, remedy=_REMEDY)
-    if version and not _R4.fullmatch(version):
+    is_r5 = takes_r5 and _R5.fullmatch(version) is not None
+    if version and not (is_r5 or _R4.fullmatch(version)):
         raise _other(_named(version) or "of another version", where)
     rest = next(
         (r for r in _dicts(statement.get("rest")) if r.get("mode") == "server"), dict[str, Any]()
     )
-    return Capability(
+    said = Capability(
         fhir_version=version,
         software=software_of(statement),
         interactions=_codes(rest.get("interaction"), "code"),
         types=tuple(_type(item) for item in _dicts(rest.get("resource"))),
     )
+    return _in_r4_terms(said) if is_r5 else said
+
+
+_AT_ONCE = frozenset(("batch", "transaction"))
+_READING = frozenset(("read", "vread", "search-type", "history-instance", "history-type"))
+
+
+def _in_r4_terms(said: Capability) -> Capability:
+    """Types that are not read are not offered, those that are not written only to be read.
+
+    Nor are batches: their searches are written before it is known whom they are for.
+    """
+    types = tuple(_type_in_r4_terms(one) for one in said.types if one.resource_type in r5.READ)
+    return replace(said, interactions=said.interactions - _AT_ONCE, types=types)
+
+
+def _type_in_r4_terms(said: TypeCapability) -> TypeCapability:
+    params = r5.params_to_r4(said.resource_type, said.search_params)
+    if said.resource_type in r5.WRITTEN:
+        return replace(said, search_params=params)
+    shown = (said.interactions & _READING) or _READING
+    return replace(said, search_params=params, interactions=shown)
 
 
 def software_of(statement: Resource) -> str:
@@ -90,11 +121,13 @@ _OTHER = (
     "Give the base URL of its R4 (4.0.1) endpoint: many servers have one beside this, at another "
     "path, such as /R4 or /fhir/r4."
 )
+_OTHER_R5 = f"{_OTHER} Of R5 `screen`, `explain` and `worklist` are supported."
 _NAMES = {"0": "DSTU1", "1": "DSTU2", "3": "STU3", "5": "R5", "6": "R6"}
 
 
 def _other(said: str, where: str) -> OtherVersion:
-    return OtherVersion(f"the server speaks FHIR {said}, not R4", where=where, remedy=_OTHER)
+    remedy = _OTHER_R5 if said.startswith("R5") else _OTHER
+    return OtherVersion(f"the server speaks FHIR {said}, not R4", where=where, remedy=remedy)
 
 
 def _named(version: str) -> str:

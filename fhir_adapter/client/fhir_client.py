@@ -1,10 +1,13 @@
-"""FhirClient: the FHIR R4 interactions that the adapter uses, over one session."""
+"""FhirClient: the FHIR interactions that the adapter uses, over one session, in R4.
+
+A server that turned out to speak R5 is spoken to in R5 here and nowhere else.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -12,6 +15,7 @@ from fhir_adapter.client.auth import Auth
 from fhir_adapter.client.batch import BatchSending, Entry, EntryAnswer
 from fhir_adapter.client.bulk import BulkClient
 from fhir_adapter.client.capability import Capability, capability_of
+from fhir_adapter.client.dialect import Dialect, not_in_r5
 from fhir_adapter.client.network import Network
 from fhir_adapter.client.outcomes import fault_of, status_of
 from fhir_adapter.client.paging import RESULT_PARAMS, Found, Page, Walk, found_of
@@ -47,7 +51,7 @@ class Saved:
 
 
 class FhirClient:
-    """One FHIR R4 server.
+    """One FHIR R4 server; with ``takes_r5`` it may be one of R5, once ``capability`` has said so.
 
     Raises only the faults of ``errors.py``; their texts hold the base URL, the resource type, a
     status and issue codes, never an id, a query or what the server wrote.
@@ -69,10 +73,13 @@ class FhirClient:
         prefer_post: bool = False,
         max_pages: int = 1000,
         network: Network | None = None,
+        takes_r5: bool = False,
     ) -> None:
         self.base_url: str = base_of(base_url)
         self._posting = Posting(wanted=prefer_post)
         self._max_pages = max_pages
+        self._takes_r5 = takes_r5
+        self._dialect = Dialect(None if takes_r5 else False)
         self._sleep = sleep
         self._budget = budget or RetryBudget()
         self._transport = Transport(
@@ -125,6 +132,7 @@ class FhirClient:
         self, resource_type: str, params: Params, *, max_pages: int | None = None
     ) -> Iterator[Page]:
         """Page after page; the last one says in ``why_not`` what is missing."""
+        params = self._dialect.params(resource_type, params)
         asked, first = self._searched(resource_type, params)
         walk = self._walk(resource_type, params, lambda: self._bundle(asked), max_pages)
         walk.posted = asked.method == "POST"
@@ -135,6 +143,7 @@ class FhirClient:
 
         It is proved like any other; where it has to be asked for again, that is done alone.
         """
+        params = self._dialect.params(resource_type, params)
         asked = f"{self.base_url}/{resource_type}?{query(params)}"
         walk = self._walk(resource_type, params, lambda: self._searched(resource_type, params)[1])
         return found_of(resource_type, list(walk.pages(first, asked)))
@@ -161,6 +170,8 @@ class FhirClient:
 
         One answer per entry, in their order. An entry that keeps being refused keeps its status.
         """
+        if self._dialect.is_r5:
+            raise not_in_r5("a batch", where=self.base_url)
         return BatchSending(self._transport, budget=self._budget, sleep=self._sleep).sent(entries)
 
     def create(self, resource: Resource, *, if_none_exist: Params | None = None) -> Saved:
@@ -168,7 +179,8 @@ class FhirClient:
 
         A plain create is never sent twice; a conditional one only after a 429 or 503.
         """
-        headers = {"If-None-Exist": query(if_none_exist)} if if_none_exist else {}
+        condition = self._dialect.params(_type(resource), if_none_exist or {})
+        headers = {"If-None-Exist": query(condition)} if condition else {}
         repeat = Repeat.WHEN_REFUSED if if_none_exist else Repeat.NEVER
         url = f"{self.base_url}/{_type(resource)}"
         return self._write("POST", url, resource, headers, repeat=repeat)
@@ -182,7 +194,8 @@ class FhirClient:
 
     def update_where(self, resource: Resource, params: Params) -> Saved:
         """Conditional update: PUT on the one resource that the search finds, or a new one."""
-        url = f"{self.base_url}/{_type(resource)}?{query(params)}"
+        kind = _type(resource)
+        url = f"{self.base_url}/{kind}?{query(self._dialect.params(kind, params))}"
         return self._write("PUT", url, resource, {})
 
     def delete(self, resource_type: str, resource_id: str, *, if_match: str = "") -> bool:
@@ -222,7 +235,10 @@ class FhirClient:
     def capability(self) -> Capability:
         """What /metadata says; NotFhir for another FHIR version."""
         asked = self._get("metadata", f"{self.base_url}/metadata", {})
-        return capability_of(self._resource(asked), where=asked.where)
+        said = _good(self._transport.ask(asked), asked)
+        found = capability_of(said, where=asked.where, takes_r5=self._takes_r5)
+        self._dialect.is_r5 = found.is_r5
+        return found
 
     def _read(self, resource_type: str, path: tuple[str, ...]) -> Resource | None:
         url = self._url(resource_type, path)
@@ -232,10 +248,12 @@ class FhirClient:
         answer = self._transport.ask(asked)
         if answer.status in _GONE:
             return None
-        return _expect(_good(answer, asked), resource_type, asked)
+        return _expect(
+            self._dialect.in_r4(_good(answer, asked), where=asked.where), resource_type, asked
+        )
 
     def _resource(self, asked: Asked) -> Resource:
-        return _good(self._transport.ask(asked), asked)
+        return self._dialect.in_r4(_good(self._transport.ask(asked), asked), where=asked.where)
 
     def _bundle(self, asked: Asked) -> Resource:
         return _expect(self._resource(asked), "Bundle", asked)
@@ -254,13 +272,16 @@ class FhirClient:
             url=url,
             where=self._where(_type(resource)),
             headers={"Content-Type": _JSON, "Prefer": "return=representation", **headers},
-            body=encode(resource),
+            body=encode(self._dialect.as_sent(resource, where=self._where(_type(resource)))),
             repeat=repeat,
             writes=True,
         )
         answer = self._transport.ask(asked)
         _raise_unless_good(answer, asked)
-        return _saved(answer, resource)
+        saved = _saved(answer, resource)
+        if saved.resource is None:
+            return saved
+        return replace(saved, resource=self._dialect.in_r4(saved.resource, where=asked.where))
 
     def _searched(self, resource_type: str, params: Params) -> tuple[Asked, Resource]:
         """The first page, by POST where its address would tell too much or be too long."""

@@ -100,10 +100,11 @@ def _version(exam: Exam) -> Seen:
     said = text(_statement(exam).body.get("fhirVersion"))
     if not said:
         return unsure("none is stated")
+    named = f"R5 ({said})" if said.startswith("5.") else said
     return either(
         _R4.fullmatch(said) is not None,
         "R4",
-        said if _VERSION.fullmatch(said) else "another version",
+        named if _VERSION.fullmatch(said) else "another version",
     )
 
 
@@ -208,8 +209,9 @@ FIRST: tuple[Check, ...] = (
     Check(
         id="metadata.fhir-version",
         title="speaks R4",
-        means="the adapter reads and writes R4 only",
-        remedy="Give the base URL of an R4 endpoint.",
+        means="the adapter reads and writes R4; of R5 (5.0.x) it takes `screen`, `explain` and "
+        "`worklist`, of which nothing is tried here",
+        remedy="Give the base URL of an R4 endpoint, if there is one.",
         look=_version,
         needed=True,
     ),

@@ -152,10 +152,19 @@ def _fact(
 
 def _drug(context: Context, resource: Resource) -> tuple[tuple[Code, ...], str, tuple[str, ...]]:
     """Codes of the product and of its ingredients, from wherever the medication stands."""
-    if "medicationCodeableConcept" in resource:
-        concept = resource["medicationCodeableConcept"]
-        found = codings(concept)
+    if "medicationCodeableConcept" not in resource:
+        return _referred(context, resource)
+    concept = resource["medicationCodeableConcept"]
+    found = codings(concept)
+    if "medicationReference" not in resource:
         return found, label(concept), () if found else (TEXT_ONLY,)
+    codes, said, issues = _referred(context, resource)  # R5 has room for both
+    return tuple(dict.fromkeys((*found, *codes))), label(concept) or said, issues
+
+
+def _referred(
+    context: Context, resource: Resource
+) -> tuple[tuple[Code, ...], str, tuple[str, ...]]:
     held = {f"#{text(item.get('id'))}": item for item in parts(resource.get("contained"))}
     target = part(resource.get("medicationReference"))
     medication = _medication(context, held, reference(target))

@@ -24,7 +24,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 INSTALLED = HERE.parents[1] / ".servers"
 REMEDY = "make servers, then make test-servers"
-HAPI_LANES = ("defaults", "all-on", "profiled")
+HAPI_LANES = ("defaults", "all-on", "profiled", "r5")
 OIDC_SERVER = ("fhir-server", "of-tests-only")
 """Name and password of the FHIR server at the authorization server."""
 

@@ -30,7 +30,7 @@ import org.springframework.context.annotation.AnnotationConfigApplicationContext
 /**
  * HAPI's JPA server over an H2 database in memory, for tests: on 127.0.0.1 only, gone when it ends.
  *
- * <p>Arguments: a lane (defaults, all-on, profiled) and a port (0: a free one). When it serves it prints {@code READY <base>}.
+ * <p>Arguments: a lane (defaults, all-on, profiled, r5) and a port (0: a free one). When it serves it prints {@code READY <base>}.
  */
 public final class Hapi {
   private static final int PAGE = 20;
@@ -90,7 +90,7 @@ public final class Hapi {
   private static AnnotationConfigApplicationContext open(Lane lane) {
     AnnotationConfigApplicationContext store = new AnnotationConfigApplicationContext();
     store.registerBean(Lane.class, () -> lane);
-    store.register(Store.class);
+    store.register(lane.version(), Store.class);
     if (lane.reasons()) {
       store.register(ClinicalReasoning.class);
     }

@@ -2,15 +2,18 @@ package servers;
 
 import ca.uhn.fhir.jpa.api.config.JpaStorageSettings;
 import ca.uhn.fhir.jpa.api.config.JpaStorageSettings.ClientIdStrategyEnum;
+import ca.uhn.fhir.jpa.config.r4.JpaR4Config;
+import ca.uhn.fhir.jpa.config.r5.JpaR5Config;
 import ca.uhn.fhir.jpa.model.config.SubscriptionSettings;
 import java.util.Arrays;
 import org.hl7.fhir.dstu2.model.Subscription.SubscriptionChannelType;
 
-/** How the store behaves: as HAPI's starter does unless told otherwise, with all that we can turn on, or with a profile. */
+/** How the store behaves: as HAPI's starter does unless told otherwise, with all that we can turn on, with a profile, or in R5. */
 enum Lane {
   DEFAULTS("defaults"),
   ALL_ON("all-on"),
-  PROFILED("profiled");
+  PROFILED("profiled"),
+  R5("r5");
 
   private static final long SEARCH_REUSED_MS = 60_000;
   private static final long SEARCH_KEPT_MS = 60 * 60_000L;
@@ -26,7 +29,7 @@ enum Lane {
     return Arrays.stream(values())
         .filter(lane -> lane.word.equals(word))
         .findFirst()
-        .orElseThrow(() -> new IllegalArgumentException("a lane is defaults or all-on, not " + word));
+        .orElseThrow(() -> new IllegalArgumentException("a lane is defaults, all-on, profiled or r5, not " + word));
   }
 
   boolean exports() {
@@ -35,6 +38,11 @@ enum Lane {
 
   boolean reasons() {
     return this == ALL_ON;
+  }
+
+  /** The version of FHIR that it speaks; the store behaves as by default in both. */
+  Class<?> version() {
+    return this == R5 ? JpaR5Config.class : JpaR4Config.class;
   }
 
   /** Whether a ResearchSubject is stored only where it declares the profile of an enrolment and satisfies it. */

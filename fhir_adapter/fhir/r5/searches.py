@@ -1,0 +1,46 @@
+"""Search parameters that have another name in R5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Params = Mapping[str, str | tuple[str, ...]]
+
+_SUBJECT = {"patient": "subject", "individual": "subject", "status": "subject_state"}
+_RENAMED: Mapping[str, Mapping[str, str]] = {"ResearchSubject": _SUBJECT}
+
+
+def params_to_r5(resource_type: str, params: Params) -> Params:
+    """The same search as R5 names it.
+
+    >>> params_to_r5("ResearchSubject", {"patient": "1"})
+    {'subject': 'Patient/1'}
+    """
+    names = _RENAMED.get(resource_type)
+    if names is None:
+        return params
+    return {_name(names, name): _value(names, name, said) for name, said in params.items()}
+
+
+def params_to_r4(resource_type: str, offered: frozenset[str]) -> frozenset[str]:
+    """The parameters that a server offers, by their R4 names too."""
+    names = _RENAMED.get(resource_type, {})
+    return offered | {old for old, new in names.items() if new in offered}
+
+
+def _name(names: Mapping[str, str], name: str) -> str:
+    plain, colon, modifier = name.partition(":")
+    return f"{names.get(plain, plain)}{colon}{modifier}"
+
+
+def _value(
+    names: Mapping[str, str], name: str, said: str | tuple[str, ...]
+) -> str | tuple[str, ...]:
+    """``subject`` may be of several types: an id alone names nobody."""
+    if names.get(name) != "subject":
+        return said
+    return _typed(said) if isinstance(said, str) else tuple(map(_typed, said))
+
+
+def _typed(said: str) -> str:
+    return said if "/" in said else f"Patient/{said}"
