@@ -35,7 +35,7 @@ def stops_of(
     ``basis``: the site file records one for this study. ``opted_out``: known from the ledger.
     ``silence_refuses``: the site reads a record without research Consent as a refusal.
     """
-    facts = [fact for fact in record.facts if fact.start_lo <= as_of and fact.known_from <= as_of]
+    facts = _known(record, as_of)
     patient = [fact for fact in facts if fact.kind is Kind.PATIENT]
     found = {stop for code, stop in _BY_FACT if _states(patient, code)}
     if opted_out or refuses(facts, as_of, silence_refuses=silence_refuses):
@@ -56,33 +56,54 @@ _NOWHERE = frozenset(("not-supported", "no-file", "document-only", "section-not-
 """This source has none of the type, for anybody: what that means is the site's rule."""
 
 
-def unproved_stops(record: PatientRecord) -> tuple[Stop, ...]:
-    """Stops that cannot be ruled out: what would say them is there and was not retrieved whole.
+def unproved_stops(record: PatientRecord, *, as_of: int) -> tuple[Stop, ...]:
+    """Stops that cannot be ruled out at as_of: what would say them was not retrieved whole.
 
-    A type that the source does not have at all proves and disproves nothing here: the site's rule
-    on silence (``no-consent-means``) stands for it.
+    So is a refusal where a research Consent is there that says neither yes nor no. A type that the
+    source does not have at all proves and disproves nothing here: the site's rule on silence
+    (``no-consent-means``) stands for it.
     """
     lacking = {
         one.kind for one in record.retrieved if not one.complete and one.why_not not in _NOWHERE
     }
-    return tuple(stop for stop, kinds in _SAID_BY if kinds & lacking)
+    unclear = {Kind.CONSENT} if _may_refuse(_known(record, as_of), as_of) else set[Kind]()
+    return tuple(stop for stop, kinds in _SAID_BY if kinds & (lacking | unclear))
 
 
 def _states(facts: list[Fact], code: object) -> bool:
     return any(code in fact.concepts for fact in facts)
 
 
+def _known(record: PatientRecord, as_of: int) -> list[Fact]:
+    """Facts that had begun, and were known, at as_of."""
+    return [fact for fact in record.facts if fact.start_lo <= as_of and fact.known_from <= as_of]
+
+
 def refuses(facts: list[Fact], as_of: int, *, silence_refuses: bool) -> bool:
-    """Whether the newest research Consent in force refuses; a tie refuses."""
-    given = [
+    """Whether a research Consent in force refuses, unless a permission is certainly newer.
+
+    One of the same day, or without a date, is not: in doubt it is a refusal.
+    """
+    given = _consents(facts, as_of, Standing.COUNTS)
+    permitted = [fact.start_lo for fact in given if RESEARCH_PERMIT in fact.concepts]
+    denied = [fact.start_hi for fact in given if RESEARCH_DENY in fact.concepts]
+    if not denied:
+        return silence_refuses and not permitted
+    return not permitted or max(permitted) < max(denied)  # ends are open
+
+
+def _may_refuse(facts: list[Fact], as_of: int) -> bool:
+    """Whether one that says neither yes nor no is in force, and no permission certainly newer."""
+    unclear = [fact.start_hi for fact in _consents(facts, as_of, Standing.MAKES_UNKNOWN)]
+    given = _consents(facts, as_of, Standing.COUNTS)
+    permitted = [fact.start_lo for fact in given if RESEARCH_PERMIT in fact.concepts]
+    return bool(unclear) and (not permitted or max(permitted) < max(unclear))
+
+
+def _consents(facts: list[Fact], as_of: int, standing: Standing) -> list[Fact]:
+    """Research Consents in force of one standing."""
+    return [
         fact
         for fact in facts
-        if fact.kind is Kind.CONSENT
-        and fact.standing is Standing.COUNTS
-        and fact.end_hi > as_of
-        and (RESEARCH_DENY in fact.concepts or RESEARCH_PERMIT in fact.concepts)
+        if fact.kind is Kind.CONSENT and fact.standing is standing and fact.end_hi > as_of
     ]
-    if not given:
-        return silence_refuses
-    newest = max(fact.start_hi for fact in given)
-    return any(RESEARCH_DENY in fact.concepts for fact in given if fact.start_hi == newest)

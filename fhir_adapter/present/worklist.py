@@ -105,7 +105,7 @@ def unproved_sentence(found: Worklist) -> str:
         return ""
     return (
         f"Of the candidates and needs data {found.unproved} are not proposed: whether something "
-        "stops them was not retrieved."
+        "stops them is not known."
     )
 
 

@@ -32,7 +32,7 @@ def test_a_candidate_whose_stop_was_not_read_is_not_counted_as_proposed() -> Non
     assert told["unproved"] == {"candidate": 2}
     assert sum(told["counts"].values()) == told["patients"] == 2
     assert first["outcome"] == "candidate"
-    assert first["not proposed"] == "whether the patient opted out was not retrieved"
+    assert first["not proposed"] == "whether the patient opted out is not known"
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from fhir_adapter.decide import decide, standing_of, stops_of
 from fhir_adapter.decide.standing import StudyStanding
 from fhir_adapter.model import criterion as tree
 from fhir_adapter.model.code import Code
+from fhir_adapter.model.dates import ANY_TIME
 from fhir_adapter.model.decision import Decision, Outcome, Stop
 from fhir_adapter.model.fact import Fact, Kind, Standing
 from fhir_adapter.model.result import CriterionResult, Effect, Open, Verdict
@@ -245,6 +246,24 @@ def test_the_newest_consent_in_force_speaks_and_a_tie_refuses() -> None:
     assert stops(permit, consent(RESEARCH_DENY, "2026-02-01")) == (Stop.OPTED_OUT,)
     ignored = consent(RESEARCH_DENY, "2026-03-01", standing=Standing.IGNORED)
     assert stops(permit, ignored) == ()
+
+
+@pytest.mark.parametrize(("permitted", "lifts"), [("2026-04", True), ("2026-03", False)])
+def test_only_a_permission_that_is_certainly_newer_lifts_a_refusal(
+    permitted: str, *, lifts: bool
+) -> None:
+    """That of a month may have been given before the refusal in it."""
+    given = (consent(RESEARCH_DENY, "2026-03-15"), consent(RESEARCH_PERMIT, permitted))
+    assert stops(*given) == (() if lifts else (Stop.OPTED_OUT,))
+
+
+def test_a_permission_without_a_date_lifts_no_refusal_with_one() -> None:
+    permit = msgspec.structs.replace(
+        consent(RESEARCH_PERMIT, "2026-03-15"),
+        start_lo=ANY_TIME.lo, start_hi=ANY_TIME.hi, known_from=ANY_TIME.lo,
+    )  # fmt: skip
+    assert stops(consent(RESEARCH_DENY, "2026-01-01"), permit) == (Stop.OPTED_OUT,)
+    assert stops(permit) == ()
 
 
 def test_silence_refuses_only_where_the_site_says_so() -> None:

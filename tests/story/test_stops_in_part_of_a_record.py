@@ -33,7 +33,7 @@ def test_who_may_have_opted_out_is_not_proposed_where_consents_cannot_be_read(
     (decision,) = found["decisions"]
     if batch == "never":
         assert decision["unproved"] == ["opted-out"]
-        assert "opted out was not retrieved: no proposal" in decision["sentence"]
+        assert "opted out is not known: no proposal" in decision["sentence"]
         assert [one for one in found["written"] if one["created"]] == []
     else:  # a batch is no search of Consent: the proxy lets it through
         assert decision["stops"] == ["opted-out"]

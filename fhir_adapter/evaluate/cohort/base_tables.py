@@ -252,9 +252,10 @@ class BaseTables:
         columns += [f"stated.{names[stop]} AS {names[stop]}" for stop, _ in STOP_FACTS]
         deny, permit = (self._asked.inputs.exact(code) for code in (RESEARCH_DENY, RESEARCH_PERMIT))
         made["consents"] = (
-            "SELECT patient, MAX(CASE WHEN start_hi = newest THEN denies ELSE 0 END) AS refuses "
-            f"FROM (SELECT f.patient, f.start_hi, CASE WHEN h.set_no = {deny} THEN 1 ELSE 0 END "
-            f"AS denies, MAX(f.start_hi) OVER (PARTITION BY f.patient) AS newest {stated} "
+            "SELECT patient, CASE WHEN MAX(denied) IS NULL OR MAX(permitted) >= MAX(denied) "
+            "THEN 0 ELSE 1 END AS refuses FROM (SELECT f.patient, "
+            f"CASE WHEN h.set_no = {deny} THEN f.start_hi END AS denied, "
+            f"CASE WHEN h.set_no = {permit} THEN f.start_lo END AS permitted {stated} "
             f"AND {BORN} AND h.set_no IN ({deny}, {permit}) AND f.standing = {COUNTS} "
             f"AND f.kind = {KIND_NUMBER[Kind.CONSENT]} AND f.end_hi > m.as_of) AS c "
             "GROUP BY patient"
