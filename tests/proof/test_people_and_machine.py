@@ -274,10 +274,10 @@ def run(
 ) -> Counter[str]:
     """About so many events, by machines of fifty each; the same number draws the same ones.
 
-    A third more are drawn: some find nothing to do, and do not count.
+    Half as many again are drawn: some find nothing to do, and do not count.
     """
     drawn = settings(
-        max_examples=1 + -(-events * 4 // (3 * _STEPS)),  # the first one has no events
+        max_examples=1 + -(-events * 3 // (2 * _STEPS)),  # the first one has no events
         stateful_step_count=_STEPS,
         deadline=None,
         database=None,
