@@ -184,7 +184,7 @@ def screen_facts(
         study_hash=screener.study_hash,
         basis_hash=screener.basis_hash,
         issues=record.issues,
-        unproved=unproved_stops(record, as_of=moment),
+        unproved=unproved_stops(record, as_of=moment, unclear_standing=standing.unclear),
     )
     return Screened(
         patient=record.patient,

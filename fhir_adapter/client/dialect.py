@@ -9,13 +9,26 @@ from fhir_adapter.errors import OtherVersion, ServerBroken
 from fhir_adapter.fhir import r5
 from fhir_adapter.ports import Resource
 
+_SAID: dict[str, bool] = {}
+"""By base URL: whether a server has told a client of this process that it speaks R5."""
+
 
 @dataclass(slots=True)
 class Dialect:
     """What is known of one server; R4 goes through untouched."""
 
+    base: str
     is_r5: bool | None
     """None: R5 may be spoken, and the server has not said yet."""
+
+    @classmethod
+    def of(cls, base: str, *, takes_r5: bool) -> Dialect:
+        """What another client of this process was told holds here, until it is told anew."""
+        return cls(base, _SAID.get(base) if takes_r5 else False)
+
+    def heard(self, *, is_r5: bool) -> None:
+        """The server has said which version it speaks."""
+        self.is_r5 = _SAID[self.base] = is_r5
 
     def in_r4(self, found: Resource, *, where: str) -> Resource:
         """What came in; a fault where it cannot be told in R4."""

@@ -79,7 +79,7 @@ class FhirClient:
         self._posting = Posting(wanted=prefer_post)
         self._max_pages = max_pages
         self._takes_r5 = takes_r5
-        self._dialect = Dialect(None if takes_r5 else False)
+        self._dialect = Dialect.of(self.base_url, takes_r5=takes_r5)
         self._sleep = sleep
         self._budget = budget or RetryBudget()
         self._transport = Transport(
@@ -144,6 +144,7 @@ class FhirClient:
         It is proved like any other; where it has to be asked for again, that is done alone.
         """
         params = self._dialect.params(resource_type, params)
+        first = self._dialect.in_r4(first, where=self._where(resource_type))
         asked = f"{self.base_url}/{resource_type}?{query(params)}"
         walk = self._walk(resource_type, params, lambda: self._searched(resource_type, params)[1])
         return found_of(resource_type, list(walk.pages(first, asked)))
@@ -237,7 +238,7 @@ class FhirClient:
         asked = self._get("metadata", f"{self.base_url}/metadata", {})
         said = _good(self._transport.ask(asked), asked)
         found = capability_of(said, where=asked.where, takes_r5=self._takes_r5)
-        self._dialect.is_r5 = found.is_r5
+        self._dialect.heard(is_r5=found.is_r5)
         return found
 
     def _read(self, resource_type: str, path: tuple[str, ...]) -> Resource | None:

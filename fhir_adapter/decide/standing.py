@@ -18,6 +18,8 @@ class StudyStanding:
     declined: bool = False
     closed: bool = False
     """An attempt ended as a screen failure and a person has opened none beside it: re-screen?"""
+    unclear: bool = False
+    """A person has entered the patient in this study, with a state that is not known."""
     statuses: tuple[str, ...] = ()
     """Statuses that people set, in order of date."""
 
@@ -32,16 +34,15 @@ def standing_of(
     an attempt that is open, for two people may have said the two (the stricter wins).
     """
     own = frozenset(own_studies)
-    mine = sorted(
-        (fact for fact in record.facts if _is_mine(fact, own, as_of)),
-        key=lambda fact: (fact.start_lo, fact.source),
-    )
+    entered = [fact for fact in record.facts if _is_mine(fact, own, as_of)]
+    mine = sorted(filter(_is_told, entered), key=lambda fact: (fact.start_lo, fact.source))
     statuses = tuple(code.code for fact in mine for code in fact.concepts[:1])
     opened = any(status not in CLOSED | DECLINED for status in statuses)
     return StudyStanding(
         on_study=any(status in ON_STUDY for status in statuses),
         declined=declined or any(status in DECLINED for status in statuses),
         closed=not opened and any(status in CLOSED for status in statuses),
+        unclear=any(not _is_told(fact) for fact in entered),
         statuses=statuses,
     )
 
@@ -52,5 +53,8 @@ def _is_mine(fact: Fact, own: frozenset[str], as_of: int) -> bool:
         and fact.study in own
         and fact.set_by == "person"
         and fact.start_lo <= as_of
-        and any(code.system == PARTICIPATION for code in fact.concepts)
     )
+
+
+def _is_told(fact: Fact) -> bool:
+    return any(code.system == PARTICIPATION for code in fact.concepts)

@@ -56,17 +56,21 @@ _NOWHERE = frozenset(("not-supported", "no-file", "document-only", "section-not-
 """This source has none of the type, for anybody: what that means is the site's rule."""
 
 
-def unproved_stops(record: PatientRecord, *, as_of: int) -> tuple[Stop, ...]:
+def unproved_stops(
+    record: PatientRecord, *, as_of: int, unclear_standing: bool = False
+) -> tuple[Stop, ...]:
     """Stops that cannot be ruled out at as_of: what would say them was not retrieved whole.
 
-    So is a refusal where a research Consent is there that says neither yes nor no. A type that the
-    source does not have at all proves and disproves nothing here: the site's rule on silence
-    (``no-consent-means``) stands for it.
+    So is a refusal where a research Consent is there that says neither yes nor no, and being on
+    the study where a person's entry has a state that is not known (``unclear_standing``). A type
+    that the source does not have at all proves and disproves nothing here: the site's rule on
+    silence (``no-consent-means``) stands for it.
     """
     lacking = {
         one.kind for one in record.retrieved if not one.complete and one.why_not not in _NOWHERE
     }
     unclear = {Kind.CONSENT} if _may_refuse(_known(record, as_of), as_of) else set[Kind]()
+    unclear |= {Kind.STUDY_PARTICIPATION} if unclear_standing else set[Kind]()
     return tuple(stop for stop, kinds in _SAID_BY if kinds & (lacking | unclear))
 
 

@@ -36,7 +36,10 @@ _ASK = frozenset(("screening", "eligible", "pending-on-study"))
 _NEVER = frozenset(
     ("candidate", "potential-candidate", "ineligible", "not-registered", "withdrawn")
 )
-_OBSERVING = frozenset(("observational", "non-interventional", "registry", "expanded-access"))
+_OBSERVING = frozenset(
+    ("observational", "non-interventional", "registry", "expanded-access", "SEVCO:01002")
+)
+"""SEVCO:01002 is "Observational research" in R5's value set study-design (R5 5.0.0)."""
 _REGISTRIES: dict[str, str] = dict.fromkeys(
     (
         "https://clinicaltrials.gov",

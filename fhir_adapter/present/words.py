@@ -37,7 +37,7 @@ STOPS: dict[Stop, str] = {
 UNPROVED: dict[Stop, str] = {
     Stop.DECEASED: "whether the patient has died was not retrieved",
     Stop.OPTED_OUT: "whether the patient opted out is not known",
-    Stop.ON_STUDY: "whether the patient is on this study was not retrieved",
+    Stop.ON_STUDY: "whether the patient is on this study is not known",
 }
 
 REASONS: dict[Reason, str] = {

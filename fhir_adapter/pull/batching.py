@@ -21,7 +21,7 @@ from fhir_adapter.client import (
     query,
     status_of,
 )
-from fhir_adapter.errors import ServerFault, ServerThrottled, ServerUnreachable
+from fhir_adapter.errors import OtherVersion, ServerFault, ServerThrottled, ServerUnreachable
 from fhir_adapter.ports import Resource
 from fhir_adapter.pull.references import Target, key_of
 
@@ -134,7 +134,11 @@ class Batching:
             if answer.status not in _PASSING:
                 self.alone.add(search.resource_type)
             return None
-        found = self.client.search_from(search.resource_type, search.params, first)
+        try:
+            found = self.client.search_from(search.resource_type, search.params, first)
+        except OtherVersion:  # asked alone it says so of its type
+            self.alone.add(search.resource_type)
+            return None
         if found.complete:
             if found.matches:
                 self.proved.add(search.resource_type)

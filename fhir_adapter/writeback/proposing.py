@@ -127,15 +127,15 @@ class Proposing(Remembering):
     def _of_patient(self, patient: str) -> list[Resource]:
         """Searched by patient only and compared here: not every server searches by study.
 
-        One whose patient has no id there is held for this one's: in doubt it is a person's.
+        One whose patient is told in another way is held for this one's: in doubt it is a person's.
         """
         found = self.sender.all("ResearchSubject", {"patient": f"Patient/{patient}"})
-        study, meant = self.expected.study, ("", f"Patient/{patient}")
+        study = self.expected.study
         return [
             one
             for one in found
             if target_of(one.get("study")) == study
-            and target_of(one.get("individual")) in meant
+            and _may_be_of(patient, one)
             and not self._earlier_attempt(one)
         ]
 
@@ -382,6 +382,12 @@ class Proposing(Remembering):
     def _did(self, what: list[str], resource: Resource) -> None:
         what.append(reference_of(resource))
         self.changed[str(resource["resourceType"])] = str(resource["id"])
+
+
+def _may_be_of(patient: str, found: Resource) -> bool:
+    """No where it names another Patient; a logical or contained one may be this."""
+    named = target_of(found.get("individual"))
+    return named == f"Patient/{patient}" or not named.startswith("Patient/")
 
 
 def _not_settled(versions: list[str]) -> AdapterError:

@@ -137,7 +137,7 @@ class Expected:
         return next(self._touches(found), "")
 
     def _touches(self, found: Resource) -> Iterator[str]:
-        if not self._status_is_ours(found):
+        if not self._status_is_ours(found) or _marked_by_another(found.get("_status")):
             yield "status"
         if not self.is_ours(found) or self._foreign(found) != self._foreign(self.sent):
             yield "identifier"
@@ -159,6 +159,12 @@ class Expected:
         """What we send, on the id that stands there; a key from before a merge is kept."""
         kept = {} if self.has_key(found) else {"identifier": found["identifier"]}
         return {**self.sent, **kept, "id": found["id"], "individual": found["individual"]}
+
+
+def _marked_by_another(element: object) -> bool:
+    """Whether somebody has put an extension of theirs beside ours."""
+    marks = _extensions(element) if is_object(element) else []
+    return any(not str(item.get("url", "")).startswith(BASE) for item in marks)
 
 
 def _extensions(resource: Resource) -> list[dict[str, Any]]:

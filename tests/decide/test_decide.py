@@ -317,5 +317,15 @@ def test_a_decline_holds_beside_an_attempt_that_is_open() -> None:
     assert standing_of(record(*facts), ("ours",), as_of=AS_OF).declined
 
 
+def test_an_entry_of_a_person_without_a_known_state_is_unclear() -> None:
+    told = participation("screening", when="2026-01-01")
+    untold = [
+        msgspec.structs.replace(told, concepts=(), set_by=who, study=study_)
+        for who, study_ in (("person", "ours"), ("machine", "ours"), ("person", "theirs"))
+    ]
+    found = [standing_of(record(one), ("ours",), as_of=AS_OF).unclear for one in (told, *untold)]
+    assert found == [False, True, False, False]
+
+
 def test_a_decline_known_from_the_ledger_holds() -> None:
     assert standing_of(record(), ("ours",), as_of=AS_OF, declined=True).declined

@@ -68,6 +68,10 @@ def test_a_consent_that_says_neither_yes_nor_no_is_no_permission(
     assert found == (() if rules_out else (Stop.OPTED_OUT,))
 
 
+def test_a_person_s_entry_of_an_unknown_state_may_be_on_the_study() -> None:
+    assert unproved_stops(patient_record(), as_of=AS_OF, unclear_standing=True) == (Stop.ON_STUDY,)
+
+
 def test_one_that_is_over_or_still_to_come_rules_everything_out() -> None:
     worth = {"standing": Standing.MAKES_UNKNOWN, "standing_reason": Reason.RECORDED_UNUSABLE}
     over = fact(Kind.CONSENT, None, "2026-01-01", end="2026-01-02", **worth)

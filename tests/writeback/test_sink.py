@@ -502,3 +502,14 @@ def test_a_conditional_update_whose_answer_is_lost_is_looked_for(
     ServerSink(server, ledger, choice=choice).send(propose(), write=True)
     assert server.asked["update_where"] == 2
     assert [len(server.all(kind)) for kind in ("Device", "GuidanceResponse")] == [1, 1]
+
+
+def test_an_extension_of_somebody_else_on_the_status_is_a_person_s(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    sink = _proposed(server, ledger)
+    ours = server.only("ResearchSubject")["_status"]["extension"]
+    theirs = {"url": "http://hospital.example/said-by", "valueString": "call first"}
+    server.change("ResearchSubject", _status={"extension": [*ours, theirs]})
+    assert sink.send(take_back(), write=True).left_to_person
+    assert server.only("ResearchSubject")["_status"]["extension"] == [*ours, theirs]

@@ -72,6 +72,8 @@ def encounter(resource: Resource) -> Resource:
     status = _ENCOUNTER.get(text(resource.get("status")))
     if status is not None:
         found["status"] = status
+    if "class" in resource and not is_array(resource["class"]):
+        return doubted(found, "class")
     classes = parts(found.pop("class", None))
     codes = [one for item in classes for one in parts(item.get("coding"))]
     services = concepts_of(found.pop("serviceType", None))

@@ -14,6 +14,7 @@ from fhir_adapter.ports import Resource
 
 _SCOPES = "http://terminology.hl7.org/CodeSystem/consentscope"
 _RESEARCH = "research"
+_PRIVACY = "patient-privacy"
 _ELSEWHERE = frozenset(("treatment", "adr"))
 """Scopes in which nothing about research can be said."""
 _NOT_IN_FORCE = frozenset(("draft", "inactive", "not-done", "entered-in-error"))
@@ -70,7 +71,26 @@ def _scope(resource: Resource) -> str:
     scopes = [one.code for one in said if one.system == _SCOPES]
     if _RESEARCH in scopes or not _RESEARCH_CATEGORIES.isdisjoint(said):
         return _RESEARCH
-    return scopes[0] if scopes else ""
+    if _PRIVACY in scopes:
+        return _PRIVACY
+    elsewhere = bool(scopes) and set(scopes) <= _ELSEWHERE and not _touches_research(resource)
+    return scopes[0] if elsewhere else ""
+
+
+def _touches_research(resource: Resource) -> bool:
+    """An opt-out, or an exception about research, whatever scope is told beside it."""
+    exceptions = parts(resource.get("provision"))
+    return _OPT_OUT in _rules(resource) or any(map(_is_about_research, exceptions))
+
+
+def _rules(resource: Resource) -> tuple[Code, ...]:
+    category = many_codings(resource.get("category"))
+    return (*category, *many_codings(resource.get("regulatoryBasis")))
+
+
+def _is_about_research(provision: Resource) -> bool:
+    purposes = [one for item in parts(provision.get("purpose")) for one in coding(item)]
+    return not _RESEARCH_PURPOSES.isdisjoint(purposes)
 
 
 def _is_readable(resource: Resource) -> bool:
@@ -78,8 +98,7 @@ def _is_readable(resource: Resource) -> bool:
     status = text(resource.get("status"))
     if status != "active":
         return status in _NOT_IN_FORCE
-    said = (*many_codings(resource.get("category")), *many_codings(resource.get("regulatoryBasis")))
-    return text(resource.get("decision")) in ("permit", "deny") or _OPT_OUT in said
+    return text(resource.get("decision")) in ("permit", "deny") or _OPT_OUT in _rules(resource)
 
 
 def _provision(resource: Resource) -> Resource:
@@ -94,6 +113,10 @@ def _provision(resource: Resource) -> Resource:
 def _exception(provision: Resource, kind: str) -> Resource:
     """One about research is told without its purpose: R4's reader then sees that it is refused."""
     found = {**provision, "type": kind} if kind else provision
-    purposes = [one for item in parts(provision.get("purpose")) for one in coding(item)]
-    refuses = kind == "deny" and not _RESEARCH_PURPOSES.isdisjoint(purposes)
-    return {"type": "deny"} if refuses else found
+    if kind != "deny":
+        return found
+    if _is_about_research(provision):
+        return {"type": "deny"}
+    if "provision" in provision or ("action" in provision and "purpose" not in provision):
+        raise NotRead  # what is left permitted, or refused, of all uses cannot be told
+    return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fhir_adapter.fhir.r5.concepts import renamed, without
+from fhir_adapter.fhir.r5.concepts import doubted, renamed, without
 from fhir_adapter.fhir.reading import codings, is_object, parts, text
 from fhir_adapter.ports import Resource
 
@@ -30,7 +30,19 @@ _TAKEN: Mapping[str, str] = {
 def request(resource: Resource) -> Resource:
     """``ended`` (R5) is an order that has run its time."""
     found = _drug(resource)
+    if "effectiveDosePeriod" in resource:
+        found = _with_period(found)
     return {**found, "status": "completed"} if found.get("status") == "ended" else found
+
+
+def _with_period(found: Resource) -> Resource:
+    """effectiveDosePeriod (R5) is the time of all doses; R4 says a time of a line."""
+    lines = parts(found.get("dosageInstruction"))
+    if len(lines) > 1 or any("timing" in one for one in lines):
+        return doubted(found, "effectiveDosePeriod")
+    timing = {"timing": {"repeat": {"boundsPeriod": found["effectiveDosePeriod"]}}}
+    line = {**(lines[0] if lines else {}), **timing}
+    return {**without(found, "effectiveDosePeriod"), "dosageInstruction": [line]}
 
 
 def administration(resource: Resource) -> Resource:
