@@ -85,6 +85,7 @@ def test_what_is_written_is_r5_and_stands_once(one: RunningSandbox) -> None:
     assert (again["created"], again["updated"], again["left-to-person"]) == ([], [], False)
 
 
+@pytest.mark.slow
 def test_a_run_without_memory_finds_what_stands(one: RunningSandbox) -> None:
     write(one)
     for path in Path.cwd().glob("*.sqlite*"):
@@ -100,6 +101,7 @@ def died(running: RunningSandbox) -> None:
     store.put({**patient, "deceasedBoolean": True})
 
 
+@pytest.mark.slow
 def test_our_own_proposal_is_taken_back(one: RunningSandbox) -> None:
     write(one)
     died(one)
@@ -117,6 +119,7 @@ def shown_only(statement: Any) -> Any:
     return statement
 
 
+@pytest.mark.slow
 def test_a_task_stands_for_it_where_no_research_subject_is_taken(
     one: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +145,7 @@ BY_PEOPLE = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BY_PEOPLE)
 def test_a_persons_progress_is_left_as_it_stands(one: RunningSandbox, name: str) -> None:
     write(one)
@@ -180,6 +184,7 @@ def test_a_consent_that_cannot_be_read_is_not_no_opt_out(one: RunningSandbox) ->
     assert [wrote["created"] for wrote in ran.json["written"]] == [[]]
 
 
+@pytest.mark.slow
 def test_the_other_ways_to_judge_take_it_too(one: RunningSandbox) -> None:
     (wanted,) = screen(one.base_url)["decisions"]
     asked = ("--server", one.base_url, "--as-of", AS_OF, "--json")
@@ -190,6 +195,7 @@ def test_the_other_ways_to_judge_take_it_too(one: RunningSandbox) -> None:
     assert found.decision.outcome.value == wanted["outcome"]
 
 
+@pytest.mark.slow
 def test_a_server_that_stops_to_say_its_version_is_not_read_as_r4(one: RunningSandbox) -> None:
     with FaultProxy(one.base_url) as proxy:
         proxy.arm(faults.no_metadata(500), on=faults.is_metadata)

@@ -77,6 +77,7 @@ def written() -> dict[str, dict[str, Any]]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_everything_written_is_valid_r5_and_comes_back_as_it_was_sent() -> None:
     found = written()
     for resource in found.values():
