@@ -41,7 +41,7 @@ def writer(folder: Path | None, studies: Sequence[str]) -> Generator[Keep]:
     was_there = folder.exists()
     try:
         for place in places.values():
-            make_folder(place)
+            make_folder(place, mode=0o700)  # a row per patient: their owner's alone
         yield keep
     except BaseException:  # whatever ends it, Ctrl-C too
         _empty(folder, stays=was_there)

@@ -195,7 +195,7 @@ def _say(counts: LoadCounts, exported: Exported | None, common: Everywhere) -> N
         console.print(_exported_sentence(exported), soft_wrap=True)
     console.print(
         f"{counts.patients} patients, {counts.resources} resources, {counts.facts} facts; "
-        f"{counts.buckets} buckets written"
+        f"{counts.buckets} bucket{'' if counts.buckets == 1 else 's'} written"
     )
 
 

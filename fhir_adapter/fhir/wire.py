@@ -25,6 +25,11 @@ def decode(data: bytes) -> Resource | None:
     return resource if isinstance(resource.get("resourceType"), str) else None
 
 
+def is_blank(line: bytes) -> bool:
+    """Whether nothing but white space, or a byte order mark, stands there."""
+    return not line.removeprefix(_BYTE_ORDER_MARK).strip()
+
+
 def decode_any(data: bytes) -> object:
     """Any JSON value with exact decimals; None for null and for bytes that are not JSON."""
     try:

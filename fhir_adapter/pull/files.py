@@ -16,7 +16,7 @@ from typing import IO, cast
 
 from fhir_adapter.errors import RecordFault
 from fhir_adapter.fhir.resource_types import RESOURCE_TYPES
-from fhir_adapter.fhir.wire import decode
+from fhir_adapter.fhir.wire import decode, is_blank
 from fhir_adapter.ports import Resource
 
 _LINES = (".ndjson", ".jsonl")
@@ -287,7 +287,7 @@ def numbered_in(file: RecordFile) -> Iterator[tuple[int, bytes | None]]:
         yield 0, _bytes(file)
         return
     for number, line in enumerate(_lines(file), 1):
-        if line is None or line.strip():
+        if line is None or not is_blank(line):
             yield number, line
 
 

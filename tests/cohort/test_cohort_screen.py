@@ -127,6 +127,7 @@ def test_the_files_hold_everybody_in_words_and_two_runs_are_not_mixed(
 ) -> None:
     args = ("cohort", "screen", str(store), "--as-of", AS_OF, "--out", "answers", "--quiet")
     assert "everyone in the store" in run(*args).out
+    assert (tmp_path / "answers").stat().st_mode & 0o077 == 0, "patients: their owner's alone"
     files = f"{tmp_path}/answers/*.parquet"
     found = duckdb.sql(f"SELECT outcome, count(*) FROM '{files}' GROUP BY 1").fetchall()
     assert sum(count for _, count in found) == 43

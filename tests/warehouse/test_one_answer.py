@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_adapter.errors import RecordFault
+from fhir_adapter.model.fact import Kind
 
 from cohort_store import assert_equal, loaded, pulled, stored, write_lines
 
@@ -252,6 +253,16 @@ def test_the_teaching_cohort(tmp_path):
 @pytest.mark.slow
 def test_sample_data(tmp_path, name, site):
     assert_equal(DATA / name, tmp_path / "store", site, bucket_bytes=2**20)
+
+
+def test_a_file_of_nothing_but_a_byte_order_mark_is_empty_and_whole(tmp_path):
+    """As a Windows program writes it of a type that nobody has."""
+    folder = write_files(tmp_path / "in", PLAIN)
+    (folder / "Procedure.ndjson").write_bytes(b"\xef\xbb\xbf\r\n")
+    counts = assert_equal(folder, tmp_path / "store")
+    assert counts.issues == {}
+    rows = stored(tmp_path / "store")["1"].retrieved
+    assert [row.complete for row in rows if row.kind is Kind.PROCEDURE] == [True]
 
 
 def test_a_packed_file_that_breaks_off(tmp_path):
