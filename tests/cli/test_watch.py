@@ -143,7 +143,10 @@ def test_a_server_that_is_not_there_is_said() -> None:
     assert "server-unreachable" in ran.err
 
 
-LOGIN = "The credentials are missing, wrong or expired: check the token or password settings."
+LOGIN = (
+    "The credentials are missing, wrong or expired: check the token or password settings. Where a "
+    "fresh SMART token is refused, check the issuer and audience that this server expects."
+)
 
 
 @pytest.mark.slow
