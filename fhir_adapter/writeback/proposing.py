@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fhir_adapter.client import why_not_of
-from fhir_adapter.errors import AdapterError, ServerBroken, ServerFault, WriteConflict
+from fhir_adapter.errors import ServerFault, WriteConflict
 from fhir_adapter.fhir.normal import same_content
 from fhir_adapter.fhir.reading import is_object
 from fhir_adapter.ports import Resource, Written
@@ -14,12 +14,13 @@ from fhir_adapter.writeback.filling import filled, mentions, with_targets
 from fhir_adapter.writeback.finishing import unproven
 from fhir_adapter.writeback.needs import SubjectState
 from fhir_adapter.writeback.remembering import Remembering
-from fhir_adapter.writeback.sending import key_params, token
+from fhir_adapter.writeback.sending import key_params, not_settled, token
 from fhir_adapter.writeback.standing import (
     CLOSED,
     Expected,
     identifiers,
     is_put_away,
+    may_be_of,
     reference_of,
     target_of,
     version_of,
@@ -135,7 +136,7 @@ class Proposing(Remembering):
             one
             for one in found
             if target_of(one.get("study")) == study
-            and _may_be_of(patient, one)
+            and may_be_of(patient, one)
             and not self._earlier_attempt(one)
         ]
 
@@ -230,7 +231,7 @@ class Proposing(Remembering):
             except WriteConflict:
                 continue
             return
-        raise _not_settled(versions)
+        raise not_settled(versions)
 
     def _left_to_person(self, current: Resource) -> bool:
         why = self._touch(current) or self._people_at(current)
@@ -382,23 +383,6 @@ class Proposing(Remembering):
     def _did(self, what: list[str], resource: Resource) -> None:
         what.append(reference_of(resource))
         self.changed[str(resource["resourceType"])] = str(resource["id"])
-
-
-def _may_be_of(patient: str, found: Resource) -> bool:
-    """No where it names another Patient; a logical or contained one may be this."""
-    named = target_of(found.get("individual"))
-    return named == f"Patient/{patient}" or not named.startswith("Patient/")
-
-
-def _not_settled(versions: list[str]) -> AdapterError:
-    """One version at each reading: nobody has changed it, so the conflict is the server's no."""
-    where = "ResearchSubject"
-    if versions[0] and len(set(versions)) == 1:
-        said = "the server refuses the change as a conflict, though nobody has changed it"
-        remedy = "A profile may demand more of it: run `fhir-adapter server doctor --write`."
-        return ServerBroken(said, where=where, remedy=remedy)
-    said = "it changed each time while it was being written"
-    return WriteConflict(said, where=where, remedy="Run again.")
 
 
 def _asked(opinion: Resource) -> object:

@@ -13,6 +13,7 @@ from http import HTTPStatus
 
 from fhir_adapter.client import Params, Saved, escaped, status_of
 from fhir_adapter.errors import (
+    AdapterError,
     ServerBroken,
     ServerFault,
     ServerThrottled,
@@ -166,6 +167,17 @@ class Sender:
         if saved is None or not saved.id:
             return lookup()
         return self.client.read(str(sent["resourceType"]), saved.id)
+
+
+def not_settled(versions: list[str]) -> AdapterError:
+    """One version at each reading: nobody has changed it, so the conflict is the server's no."""
+    where = "ResearchSubject"
+    if versions[0] and len(set(versions)) == 1:
+        said = "the server refuses the change as a conflict, though nobody has changed it"
+        remedy = "A profile may demand more of it: run `fhir-adapter server doctor --write`."
+        return ServerBroken(said, where=where, remedy=remedy)
+    said = "it changed each time while it was being written"
+    return WriteConflict(said, where=where, remedy="Run again.")
 
 
 def _carries(resource: Resource, params: Params) -> bool:

@@ -83,6 +83,12 @@ def target_of(element: object) -> str:
     return "/".join(reference.split("/")[-2:])
 
 
+def may_be_of(patient: str, found: Resource) -> bool:
+    """No where it names another Patient; a logical or contained one may be this."""
+    named = target_of(found.get("individual"))
+    return named == f"Patient/{patient}" or not named.startswith("Patient/")
+
+
 def statuses_of(last: LastWritten | None) -> frozenset[str]:
     """ResearchSubject.status as our hand may have left it; the first form where nothing is known.
 
