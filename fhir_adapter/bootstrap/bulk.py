@@ -74,7 +74,7 @@ def load_from_server(
 ) -> Loading:
     """A server's export into a store; a run that ended early is gone on with."""
     _refuse_nonsense(wanted, update=update)
-    client = record_client(settings)
+    client = record_client(settings, takes_r5=False)
     mappings = reading_rules(settings)
     origin = digest(client.base_url, wanted.patients, wanted.group, EXPORTED)
     before = _before(store, mappings, origin, update=update)

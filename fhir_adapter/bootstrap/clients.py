@@ -29,7 +29,7 @@ def _client(  # noqa: PLR0913, PLR0917 - one per thing that is known of a server
     profile: ServerProfile | None = None,
     patience: int = 0,
     *,
-    takes_r5: bool = False,
+    takes_r5: bool = True,
 ) -> FhirClient:
     if not base:
         raise SettingInvalid(
@@ -58,10 +58,10 @@ def _post_fails(profile: ServerProfile | None) -> bool:
     return profile is not None and profile.fails("query.post")
 
 
-def record_client(settings: Settings, *, patience: int = 0, takes_r5: bool = False) -> FhirClient:
+def record_client(settings: Settings, *, patience: int = 0, takes_r5: bool = True) -> FhirClient:
     """The server that records come from; with ``patience`` one answer may take so many seconds.
 
-    ``takes_r5``: for who does with it only what was proved on a server of R5.
+    ``takes_r5=False``: for who does with it what is not proved on a server of R5.
     """
     return _client(
         settings.record_server,
@@ -83,21 +83,22 @@ def study_client(settings: Settings) -> FhirClient:
                 remedy="Give a base URL: --server of `study publish`, --study-server elsewhere, "
                 "or study_server in fhir-adapter.toml.",
             )
-        return record_client(settings)
-    return _client(settings.study_server, settings.study_token, settings.studies, "study")
+        return record_client(settings, takes_r5=False)
+    return _client(
+        settings.study_server, settings.study_token, settings.studies, "study", takes_r5=False
+    )
 
 
-def write_client(settings: Settings, *, takes_r5: bool = False) -> FhirClient:
+def write_client(settings: Settings) -> FhirClient:
     """The server that proposals go to; the record server where no other is set."""
     if not settings.write_server:
-        return record_client(settings, takes_r5=takes_r5)
+        return record_client(settings)
     return _client(
         settings.write_server,
         settings.write_token,
         settings.write,
         "write",
         write_profile(settings),
-        takes_r5=takes_r5,
     )
 
 

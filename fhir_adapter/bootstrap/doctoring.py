@@ -29,7 +29,7 @@ def examine_server(
     Nothing that an earlier run found is used.
     """
     seconds = max(1.0, until - monotonic())
-    client = record_client(settings, patience=min(int(seconds), _PATIENCE))
+    client = record_client(settings, patience=min(int(seconds), _PATIENCE), takes_r5=False)
     return examine(
         client,
         token=f"doctor-{run_id()}",

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooLate
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fhir_adapter.alerting import Dismissal, Shown
 from fhir_adapter.bootstrap.judging import Bench
-from fhir_adapter.errors import ServerUnreachable
+from fhir_adapter.errors import ServerFault, ServerUnreachable
 from fhir_adapter.evaluate.case import Case
 from fhir_adapter.evaluate.many import ManyStudies
+from fhir_adapter.fhir.reading import is_object
 from fhir_adapter.ledger import Ledger, Remembered, StoredCard
 from fhir_adapter.model.decision import Decision
 from fhir_adapter.model.fact import PatientRecord
-from fhir_adapter.ports import Need, Pulled
-from fhir_adapter.pull.prefetch import PrefetchRecord, read, templates
+from fhir_adapter.ports import Need, Pulled, Resource
+from fhir_adapter.pull.prefetch import PrefetchRecord, Words, read, templates
 from fhir_adapter.pull.record import ServerRecords
 from fhir_adapter.screening import AsOf, Screened, alertable, screen_facts, with_answers
 
@@ -62,13 +64,17 @@ class HookDesk:
     """What all studies together ask of a record."""
     records: Callable[[], ServerRecords]
     ledger: Ledger
+    words: Words
+    """How the registered server, and so its client, names a search."""
+    in_r4: Callable[[Resource], Resource]
+    """What was prefetched, in R4; ServerFault for what cannot be told in it."""
     moment: Callable[[], AsOf]
     """When the question is asked: now, or the service's own moment."""
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4))
 
     def templates(self) -> dict[str, str]:
         """Prefetch templates of the hook."""
-        return templates(self.needs)
+        return templates(self.needs, self.words)
 
     def screen(
         self, patient: str, prefetch: dict[str, Any], *, may_fetch: bool, encounter: str = ""
@@ -79,7 +85,8 @@ class HookDesk:
         fit are judged in full: the others make no card.
         """
         names = ("Patient", *dict.fromkeys(need.resource_type for need in self.needs))
-        source = PrefetchRecord(read(prefetch, names), self._in_time if may_fetch else None)
+        sent = read(self._understood(prefetch), names)
+        source = PrefetchRecord(sent, self._in_time if may_fetch else None)
         pulled = source.pull(patient, self.needs)
         record = self.benches[0].screener.normalise(pulled)
         moment = self.moment()
@@ -92,6 +99,17 @@ class HookDesk:
             if number in likely or one.package.study.id in known.answered
         ]
         return Asked(screened=found, known=known)
+
+    def _understood(self, prefetch: Mapping[str, Any]) -> dict[str, Any]:
+        """In R4; what cannot be told in it counts as left out, and is asked for."""
+        found = dict[str, Any]()
+        for key, value in prefetch.items():
+            if not is_object(value) or "resourceType" not in value:
+                found[key] = value
+                continue
+            with suppress(ServerFault):
+                found[key] = self.in_r4(value)
+        return found
 
     def _screen_knowing(
         self, one: Bench, record: PatientRecord, moment: AsOf, known: Remembered, case: Case | None

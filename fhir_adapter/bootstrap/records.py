@@ -23,7 +23,7 @@ def server_records(
     """A source for one run; with ``capability_of`` what that one knows of the server already."""
     profile = record_profile(settings)
     return ServerRecords(
-        client or record_client(settings, takes_r5=True),
+        client or record_client(settings),
         page_size=page_size(profile),
         batch=_batch(settings),
         profile=profile,

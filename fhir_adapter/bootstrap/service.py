@@ -17,7 +17,7 @@ from fhir_adapter.bootstrap.ledgers import ledger_of
 from fhir_adapter.bootstrap.notices import NoticeDesk
 from fhir_adapter.bootstrap.people import refusals_of
 from fhir_adapter.bootstrap.records import server_records
-from fhir_adapter.client import FhirClient
+from fhir_adapter.client import FhirClient, Params
 from fhir_adapter.criteria.names import canonical
 from fhir_adapter.errors import AdapterError, ServerBroken, StudyNotFound
 from fhir_adapter.evaluate.many import ManyStudies, SiteStudy
@@ -72,6 +72,8 @@ class Service:
     benches: tuple[Bench, ...]
     many: ManyStudies
     records: Callable[[], ServerRecords]
+    client: FhirClient
+    """Of the record server."""
     record_base: str
     ledger: Ledger
     clock: Clock
@@ -102,8 +104,14 @@ class Service:
             needs=tuple(dict.fromkeys(n for one in self.benches for n in one.screener.needs)),
             records=lambda: self.records(),  # noqa: PLW0108 - read anew at each call
             ledger=self.ledger,
+            words=self._words,
+            in_r4=self.client.in_r4,
             moment=lambda: self.moment(self.benches[0]),
         )
+
+    def _words(self, resource_type: str, params: Params) -> Params:
+        self.client.know_version()
+        return self.client.names(resource_type, params)
 
     def bench_of(self, study: str) -> Bench:
         """A study by id or registry number; StudyNotFound otherwise."""
@@ -301,6 +309,7 @@ def open_service(
         benches=benches,
         many=ManyStudies([SiteStudy.of(one.screener.compiled) for one in benches], GATES),
         records=_records(settings, client),
+        client=client,
         record_base=client.base_url,
         ledger=ledger,
         clock=clock,

@@ -65,6 +65,6 @@ def examine(
 ) -> Findings:
     """What the record server can do for a study, seen until a moment of the monotonic clock."""
     seconds = max(1.0, until - monotonic())
-    client = record_client(settings, patience=min(int(seconds), _PATIENCE))
+    client = record_client(settings, patience=min(int(seconds), _PATIENCE), takes_r5=False)
     doctor = ServerDoctor(client, is_over=lambda: monotonic() > until)
     return doctor.examine(needs, known_patient=known_patient)

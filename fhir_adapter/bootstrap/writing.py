@@ -183,9 +183,7 @@ class WritingDesk:
 
 
 @contextmanager
-def writing(
-    settings: Settings, bench: Bench, *, write: bool, takes_r5: bool = False
-) -> Generator[WritingDesk]:
+def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[WritingDesk]:
     """Everything that writing back needs; a missing basis or key is said before that."""
     if write:
         refuse_without_basis(bench)
@@ -196,7 +194,7 @@ def writing(
             remedy="Set FHIR_ADAPTER_SITE_KEY to a secret of this site, and keep it: it names "
             "every ResearchSubject.",
         )
-    client = write_client(settings, takes_r5=takes_r5)
+    client = write_client(settings)
     choice = choice_of(settings, client)
     # a dry run reads what was written before, or its counts are those of a first run
     there = write or is_there(settings)

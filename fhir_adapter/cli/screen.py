@@ -97,7 +97,7 @@ def _write(
     """Proposals for everybody, sent or only compared with what stands there."""
     if not in_force.write_server and (folder is not None or not in_force.record_server):
         return ()
-    with writing(in_force, found.bench, write=write, takes_r5=True) as desk:
+    with writing(in_force, found.bench, write=write) as desk:
         sent = desk.send_each(found.screened)
         written = tuple(progress(sent, text="writing", total=len(found.screened), quiet=quiet))
         say_of_list(desk.list_proposals())

@@ -12,13 +12,14 @@ from fhir_adapter.client.bulk import (
 )
 from fhir_adapter.client.bulk_files import BulkFiles, Fetched
 from fhir_adapter.client.capability import Capability, TypeCapability, software_of
-from fhir_adapter.client.fhir_client import FhirClient, Saved
+from fhir_adapter.client.fhir_client import FhirClient
 from fhir_adapter.client.gate import Gate
 from fhir_adapter.client.keys import SigningKey, signing_key
 from fhir_adapter.client.network import Network
 from fhir_adapter.client.outcomes import status_of, why_not_of
 from fhir_adapter.client.paging import Found, Page, is_answer_to
 from fhir_adapter.client.retry import RetryBudget
+from fhir_adapter.client.saved import Saved
 from fhir_adapter.client.smart import SmartAuth, SmartClient, smart_auth
 from fhir_adapter.client.transport import Timeouts
 from fhir_adapter.client.urls import Params, escaped, origin_of, query

@@ -121,7 +121,7 @@ _OTHER = (
     "Give the base URL of its R4 (4.0.1) endpoint: many servers have one beside this, at another "
     "path, such as /R4 or /fhir/r4."
 )
-_OTHER_R5 = f"{_OTHER} Of R5 `screen`, `explain` and `worklist` are supported."
+_OTHER_R5 = f"{_OTHER} R5 is taken by `screen`, `explain`, `worklist`, `watch` and `serve`."
 _NAMES = {"0": "DSTU1", "1": "DSTU2", "3": "STU3", "5": "R5", "6": "R6"}
 
 

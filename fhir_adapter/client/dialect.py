@@ -13,22 +13,21 @@ _SAID: dict[str, bool] = {}
 """By base URL: whether a server has told a client of this process that it speaks R5."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Dialect:
     """What is known of one server; R4 goes through untouched."""
 
     base: str
-    is_r5: bool | None
-    """None: R5 may be spoken, and the server has not said yet."""
+    takes_r5: bool
 
-    @classmethod
-    def of(cls, base: str, *, takes_r5: bool) -> Dialect:
-        """What another client of this process was told holds here, until it is told anew."""
-        return cls(base, _SAID.get(base) if takes_r5 else False)
+    @property
+    def is_r5(self) -> bool | None:
+        """None: R5 may be spoken, and the server has told no client of this process yet."""
+        return _SAID.get(self.base) if self.takes_r5 else False
 
     def heard(self, *, is_r5: bool) -> None:
         """The server has said which version it speaks."""
-        self.is_r5 = _SAID[self.base] = is_r5
+        _SAID[self.base] = is_r5
 
     def in_r4(self, found: Resource, *, where: str) -> Resource:
         """What came in; a fault where it cannot be told in R4."""

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from fhir_adapter.client.auth import Auth
 from fhir_adapter.client.batch import BatchSending, Entry, EntryAnswer
@@ -21,12 +20,20 @@ from fhir_adapter.client.outcomes import fault_of, status_of
 from fhir_adapter.client.paging import RESULT_PARAMS, Found, Page, Walk, found_of
 from fhir_adapter.client.posting import Posting
 from fhir_adapter.client.retry import RetryBudget
+from fhir_adapter.client.saved import Saved, saved_of
 from fhir_adapter.client.transport import Answer, Asked, Repeat, Timeouts, Transport
 from fhir_adapter.client.urls import Params, base_of, query, segment
 from fhir_adapter.client.versions import versions_in
-from fhir_adapter.errors import InternalFault, NotFhir, ServerBroken, ServerFault, ServerRefused
+from fhir_adapter.errors import (
+    InternalFault,
+    NotFhir,
+    OtherVersion,
+    ServerBroken,
+    ServerFault,
+    ServerRefused,
+)
 from fhir_adapter.fhir.outcome import issues_of
-from fhir_adapter.fhir.wire import as_object, decode, encode
+from fhir_adapter.fhir.wire import decode, encode
 from fhir_adapter.ports import Resource
 
 _JSON = "application/fhir+json"
@@ -34,20 +41,6 @@ _FORM = "application/x-www-form-urlencoded"
 _POSTED = "/_search"
 _GONE = frozenset({404, 410})
 _NOT_FHIR_REMEDY = "Check that the base URL is the FHIR endpoint and not a login or error page."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Saved:
-    """What a create or update came to. The write is not proved until it has been read back."""
-
-    resource_type: str
-    id: str
-    version: str
-    """versionId; empty where the server keeps none."""
-    created: bool
-    """201; many servers answer 200 to an update that created (measured on Medplum)."""
-    resource: Resource | None = field(repr=False)
-    """As the server returned it, None where it returned nothing."""
 
 
 class FhirClient:
@@ -79,7 +72,7 @@ class FhirClient:
         self._posting = Posting(wanted=prefer_post)
         self._max_pages = max_pages
         self._takes_r5 = takes_r5
-        self._dialect = Dialect.of(self.base_url, takes_r5=takes_r5)
+        self._dialect = Dialect(self.base_url, takes_r5=takes_r5)
         self._sleep = sleep
         self._budget = budget or RetryBudget()
         self._transport = Transport(
@@ -233,6 +226,30 @@ class FhirClient:
         asked = query({"eventsSinceNumber": str(first), "eventsUntilNumber": str(last)})
         return self._bundle(self._get("Subscription", f"{url}?{asked}", {}))
 
+    def know_version(self) -> None:
+        """Ask /metadata where it matters and is not known yet; OtherVersion for one not spoken.
+
+        A server that does not answer it is taken for one of R4.
+        """
+        if self._dialect.is_r5 is None:
+            try:
+                self.capability()
+            except OtherVersion:
+                raise
+            except ServerFault:
+                return
+
+    def in_r4(self, resource: Resource) -> Resource:
+        """What this server's data look like in R4, where they came by another way.
+
+        ServerBroken for what cannot be told in R4.
+        """
+        return self._dialect.in_r4(resource, where=self.base_url)
+
+    def names(self, resource_type: str, params: Params) -> Params:
+        """A search in the words of the version that this server speaks."""
+        return self._dialect.params(resource_type, params)
+
     def capability(self) -> Capability:
         """What /metadata says; NotFhir for another FHIR version."""
         asked = self._get("metadata", f"{self.base_url}/metadata", {})
@@ -279,7 +296,7 @@ class FhirClient:
         )
         answer = self._transport.ask(asked)
         _raise_unless_good(answer, asked)
-        saved = _saved(answer, resource)
+        saved = saved_of(answer, resource)
         if saved.resource is None:
             return saved
         return replace(saved, resource=self._dialect.in_r4(saved.resource, where=asked.where))
@@ -370,29 +387,3 @@ def _expect(found: Resource, resource_type: str, asked: Asked) -> Resource:
         said = f"the answer is not a {resource_type}"
         raise NotFhir(said, where=asked.where, remedy=_NOT_FHIR_REMEDY)
     return found
-
-
-def _saved(answer: Answer, sent: Resource) -> Saved:
-    """Id and version from the body, else from Location and ETag, else from what was sent."""
-    body = decode(answer.body)
-    kept = body if body is not None and body["resourceType"] == sent["resourceType"] else None
-    located = _located(answer.headers.get("Location", ""), _type(sent))
-    version = as_object((kept or {}).get("meta")).get("versionId")
-    etag = answer.headers.get("ETag", "").removeprefix("W/").strip('"')
-    return Saved(
-        resource_type=_type(sent),
-        id=str((kept or {}).get("id") or located[0] or sent.get("id", "")),
-        version=str(version or etag or located[1]),
-        created=answer.status == HTTPStatus.CREATED,
-        resource=kept,
-    )
-
-
-def _located(location: str, resource_type: str) -> tuple[str, str]:
-    """Id and version in ``.../Type/id/_history/version``; empty where they are not there."""
-    parts = urlsplit(location).path.split("/")
-    if resource_type not in parts:
-        return "", ""
-    rest = parts[parts.index(resource_type) + 1 :]
-    version = rest[2] if rest[1:2] == ["_history"] and rest[2:] else ""
-    return rest[0] if rest else "", version

@@ -203,6 +203,7 @@ def pollable(
     A server that ignores the parameter, or answers it with nobody, cannot be polled for that type;
     nor where a doctor saw it fail (``unused`` names a type's parameters of which that is so).
     """
+    client.know_version()
     whys, not_reached, remedies = dict[str, str](), dict[str, str](), dict[str, None]()
     for name in types:
         try:
@@ -257,6 +258,7 @@ class AwaitedPoll:
     def look(self, cursor: str) -> Look:
         """As the poll's, once it is proved."""
         if not self._proved:
+            self._client.know_version()
             why = _canaries(self._client, self._type)
             if why:
                 return Look(cursor=cursor, why_not=why)

@@ -32,7 +32,12 @@ class Notified:
     def _of(self, told: Notification) -> Look:
         patients = dict[str, None]()
         why_not = "" if told.resources or told.focus or told.told in _QUIET else "nobody-named"
-        for resource in told.resources:
+        for sent in told.resources:
+            try:
+                resource = self._client.in_r4(sent)
+            except ServerFault as fault:
+                why_not = why_not_of(fault)
+                continue
             if not is_our_writing(resource):
                 patients.update(dict.fromkeys(concerned(resource)))
         for reference in told.focus:

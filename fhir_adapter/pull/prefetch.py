@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fhir_adapter.client import Params
 from fhir_adapter.errors import PatientNotFound, ServerFault
 from fhir_adapter.fhir.outcome import OUTCOME, issues_of
 from fhir_adapter.fhir.reading import is_object, parts, text
@@ -33,11 +34,20 @@ _FIRST = (
 )
 """What most criteria read, and what every EHR can search by patient."""
 
+Words = Callable[[str, Params], Params]
+"""A type's search parameters in the words of the client's version of FHIR."""
+
+
+def as_in_r4(_resource_type: str, params: Params) -> Params:
+    """The words of R4, which are ours."""
+    return params
+
+
 Complete = Callable[[str, Sequence[Need]], Pulled]
 """Pulls types of one patient from the registered server, within what is left of the deadline."""
 
 
-def templates(needs: Sequence[Need]) -> dict[str, str]:
+def templates(needs: Sequence[Need], words: Words = as_in_r4) -> dict[str, str]:
     """Prefetch templates for the types that criteria read most; never narrowed by code or status.
 
     >>> from fhir_adapter.model.fact import Kind
@@ -47,7 +57,12 @@ def templates(needs: Sequence[Need]) -> dict[str, str]:
     wanted = {need.resource_type for need in needs}
     first = [name for name in _FIRST if name in wanted][: MOST_KEYS - 1]
     found = {PATIENT_KEY: "Patient/{{context.patientId}}"}
-    return found | {key_of(name): f"{name}?patient={{{{context.patientId}}}}" for name in first}
+    return found | {key_of(name): _search(name, words) for name in first}
+
+
+def _search(resource_type: str, words: Words) -> str:
+    said = words(resource_type, {"patient": "{{context.patientId}}"})
+    return f"{resource_type}?{'&'.join(f'{name}={value}' for name, value in said.items())}"
 
 
 def key_of(resource_type: str) -> str:
@@ -93,7 +108,7 @@ def _unpacked(value: Resource) -> list[Resource]:
 
 
 def _has_more(value: Resource) -> bool:
-    """A further page, or matches that are said to exist and were not sent."""
+    """A further page, or matches that are said to exist and were not sent, or not as resources."""
     links = (text(link.get("relation")) for link in parts(value.get("link")))
     if "next" in links:
         return True
@@ -103,6 +118,8 @@ def _has_more(value: Resource) -> bool:
     if any(issue.withholds for issue in said):
         return True
     matches = [entry for entry in entries if _mode(entry) != "outcome"]
+    if not all(is_object(entry.get("resource")) for entry in matches):
+        return True
     return isinstance(total, int) and not isinstance(total, bool) and total > len(matches)
 
 

@@ -23,7 +23,8 @@ SCREENS = {
     "screen": ("screen", "--server", "{url}", "--as-of", AS_OF, "--write"),
     "one patient": ("screen", "--server", "{url}", "--as-of", AS_OF, "--patient", CANDIDATE),
 }
-"""What a server of R5 is spoken to with: tests/cli/test_r5_screen.py."""
+R5_TOO = {*SCREENS, "watch", "repair"}
+"""What a server of R5 is spoken to with: tests/cli/test_r5_screen.py and test_r5_watch.py."""
 COMMANDS = {
     **SCREENS,
     "watch": ("watch", "--server", "{url}", "--once", "--as-of", AS_OF, "--write"),
@@ -51,7 +52,7 @@ REFUSED = [
     (version, name)
     for version in VERSIONS
     for name in COMMANDS
-    if version != "R5" or name not in SCREENS
+    if version != "R5" or name not in R5_TOO
 ]
 
 

@@ -207,8 +207,7 @@ def test_a_server_that_stops_to_say_its_version_is_not_read_as_r4(one: RunningSa
 
 
 @pytest.mark.parametrize("asked", [
-    ("watch", "--once", "--write", "--as-of", AS_OF), ("study", "publish", "--write", "--unsigned"),
-    ("ledger", "repair", "--write"), ("cohort", "load", "--store", "store"),
+    ("study", "publish", "--write", "--unsigned"), ("cohort", "load", "--store", "store"),
 ], ids=lambda asked: asked[0])  # fmt: skip
 def test_what_was_not_proved_is_refused_by_name(
     one: RunningSandbox, asked: tuple[str, ...]

@@ -88,6 +88,51 @@ def test_what_it_offers_is_told_in_r4s_terms(server: Any, reply: Any, client_of:
         assert kinds[name].interactions.isdisjoint({"create", "update"})
 
 
+def test_what_one_client_was_told_another_of_the_same_server_knows(
+    server: Any, reply: Any, client_of: Make
+) -> None:
+    early = client_of(server, takes_r5=True)
+    server.say(reply(metadata()), reply(SUBJECT))
+    client_of(server, takes_r5=True).know_version()
+    assert early.read("ResearchSubject", "1") == IN_R4
+
+
+def test_the_version_is_asked_until_it_is_known(server: Any, reply: Any, client_of: Make) -> None:
+    client = client_of(server, takes_r5=True)
+    nothing = reply({"resourceType": "OperationOutcome", "issue": []}, status=404)
+    server.say(nothing, reply(metadata()))
+    for _ in range(3):
+        client.know_version()
+    assert [one.path.rpartition("/")[2] for one in server.seen] == ["metadata", "metadata"]
+    client_of(server).know_version()
+    assert len(server.seen) == 2, "a client that takes R4 alone has nothing to ask"
+
+
+def test_a_version_that_is_not_spoken_is_refused_when_it_is_asked(
+    server: Any, reply: Any, client_of: Make
+) -> None:
+    server.say(reply(metadata("6.0.0")))
+    with pytest.raises(OtherVersion):
+        client_of(server, takes_r5=True).know_version()
+
+
+def test_what_came_by_another_way_is_told_in_r4(speaking: FhirClient) -> None:
+    assert speaking.in_r4(SUBJECT) == IN_R4
+    with pytest.raises(ServerBroken):
+        speaking.in_r4({"resourceType": "Transport"})
+    with pytest.raises(ServerBroken):
+        speaking.in_r4({})
+
+
+def test_a_status_of_stays_is_asked_in_the_words_of_r5(
+    server: Any, reply: Any, speaking: FhirClient
+) -> None:
+    server.say(reply(bundle()))
+    speaking.search("Encounter", {"status": "planned,arrived,triaged,onleave", "class": "arrived"})
+    query = server.seen[-1].path.partition("?")[2]
+    assert query == "status=planned,in-progress,on-hold&class=arrived"
+
+
 def test_a_resource_is_read_in_its_r4_form(server: Any, reply: Any, speaking: FhirClient) -> None:
     server.say(reply(SUBJECT))
     assert speaking.read("ResearchSubject", "1") == IN_R4

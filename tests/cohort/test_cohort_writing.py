@@ -14,8 +14,10 @@ from fhir_adapter.ledger import open_ledger
 from fhir_adapter.sandbox import RunningSandbox
 from fhir_adapter.settings import Settings
 
+import r5_forms
 from cli.cli_for_tests import AS_OF, run, sandbox
 from cohort_store import loaded
+from r5_server import r5_sandbox
 from story.cohort_for_tests import COHORT
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("with_small_study")]
@@ -68,6 +70,20 @@ def changes(written: list[Any]) -> list[Any]:
     """What a run creates or updates, by patient; ids are the server's to give."""
     told = ({**one, "dry-run": None} for one in written if one["created"] or one["updated"])
     return sorted(told, key=lambda one: one["patient"])
+
+
+def test_on_a_server_of_r5_it_is_written_in_r5(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with r5_sandbox(monkeypatch, patients=(CANDIDATE,)) as server:
+        first = cohort(store, server, "--write")
+        assert changes(first["written"])
+        subjects_there = server._interactions.store.all_of("ResearchSubject")
+        made = [one for one in subjects_there if CANDIDATE in one["subject"]["reference"]]
+        assert [one["status"] for one in made] == ["active"]
+        for one in made:
+            r5_forms.valid(one)
+        assert changes(cohort(store, server, "--write")["written"]) == []
 
 
 def test_what_is_written_is_what_screen_would_write(store: Path) -> None:

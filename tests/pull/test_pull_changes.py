@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fhir_adapter.client import FhirClient
-from fhir_adapter.errors import ServerFault, ServerRefused
+from fhir_adapter.errors import ServerBroken, ServerFault, ServerRefused
 from fhir_adapter.fhir.notification import Told, read_notification
 from fhir_adapter.pull.changes import (
     Census,
@@ -286,6 +286,11 @@ class _Fake:
     def read(self, kind: str, number: str) -> dict[str, Any] | None:
         return self.kept.get(f"{kind}/{number}")
 
+    def in_r4(self, resource: dict[str, Any]) -> dict[str, Any]:
+        if resource.get("id") == "untold":
+            raise ServerBroken("not in R4")
+        return resource
+
     def subscription_events(self, _: str, first: int, last: int) -> Any:
         self.asked.append((first, last))
         if self.events is None:
@@ -306,6 +311,12 @@ def test_the_payload_of_a_plain_message_names_its_patient() -> None:
     assert notified.take(read_notification(observation("p"))).patients == ("p",)
     empty = notified.take(read_notification(None))
     assert (empty.patients, empty.why_not) == ((), "nobody-named")
+
+
+def test_a_payload_that_cannot_be_told_in_r4_is_said() -> None:
+    notified = Notified(_Fake({}), _Cursors())  # type: ignore[arg-type]
+    found = notified.take(read_notification({**observation("p"), "id": "untold"}))
+    assert (found.patients, found.why_not) == ((), "server-broken")
 
 
 def test_a_focus_is_read_for_its_patient() -> None:

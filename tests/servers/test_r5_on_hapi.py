@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 import requests
 
+from fhir_adapter.client import FhirClient
+from fhir_adapter.pull.changes import in_the_house
+
 import r5_forms
 import real_servers
 import teaching_load
@@ -135,6 +138,17 @@ def states(subject: Any) -> list[str]:
     return [step["subjectState"]["coding"][0]["code"] for step in subject["progress"]]
 
 
+def proposals(base: str, first: Any) -> list[str]:
+    """Those that tests may touch, each its own by its place: the tests run in any order."""
+    made = sorted(name for one in first["written"] for name in one["created"])
+    subjects = [name for name in made if name.startswith("ResearchSubject/")]
+    return [name for name in subjects if owner(base, name) != CANDIDATE]
+
+
+def owner(base: str, subject: str) -> str:
+    return str(read(base, subject)["subject"]["reference"]).removeprefix("Patient/")
+
+
 def dies(base: str, patient: str) -> None:
     put(base, {**read(base, f"Patient/{patient}"), "deceasedBoolean": True})
 
@@ -142,17 +156,55 @@ def dies(base: str, patient: str) -> None:
 def test_a_persons_progress_is_kept_and_our_own_taken_back(
     base: str, first: Any, ledger: Path
 ) -> None:
-    made = [name for one in first["written"] for name in one["created"]]
-    ours, theirs = sorted(name for name in made if name.startswith("ResearchSubject/"))[:2]
+    ours, theirs = proposals(base, first)[:2]
     touched = read(base, theirs)
     step = {"coding": [{"system": r5_forms.STATE, "code": "screening"}]}
     entry = {"subjectState": step, "startDate": "2026-11-22"}
     put(base, {**touched, "progress": [*touched["progress"], entry]})
-    people = {name: read(base, name)["subject"]["reference"] for name in (ours, theirs)}
-    for reference in people.values():
-        dies(base, reference.removeprefix("Patient/"))
-    asked = [word for one in people.values() for word in ("--patient", one.split("/")[1])]
+    people = [owner(base, name) for name in (ours, theirs)]
+    for patient in people:
+        dies(base, patient)
+    asked = [word for patient in people for word in ("--patient", patient)]
     written = screen(base, ledger, "--write", *asked)["written"]
     assert Counter(one["left-to-person"] for one in written) == {False: 1, True: 1}
     assert states(read(base, theirs)) == ["candidate", "screening"]
     assert states(read(base, ours)) == ["ineligible"]
+
+
+def watch(base: str, ledger: Path, **env: str) -> Any:
+    asked = ("watch", "--server", base, "--once", "--write", "--as-of", AS_OF, "--json")
+    ran = run(*asked, **KEY, FHIR_ADAPTER_LEDGER=str(ledger), **env)
+    assert ran.status == 0, ran.err
+    return ran.json
+
+
+def test_it_is_watched(base: str, first: Any, ledger: Path) -> None:
+    subject = proposals(base, first)[-1]
+    assert watch(base, ledger)["worked"].keys() == {"sweep"}
+    assert watch(base, ledger)["worked"] == {}, "our own writes mark nobody"
+    dies(base, owner(base, subject))
+    found = watch(base, ledger)
+    assert (found["worked"], found["changes"].keys()) == ({"poll": 1}, {"poll"})
+    assert states(read(base, subject)) == ["ineligible"]
+
+
+def test_a_census_of_the_house_is_that_of_r4(base: str) -> None:
+    client = FhirClient(base, takes_r5=True)
+    client.know_version()
+    found = set(in_the_house(client))
+    running = {"planned", "in-progress", "on-hold"}
+    stays = [one for one in all_of(base, "Encounter") if one["status"] in running]
+    assert found == {one["subject"]["reference"].removeprefix("Patient/") for one in stays}
+    assert found
+
+
+def test_a_duplicate_is_mended(base: str, first: Any, ledger: Path) -> None:
+    ours = read(base, proposals(base, first)[-2])
+    put(base, {**ours, "id": "the-second-of-two"})
+    words = ("ledger", "repair", "--server", base, "--json", "--write")
+    env = {**KEY, "FHIR_ADAPTER_LEDGER": str(ledger)}
+    (mended,) = run(*words, **env).json["duplicates"]
+    assert mended["kept"] == f"ResearchSubject/{ours['id']}"
+    left = all_of(base, "ResearchSubject", subject=ours["subject"]["reference"])
+    assert [one["id"] for one in left if states(one) == ["candidate"]] == [ours["id"]]
+    assert run(*words, **env).json["duplicates"] == []

@@ -158,6 +158,20 @@ def test_a_total_beyond_what_was_sent_is_a_page_too(web: TestClient, made: Servi
     assert detail(web, made, observation=cut)[0]["detail"] == detail(web, made)[0]["detail"]
 
 
+def test_an_entry_without_its_resource_was_not_sent(web: TestClient, made: Service) -> None:
+    """The registered server has the Consents: the card is that of the whole record."""
+    sent = prefetch(CANDIDATE, made)
+    sent["consent"] = {"resourceType": "Bundle", "total": 1, "entry": [{"fullUrl": "x"}]}
+    desk = made.hook
+    (lacking,) = desk.screen(CANDIDATE, sent, may_fetch=False).screened
+    (completed,) = desk.screen(CANDIDATE, sent, may_fetch=True).screened
+    assert lacking.decision is not None
+    assert completed.decision is not None
+    assert lacking.decision.unproved
+    assert not completed.decision.unproved
+    assert cards(web, CANDIDATE, prefetch=sent)
+
+
 def test_without_patient_and_without_server_it_is_412(made: Service) -> None:
     sent = {k: v for k, v in prefetch(CANDIDATE, made).items() if k != "patient"}
     with client(made) as web:

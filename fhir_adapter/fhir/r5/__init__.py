@@ -32,6 +32,7 @@ _TO_R4: Mapping[str, Turn] = {
     "DiagnosticReport": same,
     "DocumentReference": clinical.document,
     "Encounter": clinical.encounter,
+    "Group": same,
     "GuidanceResponse": written.guidance_to_r4,
     "Immunization": same,
     "List": written.list_to_r4,
@@ -49,6 +50,7 @@ _TO_R4: Mapping[str, Turn] = {
     "ResearchStudy": clinical.study,
     "ResearchSubject": subject.to_r4,
     "ServiceRequest": clinical.service_request,
+    "SubscriptionStatus": same,
     "Task": same,
 }
 _TO_R5: Mapping[str, Turn] = {

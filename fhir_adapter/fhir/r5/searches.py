@@ -1,4 +1,4 @@
-"""Search parameters that have another name in R5."""
+"""Search parameters, and values of them, that have another name in R5."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ Params = Mapping[str, str | tuple[str, ...]]
 
 _SUBJECT = {"patient": "subject", "individual": "subject", "status": "subject_state"}
 _RENAMED: Mapping[str, Mapping[str, str]] = {"ResearchSubject": _SUBJECT}
+_ENCOUNTER = {
+    "arrived": "in-progress",
+    "triaged": "in-progress",
+    "onleave": "on-hold",
+    "finished": "completed",
+}
+_REVALUED: Mapping[tuple[str, str], Mapping[str, str]] = {("Encounter", "status"): _ENCOUNTER}
+"""R5 tells arrived and triaged apart in another element (Encounter.subjectStatus)."""
 
 
 def params_to_r5(resource_type: str, params: Params) -> Params:
@@ -16,6 +24,7 @@ def params_to_r5(resource_type: str, params: Params) -> Params:
     >>> params_to_r5("ResearchSubject", {"patient": "1"})
     {'subject': 'Patient/1'}
     """
+    params = {name: _revalued(resource_type, name, said) for name, said in params.items()}
     names = _RENAMED.get(resource_type)
     if names is None:
         return params
@@ -31,6 +40,14 @@ def params_to_r4(resource_type: str, offered: frozenset[str]) -> frozenset[str]:
 def _name(names: Mapping[str, str], name: str) -> str:
     plain, colon, modifier = name.partition(":")
     return f"{names.get(plain, plain)}{colon}{modifier}"
+
+
+def _revalued(resource_type: str, name: str, said: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    """Each of the alternatives, once; a value that every code of it would need stays as it is."""
+    codes = _REVALUED.get((resource_type, name))
+    if codes is None or not isinstance(said, str):
+        return said
+    return ",".join(dict.fromkeys(codes.get(one, one) for one in said.split(",")))
 
 
 def _value(
