@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
+from fhir_adapter.client import dialect
+
 from small_study import write_small_study
 
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
@@ -47,6 +49,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """One worker more than processors for `make test`: some always wait for a server to stop."""
     return (os.cpu_count() or 1) + 1 if config.getvalue("dist") == "worksteal" else None
+
+
+@pytest.fixture(autouse=True)
+def _unknown_servers() -> None:
+    """A port is used again: what the server of another test said is not said by this one."""
+    dialect._SAID.clear()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
