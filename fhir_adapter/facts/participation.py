@@ -37,9 +37,17 @@ _NEVER = frozenset(
     ("candidate", "potential-candidate", "ineligible", "not-registered", "withdrawn")
 )
 _OBSERVING = frozenset(
-    ("observational", "non-interventional", "registry", "expanded-access", "SEVCO:01002")
+    (
+        "observational",
+        "non-interventional",
+        "registry",
+        "expanded-access",
+        "SEVCO:01002",  # Observational research
+        "SEVCO:01037",  # Post-Marketing Surveillance study, its one child
+        "SEVCO:01038",  # Expanded Access study
+    )
 )
-"""SEVCO:01002 is "Observational research" in R5's value set study-design (R5 5.0.0)."""
+"""Codes of SEVCO as in the code system study-design of R5 (5.0.0), package hl7.fhir.r5.core."""
 _REGISTRIES: dict[str, str] = dict.fromkeys(
     (
         "https://clinicaltrials.gov",

@@ -218,8 +218,9 @@ def test_the_period_of_all_doses_is_read_as_that_of_a_line(one: RunningSandbox) 
     assert first != effects(), "two lines: whose period it is cannot be told"
 
 
-def test_an_observational_study_is_asked_of_a_person(one: RunningSandbox) -> None:
-    design = {"system": "http://hl7.org/fhir/study-design", "code": "SEVCO:01002"}
+@pytest.mark.parametrize("code", ["SEVCO:01002", "SEVCO:01037", "SEVCO:01038"])
+def test_an_observational_study_is_asked_of_a_person(one: RunningSandbox, code: str) -> None:
+    design = {"system": "http://hl7.org/fhir/study-design", "code": code}
     put(one, {"resourceType": "ResearchStudy", "id": "NCT00000001", "status": "active",
               "identifier": [{"system": REGISTRY, "value": "NCT00000001"}],
               "studyDesign": [{"coding": [design]}]})  # fmt: skip
