@@ -174,7 +174,9 @@ def _unknown_type(exam: Exam) -> Seen:
     return either(not found.is_good, f"refused ({found.status})", f"answered {found.status}")
 
 
-_NO_STATEMENT = "nothing it says can be used: everything is tried, and proved by canaries"
+_NO_STATEMENT = (
+    "nothing it says can be used: every type is tried, and what comes back empty proved by canaries"
+)
 
 _STATEMENTS = frozenset(("CapabilityStatement", "Conformance"))
 _UNANSWERED = "not asked: this address does not answer as a FHIR server"

@@ -96,6 +96,16 @@ def not_whole_remedy(one: NotWhole) -> str:
         name = one.resource_type
         too = " The same for Medication, to which it refers." if name in _WITH_MEDICATION else ""
         return f"Have system/{name}.rs (SMART v2) or system/{name}.read (v1) granted.{too}"
+    if one.why_not == "by-category":
+        return (
+            f"The server wants a category in searches for {one.resource_type}; what has none was "
+            "not seen. Where everything has one, say so: the setting record_categories."
+        )
+    if one.why_not == "parameter-emptied":
+        return (
+            f"The server answers a search for {one.resource_type} by patient as if nobody had any: "
+            "have that mended, its operator can repeat it with a patient who has some."
+        )
     return "`fhir-adapter server doctor` says what the server can do."
 
 

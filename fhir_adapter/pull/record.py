@@ -153,6 +153,7 @@ class _Pull:
         searching.search_at_once(types)
         for resource_type in types:
             searching.take(resource_type)
+        searching.prove()
 
     def _add(self, resource: Resource) -> None:
         if "id" in resource:

@@ -9,6 +9,7 @@ from fhir_adapter.errors import OtherVersion, ServerFault
 from fhir_adapter.model.server import ServerProfile
 from fhir_adapter.ports import Resource
 from fhir_adapter.pull.batching import Batch, Batching
+from fhir_adapter.pull.canaries import Canaries
 from fhir_adapter.pull.linking import LinkSearch
 from fhir_adapter.pull.references import COMPANIONS, Companion
 
@@ -40,6 +41,7 @@ class RecordServer:
             capability_of.link_search if capability_of else LinkSearch(client)
         )
         self.batching: Batching = capability_of.batching if capability_of else Batching(client)
+        self.canaries: Canaries = capability_of.canaries if capability_of else Canaries(client)
         self._batch = batch
         self._profile = profile or ServerProfile()
         self._categories = dict(categories or {})
@@ -53,6 +55,10 @@ class RecordServer:
         """Extra parameters of each search that this site wants for a type."""
         categories = self._categories.get(resource_type, ())
         return tuple({"category": name} for name in categories) or ({},)
+
+    def has_categories(self, resource_type: str) -> bool:
+        """Whether the site has said by which categories a type is searched."""
+        return resource_type in self._categories
 
     def refuses(self, resource_type: str, *, parameter: str = "patient") -> bool:
         """Whether the server says that it cannot search this type by this parameter.
