@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fhir_adapter.bootstrap.clients import what_it_can, write_client
 from fhir_adapter.bootstrap.judging import Bench, run_id
@@ -20,7 +20,7 @@ from fhir_adapter.errors import (
     SettingInvalid,
     WriteFault,
 )
-from fhir_adapter.ledger import Ledger, Outgoing
+from fhir_adapter.ledger import Ledger, Outgoing, at_work, worker_of
 from fhir_adapter.model.study import Study
 from fhir_adapter.ports import Proposal, Written
 from fhir_adapter.present.failures import failure, is_failed_evaluation
@@ -31,6 +31,8 @@ from fhir_adapter.screening import Screened
 from fhir_adapter.settings import Settings
 from fhir_adapter.version import __version__
 from fhir_adapter.writeback import Choice, Listing, Sender, ServerSink, choose
+
+_BY_ANOTHER = "another run is writing for this patient: left to it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +95,17 @@ class WritingDesk:
             proposal=made,
         )
         sent = [self._deliver(ledger, taken) for taken in self._mine(ledger, made.key)]
-        return sent[-1] if sent else self.sink.send(made, write=True)
+        if sent:
+            return _together(sent)
+        if ledger.outbox.is_held(made.key):  # it sends this one too, once it is done with its own
+            return Written(key=made.key, patient=made.patient, dry_run=False, notes=(_BY_ANOTHER,))
+        return self.sink.send(made, write=True)
 
     def send_left(self) -> Iterator[Written]:
         """What earlier runs were killed before, or could not send: this study's, oldest first."""
         if not self.write or self.ledger is None:
             return
-        while taken := self.ledger.outbox.take(self.run, study=self.desk.study.id):
+        while taken := self.ledger.outbox.take(worker_of(self.run), study=self.desk.study.id):
             try:
                 yield self._deliver(self.ledger, taken[0])
             except (ServerFault, WriteFault) as fault:
@@ -109,7 +115,7 @@ class WritingDesk:
 
     def _mine(self, ledger: Ledger, key: str) -> Iterator[Outgoing]:
         """All that waits for one key, in order; the newest is the one of this run."""
-        while taken := ledger.outbox.take(self.run, key=key, at_once=True):
+        while taken := ledger.outbox.take(worker_of(self.run), key=key, at_once=True):
             yield taken[0]
 
     def _deliver(self, ledger: Ledger, taken: Outgoing) -> Written:
@@ -201,15 +207,19 @@ def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[Writi
     ledger = ledger_of(settings, bench.clock, make=write) if there else None
     listed = _listing(settings, bench, client, ledger, choice, key) if write else None
     try:
-        yield WritingDesk(
-            desk=_desk(settings, bench, client, key, stand_in=choice.stand_in),
-            listing=listed,
-            sink=ServerSink(client, ledger, choice=choice),
-            ledger=ledger,
-            run=run_id(),
-            write=write,
-            mappings=bench.mappings.version,
-        )
+        run = run_id()
+        with at_work(run):
+            if write and ledger is not None:
+                ledger.outbox.free()
+            yield WritingDesk(
+                desk=_desk(settings, bench, client, key, stand_in=choice.stand_in),
+                listing=listed,
+                sink=ServerSink(client, ledger, choice=choice),
+                ledger=ledger,
+                run=run,
+                write=write,
+                mappings=bench.mappings.version,
+            )
     finally:
         if ledger is not None:
             ledger.close()
@@ -272,6 +282,15 @@ def _desk(settings: Settings, bench: Bench, client: FhirClient, key: str, *, sta
         judged_at=bench.clock.now().isoformat(timespec="seconds"),
         zone=bench.zone,
         stand_in=stand_in,
+    )
+
+
+def _together(sent: Sequence[Written]) -> Written:
+    """All that was sent for one key: the last one's, with what the others did."""
+    return replace(
+        sent[-1],
+        created=tuple(name for one in sent for name in one.created),
+        updated=tuple(dict.fromkeys(name for one in sent for name in one.updated)),
     )
 
 
