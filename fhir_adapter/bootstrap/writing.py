@@ -67,9 +67,12 @@ class WritingDesk:
         return self.listing is not None and self.listing.is_due(self._proposed())
 
     def _proposed(self) -> list[str]:
-        """What stands proposed by the ledger, the oldest first."""
-        rows = () if self.ledger is None else self.ledger.subjects_in(self.desk.study.id)
-        standing = [row for row in rows if row.state == "proposed" and row.reference]
+        """What stands proposed by the ledger, the oldest first; not of who has declined."""
+        ledger, study = self.ledger, self.desk.study.id
+        rows = () if ledger is None else ledger.subjects_in(study)
+        proposed = [row for row in rows if row.state == "proposed" and row.reference]
+        said_no = ledger.declined(study, [row.patient for row in proposed]) if ledger else ()
+        standing = [row for row in proposed if row.patient not in said_no]
         return [row.reference for row in sorted(standing, key=lambda row: row.changed_at)]
 
     def send(self, one: Screened) -> Written | None:

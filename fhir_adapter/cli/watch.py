@@ -135,7 +135,7 @@ def _print(tally: Tally, waiting: int, *, write: bool) -> None:
         console.print(f"[red]{code}[/]: {patients}")
     console.print(
         f"{waiting} patients wait: for a date, to be tried again, or until the lease of a run that "
-        "was killed is over (ten minutes).",
+        "was killed on another machine is over (ten minutes).",
         soft_wrap=True,
     )
     if not write:
