@@ -286,13 +286,17 @@ def study_id(client: FhirClient, study: Study) -> str:
 
 
 def written_sentence(written: Sequence[Written], *, write: bool) -> str:
-    """How much was, or would be, created, updated, left alone."""
+    """How much was, or would be, created, updated, left alone; what failed is no success."""
     created = sum(len(one.created) for one in written)
     updated = sum(len(one.updated) for one in written)
     left = sum(1 for one in written if one.left_to_person)
     counts = f"{created} created, {updated} updated"
+    failed = sum(1 for one in written if one.error)
+    doubled = sum(len(one.duplicates) for one in written)
     people = f"; {left} left to people" if left else ""
+    people += f"; {doubled} found twice" if doubled else ""
+    people += f"; {failed} failed, as said above" if failed else ""
     if not (created or updated):
-        counts = "nothing; all stands already"
+        counts = "nothing" if failed or doubled else "nothing; all stands already"
     said = "Written" if write else "Dry run, nothing written. With --write"
     return f"{said}: {counts}{people}"
