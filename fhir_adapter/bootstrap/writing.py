@@ -21,6 +21,7 @@ from fhir_adapter.errors import (
     WriteFault,
 )
 from fhir_adapter.ledger import Ledger, Outgoing
+from fhir_adapter.model.server import ServerProfile
 from fhir_adapter.model.study import Study
 from fhir_adapter.ports import Proposal, Written
 from fhir_adapter.present.failures import failure, is_failed_evaluation
@@ -244,7 +245,12 @@ def _listing(  # noqa: PLR0913, PLR0917 - what a desk is made of
 
 def choice_of(settings: Settings, client: FhirClient) -> Choice:
     """How to write to this server: as the doctor saw it, where its profile is kept."""
-    capability, profile = what_it_can(client), write_profile(settings)
+    return chosen(client, write_profile(settings))
+
+
+def chosen(client: FhirClient, profile: ServerProfile | None) -> Choice:
+    """The same for a profile at hand, as the doctor has it."""
+    capability = what_it_can(client)
     if capability is not None and profile is not None:
         profile.refuse_other(capability.software, where=client.base_url)
     return choose(capability, profile)
