@@ -14,6 +14,7 @@ from benchmarks import (
     ingest,
     many_studies,
     normalise,
+    per_patient,
     record_lane,
     watching,
 )
@@ -30,6 +31,7 @@ ALL = {
     "against-cql": against_cql.main,
     "engines": engines.main,
     "faults": faults.main,
+    "requests": per_patient.main,
     "watching": watching.main,
 }
 
