@@ -17,6 +17,7 @@ from benchmarks import (
     per_patient,
     record_lane,
     watching,
+    write_faults,
 )
 from benchmarks.measure import machine
 
@@ -32,6 +33,7 @@ ALL = {
     "engines": engines.main,
     "faults": faults.main,
     "requests": per_patient.main,
+    "write-faults": write_faults.main,
     "watching": watching.main,
 }
 

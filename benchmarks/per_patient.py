@@ -10,13 +10,12 @@ import statistics
 import time
 from dataclasses import dataclass
 
+from benchmarks.faults import AS_OF, teaching_server
 from fhir_adapter import bootstrap
 from fhir_adapter.bootstrap.clients import record_client
 from fhir_adapter.bootstrap.records import server_records
 from fhir_adapter.screening import screen_everyone
 from fhir_adapter.settings import Connection, Settings
-
-from benchmarks.faults import AS_OF, teaching_server
 
 HEAD = (
     "| searches | patients | median | 90th percentile | most | in all | ms, median "
@@ -52,7 +51,9 @@ def main() -> str:
     """One line per way of searching."""
     lines = [HEAD]
     with teaching_server() as base:
-        costs(base, "never")  # what is built at the first question, ours and theirs, is no patient's
+        costs(
+            base, "never"
+        )  # what is built at the first question, ours and theirs, is no patient's
         for name, batch in (("one by one", "never"), ("in batches", "always")):
             lines.append(_line(name, costs(base, batch)))
     return "\n".join(lines)
