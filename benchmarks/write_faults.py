@@ -1,8 +1,8 @@
 """The teaching cohort's proposals through the faults that strike writes: what is lost or doubled.
 
 A fault strikes one write in five, with dice of a seed. The same run is repeated until one has
-nothing to write and nothing that failed; then the server must hold what it holds without faults,
-to the last resource. Anything else ends the benchmark. On the sandbox alone: its store is counted.
+nothing to write and nothing that failed; then the server must hold as many resources of each
+type and status as without faults. Anything else ends the benchmark. On the sandbox alone: its store is counted.
 """
 
 from __future__ import annotations
