@@ -69,6 +69,11 @@ class Worked:
         each = (one.created + one.updated for one in self.written)
         return sum(len(references) for references in each)
 
+    @property
+    def duplicates(self) -> tuple[str, ...]:
+        """What stands beside ours and should not; each names a reference of the server's."""
+        return tuple(note for one in self.written for note in one.duplicates)
+
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
@@ -79,10 +84,13 @@ class Tally:
     changes: Counter[str] = field(default_factory=Counter[str])
     """Reason to resources written; of reason ``sweep`` there should be none."""
     errors: Counter[str] = field(default_factory=Counter[str])
+    doubled: set[str] = field(default_factory=set[str])
+    """Duplicates, each once however often its patient is read."""
 
     def add(self, one: Worked) -> None:
         """One more."""
         self.worked[one.reason] += 1
+        self.doubled.update(one.duplicates)
         if one.changes:
             self.changes[one.reason] += one.changes
         if one.error:

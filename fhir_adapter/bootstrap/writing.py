@@ -21,6 +21,7 @@ from fhir_adapter.errors import (
     WriteFault,
 )
 from fhir_adapter.ledger import Ledger, Outgoing, at_work, worker_of
+from fhir_adapter.model.server import ServerProfile
 from fhir_adapter.model.study import Study
 from fhir_adapter.ports import Proposal, Written
 from fhir_adapter.present.failures import failure, is_failed_evaluation
@@ -257,7 +258,12 @@ def _listing(  # noqa: PLR0913, PLR0917 - what a desk is made of
 
 def choice_of(settings: Settings, client: FhirClient) -> Choice:
     """How to write to this server: as the doctor saw it, where its profile is kept."""
-    capability, profile = what_it_can(client), write_profile(settings)
+    return chosen(client, write_profile(settings))
+
+
+def chosen(client: FhirClient, profile: ServerProfile | None) -> Choice:
+    """The same for a profile at hand, as the doctor has it."""
+    capability = what_it_can(client)
     if capability is not None and profile is not None:
         profile.refuse_other(capability.software, where=client.base_url)
     return choose(capability, profile)
@@ -308,13 +314,17 @@ def study_id(client: FhirClient, study: Study) -> str:
 
 
 def written_sentence(written: Sequence[Written], *, write: bool) -> str:
-    """How much was, or would be, created, updated, left alone."""
+    """How much was, or would be, created, updated, left alone; what failed is no success."""
     created = sum(len(one.created) for one in written)
     updated = sum(len(one.updated) for one in written)
     left = sum(1 for one in written if one.left_to_person)
     counts = f"{created} created, {updated} updated"
+    failed = sum(1 for one in written if one.error)
+    doubled = sum(len(one.duplicates) for one in written)
     people = f"; {left} left to people" if left else ""
+    people += f"; {doubled} found twice" if doubled else ""
+    people += f"; {failed} failed, as said above" if failed else ""
     if not (created or updated):
-        counts = "nothing; all stands already"
+        counts = "nothing" if failed or doubled else "nothing; all stands already"
     said = "Written" if write else "Dry run, nothing written. With --write"
     return f"{said}: {counts}{people}"

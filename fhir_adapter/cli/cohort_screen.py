@@ -25,6 +25,7 @@ from fhir_adapter.cli.running import (
 from fhir_adapter.cli.runs import (
     refuse_two_forms,
     say_damage,
+    say_duplicates,
     say_incomplete,
     say_next,
     say_no_basis,
@@ -96,6 +97,7 @@ def screen_command(  # noqa: PLR0913 - one argument per option
         print_json(runs_json(forms))
     else:
         _print_all(found, written, out, write=write, quiet=common.quiet)
+    say_duplicates(sum(len(one.duplicates) for sent in written for one in sent))
     say_without_key(in_force, [one for sent in written for one in sent], write=write)
     if any(one.error for sent in written for one in sent):
         raise typer.Exit(ServerFault.exit_status)

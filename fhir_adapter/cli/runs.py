@@ -17,7 +17,12 @@ from fhir_adapter.errors import AdapterError, RecordFault, SettingInvalid
 from fhir_adapter.model.dates import instant
 from fhir_adapter.model.decision import Decision
 from fhir_adapter.ports import NotWhole, Written
-from fhir_adapter.present.sentences import damage_sentence, incomplete_sentence, not_whole_sentence
+from fhir_adapter.present.sentences import (
+    damage_sentence,
+    duplicates_sentence,
+    incomplete_sentence,
+    not_whole_sentence,
+)
 from fhir_adapter.present.words import DISCLAIMER
 from fhir_adapter.present.worklist import (
     Worklist,
@@ -172,6 +177,14 @@ def show_written(written: Sequence[Written], *, write: bool) -> None:
             said = escape(f"{one.patient}: {'; '.join(one.notes)}")
             console.print(f"[red]{one.error}[/] {said}", soft_wrap=True)
     console.print(written_sentence(written, write=write))
+
+
+def say_duplicates(count: int) -> None:
+    """On stderr, whatever form the answer has: nobody else tells of who stands twice."""
+    said = duplicates_sentence(count)
+    if said:
+        log("duplicates-found", duplicates=count)
+        stderr_console().print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
 
 
 def say_of_list(said: str) -> None:

@@ -20,6 +20,7 @@ from fhir_adapter.cli.runs import (
     Run,
     refuse_two_sources,
     run,
+    say_duplicates,
     say_of_list,
     say_without_key,
     show,
@@ -78,6 +79,7 @@ def screen(  # noqa: PLR0913 - one argument per option
     else:
         show(found, everyone=everyone, quiet=common.quiet)
         show_written(written, write=write)
+    say_duplicates(sum(len(one.duplicates) for one in written))
     say_without_key(in_force, written, write=write)
     if found.failed or any(one.error for one in written):
         raise typer.Exit(ServerFault.exit_status)

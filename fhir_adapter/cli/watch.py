@@ -16,6 +16,7 @@ from fhir_adapter.bootstrap.watching import Watching, watching
 from fhir_adapter.cli import options
 from fhir_adapter.cli.everywhere import Everywhere, everywhere
 from fhir_adapter.cli.running import log, log_to_stderr, print_json, stderr_console, stdout
+from fhir_adapter.cli.runs import say_duplicates
 from fhir_adapter.cli.tables import print_table
 from fhir_adapter.errors import ServerFault
 from fhir_adapter.watching import LookedAt, Tally, Worked
@@ -59,6 +60,7 @@ def watch(
     else:
         _print(loop.tally, waiting, write=write)
         _say_not_whole(seen)
+    say_duplicates(len(loop.tally.doubled))
     if seen.not_whole or loop.tally.errors:
         raise typer.Exit(ServerFault.exit_status)
 
@@ -89,7 +91,8 @@ def _stopping(loop: Loop) -> Generator[None]:
 def logged(what: LookedAt | Worked) -> None:
     """Counts, reasons and codes; never whose record."""
     if isinstance(what, Worked):
-        log("patient-worked", reason=what.reason, changes=what.changes, error=what.error)
+        more = {"duplicates": len(what.duplicates)} if what.duplicates else {}
+        log("patient-worked", reason=what.reason, changes=what.changes, error=what.error, **more)
         return
     log("looked", marked=what.marked, not_whole=len(what.not_whole))
     for feed, why_not in what.not_whole:
@@ -159,6 +162,7 @@ def _as_json(
         "worked": dict(sorted(tally.worked.items())),
         "changes": dict(sorted(tally.changes.items())),
         "errors": dict(sorted(tally.errors.items())),
+        "duplicates": len(tally.doubled),
         "waiting": waiting,
         "polled": list(made.pollable.types),
         "not-polled": dict(made.pollable.why_not),
