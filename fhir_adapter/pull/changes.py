@@ -15,6 +15,7 @@ from fhir_adapter.client import FhirClient, why_not_of
 from fhir_adapter.errors import ServerBroken, ServerFault
 from fhir_adapter.fhir.reading import parts
 from fhir_adapter.ports import ChangeFeed, Look
+from fhir_adapter.pull.endpoint import is_endpoint, no_endpoint, told_apart
 from fhir_adapter.pull.polling import LAST_UPDATED, Poll, instant_of, moment_of
 from fhir_adapter.pull.references import patients_of, target_of
 
@@ -73,7 +74,10 @@ _SAYS_ENOUGH = frozenset(("not-supported",))
 
 def _canaries(client: FhirClient, resource_type: str) -> str:
     """Why it cannot be polled; empty where it can. ServerFault where the server does not answer."""
-    future = _one(client, resource_type, _lastUpdated=f"ge{_FAR}")
+    try:
+        future = _one(client, resource_type, _lastUpdated=f"ge{_FAR}")
+    except ServerFault as fault:
+        raise told_apart(client, fault) from fault.__cause__
     if future:
         return "parameter-ignored"
     if _one(client, resource_type, _lastUpdated=f"ge{_LONG_AGO}"):
@@ -159,18 +163,21 @@ def in_the_house(client: FhirClient) -> Iterator[str]:
 
 
 def _owners(client: FhirClient, resource_type: str, params: Mapping[str, str]) -> Iterator[str]:
-    for page in client.pages(resource_type, params, max_pages=1_000_000):
-        for resource in page.matches:
-            yield from patients_of(resource)
-        if page.why_not or page.ignored:
-            raise _not_whole(resource_type, page.why_not or "parameter-ignored")
+    try:
+        for page in client.pages(resource_type, params, max_pages=1_000_000):
+            for resource in page.matches:
+                yield from patients_of(resource)
+            if page.why_not or page.ignored:
+                raise _not_whole(resource_type, page.why_not or "parameter-ignored")
+    except ServerFault as fault:
+        raise told_apart(client, fault) from fault.__cause__
 
 
 def of_group(client: FhirClient, group: str) -> Iterator[str]:
     """Members of an actual Group, those left out that are marked inactive."""
     found = client.read("Group", group)
     if found is None:
-        raise _not_whole("Group", "not-found")
+        raise _not_whole("Group", "not-found") if is_endpoint(client) else no_endpoint(client)
     for member in parts(found.get("member")):
         target = target_of(member.get("entity"))
         if target is not None and target.resource_type == "Patient" and not member.get("inactive"):

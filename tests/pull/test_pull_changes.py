@@ -282,6 +282,9 @@ class _Fake:
     def read(self, kind: str, number: str) -> dict[str, Any] | None:
         return self.kept.get(f"{kind}/{number}")
 
+    def capability(self) -> None:
+        """It is there."""
+
     def in_r4(self, resource: dict[str, Any]) -> dict[str, Any]:
         if resource.get("id") == "untold":
             raise ServerBroken("not in R4")
