@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from fhir_adapter.client import FhirClient, why_not_of
-from fhir_adapter.errors import ServerBroken, ServerFault
+from fhir_adapter.client import Capability, FhirClient, why_not_of
+from fhir_adapter.errors import OtherVersion, ServerBroken, ServerFault
 from fhir_adapter.fhir.reading import parts
 from fhir_adapter.ports import ChangeFeed, Look
 from fhir_adapter.pull.endpoint import is_endpoint, no_endpoint, told_apart
@@ -36,6 +36,8 @@ class Pollable:
     """The server let nobody in or did not answer: nothing is known, and it is asked again."""
     remedies: tuple[str, ...] = ()
     """What to do about refusals and silence, each once."""
+    lists_nothing: bool = False
+    """The server's CapabilityStatement offers no type at all."""
 
 
 def pollable(
@@ -49,7 +51,7 @@ def pollable(
     A server that ignores the parameter, or answers it with nobody, cannot be polled for that type;
     nor where a doctor saw it fail (``unused`` names a type's parameters of which that is so).
     """
-    client.know_version()
+    said = _said(client)
     whys, not_reached, remedies = dict[str, str](), dict[str, str](), dict[str, None]()
     for name in types:
         try:
@@ -64,7 +66,18 @@ def pollable(
         why_not={name: why for name, why in whys.items() if why},
         not_reached=not_reached,
         remedies=tuple(remedies),
+        lists_nothing=said is not None and not said.types,
     )
+
+
+def _said(client: FhirClient) -> Capability | None:
+    """What the server says of itself; None where that cannot be used. OtherVersion is raised."""
+    try:
+        return client.capability()
+    except OtherVersion:
+        raise
+    except ServerFault:
+        return None
 
 
 _SEEN_TO_FAIL = "seen-to-fail"
