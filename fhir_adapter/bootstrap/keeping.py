@@ -22,6 +22,7 @@ from fhir_adapter.present.resources import (
     provenance,
     research_subject,
 )
+from fhir_adapter.pull.endpoint import is_endpoint, no_endpoint
 from fhir_adapter.settings import Settings
 from fhir_adapter.version import __version__
 from fhir_adapter.writeback import Forms, Repair, Repaired, Sender, Stored, Strategy
@@ -110,6 +111,8 @@ def looked_up(settings: Settings, ledger: Ledger, patients: Sequence[str], *, wh
         client = record_client(settings)
         for place, one in enumerate(patients, 1):
             if client.read("Patient", one) is None:
+                if not is_endpoint(client):
+                    return LookedUp(why_not=why_not_of(no_endpoint(client)))
                 unknown.append(place)
             ledger.audit(who=who, what="read", patient=one, purpose="whether the id is known")
     except ServerFault as fault:

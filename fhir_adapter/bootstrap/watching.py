@@ -28,6 +28,7 @@ from fhir_adapter.ports import ChangeFeed, Claimed, Clock, Written
 from fhir_adapter.pull.changes import Census, Pollable, feeds_of, in_the_house, of_group
 from fhir_adapter.pull.notified import Notified
 from fhir_adapter.pull.record import ServerRecords
+from fhir_adapter.pull.record_server import LISTS_NOTHING
 from fhir_adapter.screening import Screened, Screener
 from fhir_adapter.settings import Settings
 from fhir_adapter.watching import Watch, Watched
@@ -288,6 +289,8 @@ def _feeds(
     polled = [name for name in types if name not in _UNPOLLED]
     overlap = timedelta(seconds=seconds)
     feeds, able = feeds_of(client, polled, now=now, overlap=overlap, unused=_seen_to_fail(settings))
+    if able.lists_nothing and not (record_profile(settings) or ServerProfile()).verdicts:
+        able = replace(able, remedies=(*able.remedies, LISTS_NOTHING))
     census = _census(settings, client, able)
     if census is not None:
         minutes = _number(settings.census_minutes, "census_minutes", 1, 100_000)

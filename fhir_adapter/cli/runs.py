@@ -16,7 +16,7 @@ from fhir_adapter.cli.running import log, progress, stderr_console, stdout
 from fhir_adapter.errors import AdapterError, RecordFault, SettingInvalid
 from fhir_adapter.model.dates import instant
 from fhir_adapter.model.decision import Decision
-from fhir_adapter.ports import NotWhole, Written
+from fhir_adapter.ports import NotWhole, RecordSource, Written
 from fhir_adapter.present.sentences import (
     damage_sentence,
     duplicates_sentence,
@@ -91,10 +91,22 @@ def run(
         seen = tuple(progress(found, text="screening", total=len(wanted), quiet=quiet))
     not_whole = heard.not_whole() if folder is None else ()  # of files the damage is said above
     made = Run(bench=bench, as_of=moment, screened=seen, damage=damage, not_whole=not_whole)
+    if folder is None and not quiet:
+        _say_of_server(source)
     _say_not_whole(made)
     _say_future(made)
     _log_end(made, seconds=(bench.clock.now() - begun).total_seconds())
     return made
+
+
+def _say_of_server(source: RecordSource) -> None:
+    # who reads a folder does not wait for the network's libraries
+    from fhir_adapter.bootstrap.records import remark_on  # noqa: PLC0415 - as said above
+
+    said = remark_on(source)
+    if said:
+        log("capability-lists-nothing")
+        stderr_console().print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
 
 
 def _say_export_pays(patients: int) -> None:
