@@ -16,8 +16,8 @@ from fhir_adapter.bootstrap.watching import Watching, watching
 from fhir_adapter.cli import options
 from fhir_adapter.cli.everywhere import Everywhere, everywhere
 from fhir_adapter.cli.running import log, log_to_stderr, print_json, stderr_console, stdout
-from fhir_adapter.cli.runs import say_duplicates
 from fhir_adapter.cli.tables import print_table
+from fhir_adapter.cli.written import say_duplicates
 from fhir_adapter.errors import ServerFault
 from fhir_adapter.watching import LookedAt, Tally, Worked
 

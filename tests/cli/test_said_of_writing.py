@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from fhir_adapter.sandbox import RunningSandbox
 
 from cli.cli_for_tests import AS_OF, Ran, run, sandbox
-from fault_proxy import FaultProxy, forgotten_create, is_create
+from fault_proxy import FaultProxy, cut_before_commit, forgotten_create, is_create, is_write
 
 CANDIDATE = "42-all-answered"
 KEY = {"FHIR_ADAPTER_SITE_KEY": "a secret of the site"}
@@ -90,3 +91,20 @@ def test_a_server_that_takes_a_write_and_forgets_it_is_no_success() -> None:
     assert "Written: nothing; 1 failed, as said above" in ran.flat
     for where in ("stores nothing", "tenant", "later", "server doctor URL --write"):
         assert where in ran.flat
+
+
+@pytest.mark.slow
+def test_what_fails_for_many_is_said_once_and_logged_by_code() -> None:
+    """A server that goes away: nobody is named in vain."""
+    with sandbox() as server, FaultProxy(server.base_url) as proxy:
+        proxy.arm(cut_before_commit(), on=is_write)
+        ran = screen(proxy.url, "--write", "--log-json")
+    assert ran.status == 3
+    (told,) = [one for one in ran.out.splitlines() if "server-unreachable" in one]
+    assert "So it is for" in told
+    logged = [json.loads(one) for one in ran.err.splitlines() if one.startswith("{")]
+    failed = [one for one in logged if one["event"] == "write-failed"]
+    (counts,) = [one for one in logged if one["event"] == "written"]
+    assert len(failed) == counts["failed"] > 3
+    assert {one["code"] for one in failed} == {"server-unreachable"}
+    assert counts["resources_created"] == counts["resources_updated"] == 0
