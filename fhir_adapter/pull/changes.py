@@ -188,7 +188,10 @@ def _owners(client: FhirClient, resource_type: str, params: Mapping[str, str]) -
 
 def of_group(client: FhirClient, group: str) -> Iterator[str]:
     """Members of an actual Group, those left out that are marked inactive."""
-    found = client.read("Group", group)
+    try:
+        found = client.read("Group", group)
+    except ServerFault as fault:
+        raise told_apart(client, fault) from fault.__cause__
     if found is None:
         raise _not_whole("Group", "not-found") if is_endpoint(client) else no_endpoint(client)
     for member in parts(found.get("member")):

@@ -15,8 +15,8 @@ _REMEDY = (
 
 
 def told_apart(client: FhirClient, fault: ServerFault) -> ServerFault:
-    """A fault as it is; NotFhir for a 404 of an address under which no FHIR server is."""
-    if status_of(fault) not in _GONE or is_endpoint(client):
+    """A fault as it is; NotFhir for one of an address under which no FHIR server is."""
+    if not (_is_gone(fault) or _is_malformed(fault)) or is_endpoint(client):
         return fault
     return no_endpoint(client)
 
@@ -24,28 +24,34 @@ def told_apart(client: FhirClient, fault: ServerFault) -> ServerFault:
 def is_endpoint(client: FhirClient) -> bool:
     """Whether anything speaks FHIR here: one question, or two where /metadata is not there.
 
-    Medplum's router has none and searches all the same. Whatever else goes wrong (no answer, no
-    permission) says nothing against the address.
+    Medplum's router has none and searches all the same. HAPI calls what stands below a type's own
+    path malformed (400), which is said of a search elsewhere too. Whatever else goes wrong (no
+    answer, no permission) says nothing against the address.
     """
     try:
         client.capability()
     except OtherVersion:
         return True
     except ServerFault as fault:
-        return not _says_nothing_is_there(fault) or _searches(client)
+        malformed = _is_malformed(fault)
+        return not (malformed or _is_gone(fault)) or _searches(client, malformed=malformed)
     return True
 
 
-def _searches(client: FhirClient) -> bool:
+def _searches(client: FhirClient, *, malformed: bool) -> bool:
     try:
         next(client.pages("Patient", {"_count": "1"}, max_pages=1))
     except ServerFault as fault:
-        return not _says_nothing_is_there(fault)
+        return not (_is_gone(fault) or (malformed and _is_malformed(fault)))
     return True
 
 
-def _says_nothing_is_there(fault: ServerFault) -> bool:
+def _is_gone(fault: ServerFault) -> bool:
     return isinstance(fault, NotFhir) or status_of(fault) in _GONE
+
+
+def _is_malformed(fault: ServerFault) -> bool:
+    return status_of(fault) == HTTPStatus.BAD_REQUEST
 
 
 def no_endpoint(client: FhirClient) -> NotFhir:

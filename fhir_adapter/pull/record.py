@@ -94,6 +94,9 @@ class _Pull:
         except ServerFault as fault:
             if isinstance(fault, ServerRefused) and status_of(fault) == HTTPStatus.UNAUTHORIZED:
                 raise
+            told = told_apart(self._client, fault)
+            if told is not fault:
+                raise told from fault.__cause__
             self._whys["Patient"] = why_not_of(fault)
             return
         if found is None:

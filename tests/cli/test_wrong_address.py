@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import fault_proxy as f
 from cli.cli_for_tests import AS_OF, run, sandbox
 from plain_server import plain_server
 
@@ -41,12 +42,21 @@ def json_of_another_kind() -> Generator[str]:
         yield server.base_url
 
 
+@contextmanager
+def below_a_type() -> Generator[str]:
+    """HAPI's answer to whatever is asked of /fhir/Patient/..."""
+    body = b'{"resourceType": "OperationOutcome", "issue": [{"code": "not-supported"}]}'
+    with plain_server(400, body, Content_Type="application/fhir+json") as server:
+        yield server.base_url
+
+
 WRONG = pytest.mark.parametrize(
     "address",
     [
         a_wrong_path,
         pytest.param(html, marks=pytest.mark.slow),
         pytest.param(json_of_another_kind, marks=pytest.mark.slow),
+        pytest.param(below_a_type, marks=pytest.mark.slow),
     ],
 )
 
@@ -101,6 +111,15 @@ def test_a_patient_who_is_not_there_is_no_wrong_address(
     assert ran.status == 3
     assert "the record server does not know this patient" in ran.flat
     assert REMEDY not in ran.flat
+
+
+@pytest.mark.slow
+def test_a_server_that_wants_a_patient_and_hides_its_metadata_is_no_wrong_address() -> None:
+    with sandbox(patients=(WHO,)) as server, f.FaultProxy(server.base_url) as proxy:
+        proxy.arm(f.no_metadata(), on=f.is_metadata)
+        proxy.arm(f.status(400), on=f.of_type("Patient", f.is_search))
+        ran = run("explain", "nobody", "--server", proxy.url, "--as-of", AS_OF)
+    assert "the record server does not know this patient" in ran.flat
 
 
 def test_a_watched_patient_is_not_given_up_where_a_gateway_lost_the_server() -> None:
