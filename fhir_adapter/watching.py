@@ -62,6 +62,8 @@ class Worked:
     again: bool = False
     """Marked again while it was being worked on: its turn comes once more."""
     error: str = ""
+    remedy: str = ""
+    """What to do about the error; nobody is named in it."""
 
     @property
     def changes(self) -> int:
@@ -86,6 +88,8 @@ class Tally:
     errors: Counter[str] = field(default_factory=Counter[str])
     doubled: set[str] = field(default_factory=set[str])
     """Duplicates, each once however often its patient is read."""
+    remedies: dict[str, str] = field(default_factory=dict[str, str])
+    """What to do about an error that writing met, by its code."""
 
     def add(self, one: Worked) -> None:
         """One more."""
@@ -95,6 +99,7 @@ class Tally:
             self.changes[one.reason] += one.changes
         if one.error:
             self.errors[one.error] += 1
+            self.remedies.update({one.error: one.remedy} if one.remedy else {})
 
 
 def look(feeds: Sequence[ChangeFeed], queue: ChangedPatients, cursors: Cursors) -> LookedAt:
@@ -162,7 +167,12 @@ class Watch:
                 sent = study.send(found)
             except AdapterError as fault:
                 self.queue.failed(claimed, fault.code)
-                return Worked(reason=claimed.reason, written=tuple(written), error=fault.code)
+                return Worked(
+                    reason=claimed.reason,
+                    written=tuple(written),
+                    error=fault.code,
+                    remedy=fault.remedy,
+                )
             if found.decision is not None:
                 decisions.append(found.decision)
             if sent is not None:

@@ -89,7 +89,8 @@ def doctor(  # noqa: PLR0913 - one parameter per option
     else:
         _print(stdout(), found, of_study)
         if choice is not None:
-            said = report.ways_sentence(choice.ways, choice.reason, proved=write)
+            proved = not found.profile.is_open("kept.ResearchSubject")
+            said = report.ways_sentence(choice.ways, choice.reason, proved=proved)
             stdout().print(said, markup=False, soft_wrap=True)
     if found.has_needed_failure or any(one.ok.value == "failed" for one in of_study):
         raise typer.Exit(1)

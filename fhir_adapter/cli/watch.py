@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from fhir_adapter.bootstrap import run_id
@@ -135,7 +136,8 @@ def _print(tally: Tally, waiting: int, *, write: bool) -> None:
     console = stdout()
     print_table(console, table)
     for code, patients in sorted(tally.errors.items()):
-        console.print(f"[red]{code}[/]: {patients}")
+        said = escape(tally.remedies.get(code, ""))
+        console.print(f"[red]{code}[/]: {patients}. {said}".rstrip(), soft_wrap=True)
     console.print(
         f"{waiting} patients wait: for a date, to be tried again, or until the lease of a run that "
         "was killed on another machine is over (ten minutes).",

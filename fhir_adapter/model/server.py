@@ -93,6 +93,10 @@ class ServerProfile:
         """Whether it was seen to fail."""
         return self.verdict(check) is Verdict.FAILS
 
+    def is_open(self, check: str) -> bool:
+        """Whether it was not tried, or could not be told."""
+        return self.verdict(check) is Verdict.CANNOT_TELL
+
     @property
     def subject_way(self) -> WriteWay | None:
         """The best way in which a ResearchSubject was seen to be created; None: in none."""

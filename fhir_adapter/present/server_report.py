@@ -96,7 +96,7 @@ def ways_sentence(ways: Sequence[WriteWay], reason: str, *, proved: bool) -> str
     """
     named = [way.value for way in ways if way is not WriteWay.NOTHING]
     first = ", where that is refused ".join(named) or "nothing but the ledger"
-    tries = "" if proved else " Nothing was written: --write tries it."
+    tries = "" if proved else " Not tried: --write does, where what it writes can be taken away."
     return f"Proposals by: {first} ({reason}).{tries}" if ways else ""
 
 

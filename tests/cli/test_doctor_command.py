@@ -47,6 +47,7 @@ def test_what_could_not_be_removed_is_named() -> None:
     assert "Could not be removed" in ran.err
     assert "Device/1" in ran.err
     assert "not tried: what is written could not be taken away" in ran.flat
+    assert "Not tried: --write does, where what it writes can be taken away." in ran.flat
 
 
 @pytest.mark.slow
@@ -62,7 +63,7 @@ def test_people_get_groups_with_what_a_failure_means() -> None:
         "This study",
         "cannot be told",
         "Proposals by: conditional-create, where that is refused task (",
-        "(the server offers conditional create). Nothing was written: --write tries it.",
+        "(the server offers conditional create). Not tried: --write does, where what it writes",
     ):
         assert said in ran.flat
 
@@ -133,6 +134,7 @@ def test_the_ways_it_names_are_those_of_writing_back(
         assert found["write-ways"] == [*ways, "nothing"]
         people = run(*args).flat
         assert f"Proposals by: {ways[0] if ways else 'nothing but the ledger'}" in people
+        assert "Not tried" not in people or "ResearchSubject" in habits.get("refuses_types", ())
         settings = Settings(record_server=url, record=Connection(profile="seen.json"))
         choice = choice_of(settings, write_client(settings))
         assert [way.value for way in choice.ways] == found["write-ways"]

@@ -108,3 +108,13 @@ def test_what_fails_for_many_is_said_once_and_logged_by_code() -> None:
     assert len(failed) == counts["failed"] > 3
     assert {one["code"] for one in failed} == {"server-unreachable"}
     assert counts["resources_created"] == counts["resources_updated"] == 0
+
+
+def test_watch_names_what_to_look_at_too() -> None:
+    with sandbox(patients=(CANDIDATE,)) as server, FaultProxy(server.base_url) as proxy:
+        proxy.arm(forgotten_create(), on=is_create)
+        ran = run("watch", "--once", "--as-of", AS_OF, "--write", "--server", proxy.url, **KEY)
+    assert ran.status == 3
+    assert "write-unverified: 1. The server answered that it took it." in ran.flat
+    assert "server doctor URL --write" in ran.flat
+    assert CANDIDATE not in ran.flat
