@@ -146,7 +146,8 @@ def _print(console: Console, found: Report, of_study: Findings) -> None:
 def _print_refusal(console: Console, found: Report) -> None:
     """No table of what was not asked: what fails, and what to do about it."""
     failed = [one for one in found.findings if one.verdict.value == "fails"]
-    console.print(f"{len(found.findings) - len(failed)} checks {escape(found.not_asked)}.")
+    left_out = sum(one.reason == found.not_asked for one in found.findings)
+    console.print(f"{left_out} checks {escape(found.not_asked)}.")
     for one in failed:
         console.print(f"{escape(one.title)}: {_coloured('fails')}: {escape(one.reason)}.")
         console.print(escape(one.remedy))

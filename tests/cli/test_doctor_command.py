@@ -72,6 +72,20 @@ def test_a_login_page_is_asked_two_questions_and_named() -> None:
 
 
 @pytest.mark.usefixtures("with_small_study")
+def test_a_server_of_another_version_is_told_in_one_headline_with_its_remedy() -> None:
+    told = b'{"resourceType": "CapabilityStatement", "fhirVersion": "3.0.2"}'
+    with plain_server(200, told, Content_Type="application/fhir+json") as server:
+        ran = run("server", "doctor", server.base_url, "--write", "--seconds", "10")
+    assert ran.status == 1
+    assert "checks not asked: it is of another version of FHIR." in ran.flat
+    assert "the server speaks FHIR STU3 (3.0.2), not R4. Give the base URL of its R4" in ran.flat
+    assert "Proposals by" not in ran.flat
+    assert "work" not in ran.flat
+    assert {one.split()[0] for one in server.asked} == {"GET"}
+    assert len(server.asked) == 2
+
+
+@pytest.mark.usefixtures("with_small_study")
 def test_where_nothing_listens_the_remedy_stands_alone() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nobody = f"http://127.0.0.1:{taken.getsockname()[1]}/fhir"

@@ -328,9 +328,10 @@ def test_a_dead_address_fails_to_answer_and_nothing_more_is_asked() -> None:
     assert report.requests == 2
 
 
-def test_no_finding_repeats_what_the_server_or_the_record_said() -> None:
+@pytest.mark.parametrize("more", [{}, {"fhirVersion": "CANARYVALUE"}])
+def test_no_finding_repeats_what_the_server_or_the_record_said(more: dict[str, str]) -> None:
     canary = "CANARYVALUE"
-    world = World(edits(lambda b: b.update(note=canary, fhirVersion=canary)))
+    world = World(edits(lambda b: b.update(note=canary, **more)))
     record(world.server)
     report = run(world, write=False, patient="p")
     text = json.dumps([(one.reason, one.consequence, one.remedy) for one in report.findings])
@@ -473,6 +474,36 @@ def test_an_address_that_does_not_answer_as_fhir_is_asked_nothing_further(name: 
     assert {one.reason for one in report.findings if one.verdict is UNSURE} == {report.not_asked}
     assert report.has_needed_failure
     assert len(world.asked) <= 3
+
+
+OTHER_VERSIONS = {
+    "R5": ({"fhirVersion": "5.0.0"}, "R5 (5.0.0)", "`serve`"),
+    "R6": ({"fhirVersion": "6.0.0"}, "R6 (6.0.0)", "/fhir/r4"),
+    "STU3": ({"fhirVersion": "3.0.2"}, "STU3 (3.0.2)", "/fhir/r4"),
+    "DSTU2": ({"resourceType": "Conformance", "fhirVersion": "1.0.2"}, "DSTU2 (1.0.2)", "/R4"),
+    "DSTU2 unsaid": ({"resourceType": "Conformance", "fhirVersion": None}, "DSTU2", "/R4"),
+    "unheard of": ({"fhirVersion": "later"}, "of another version", "/R4"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_VERSIONS)
+def test_a_server_of_another_version_is_asked_nothing_further(name: str) -> None:
+    change, said_as, remedy = OTHER_VERSIONS[name]
+    world = World(edits(lambda b: b.update(change), path="/metadata"))
+    report = run(world)
+    failed = [one for one in report.findings if one.verdict is FAILS]
+    assert [one.id for one in failed] == ["metadata.fhir-version"]
+    assert failed[0].reason == f"the server speaks FHIR {said_as}, not R4"
+    assert remedy in failed[0].remedy
+    assert report.not_asked == "not asked: it is of another version of FHIR"
+    assert report.has_needed_failure
+    assert world.asked == [("GET", "/metadata"), ("GET", "/Patient?_count=1")]
+
+
+@pytest.mark.parametrize("version", ["4.0.1", "4.3.0", ""])
+def test_a_server_of_r4_or_r4b_or_that_does_not_say_is_examined(version: str) -> None:
+    world = World(edits(lambda b: b.update(fhirVersion=version), path="/metadata"))
+    assert run(world, write=False).not_asked == ""
 
 
 def test_a_token_that_is_refused_ends_the_questions_with_its_own_remedy() -> None:
