@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fhir_adapter import bootstrap, publishing
-from fhir_adapter.cli import options
+from fhir_adapter.cli import options, outputs
 from fhir_adapter.cli.everywhere import Everywhere
 from fhir_adapter.cli.running import print_json, stderr_console, stdout, stopped_alike
 from fhir_adapter.cli.tables import print_table
@@ -66,6 +66,8 @@ def doctor(  # noqa: PLR0913 - one parameter per option
     # each command waits for its own libraries only
     from fhir_adapter.bootstrap import doctoring, profiles, studies  # noqa: PLC0415 - as said above
 
+    outputs.refuse_unwritable(markdown, "--markdown")
+    outputs.refuse_unwritable(profile, "--profile")
     asked = common.settings(record_server=url, study=study, study_server=study_server)
     in_force = doctoring.afresh(asked)
     package = bootstrap.study_package(in_force)
@@ -79,9 +81,11 @@ def doctor(  # noqa: PLR0913 - one parameter per option
     if not found.not_asked:
         of_study = studies.examine(in_force, needs, known_patient=patient, until=end)
     if markdown is not None:
-        markdown.write_text(_markdown(found), "utf-8")
+        with outputs.told("--markdown"):
+            markdown.write_text(_markdown(found), "utf-8")
     if profile is not None:
-        profiles.keep(found.profile, in_force.record_server, profile)
+        with outputs.told("--profile"):
+            profiles.keep(found.profile, in_force.record_server, profile)
     if common.as_json:
         print_json(_json(found, of_study, write=write))
     else:

@@ -94,3 +94,32 @@ def test_where_nothing_listens_the_remedy_stands_alone() -> None:
     assert "not asked: nothing answers at this address" in ran.flat
     assert "Check the base URL, the port and the proxy settings." in ran.flat
     assert "What it says of itself" not in ran.flat
+
+
+@pytest.mark.usefixtures("with_small_study")
+@pytest.mark.parametrize("option", ["--markdown", "--profile"])
+@pytest.mark.parametrize("place", ["nowhere/x", "a-file/x", "."])
+def test_a_file_that_cannot_be_written_is_said_before_the_first_request(
+    option: str, place: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a-file").write_text("", "utf-8")
+    with plain_server(200) as page:
+        ran = run("server", "doctor", page.base_url, option, str(tmp_path / place))
+    assert (ran.status, page.asked) == (2, [])
+    assert f"{option}: the file cannot be written there" in " ".join(ran.err.split())
+
+
+@pytest.mark.usefixtures("with_small_study")
+@pytest.mark.parametrize("option", ["--markdown", "--profile"])
+def test_a_disk_that_is_full_at_the_end_is_no_mistake_of_ours(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "full")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with sandbox(patients=(ONE,)) as server:
+        ran = run("server", "doctor", server.base_url, option, str(tmp_path / "x"))
+    assert ran.status == 2
+    assert f"{option}: the file cannot be written there" in " ".join(ran.err.split())

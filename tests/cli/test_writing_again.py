@@ -11,6 +11,7 @@ import pytest
 from fhir_adapter.sandbox import RunningSandbox
 
 from cli.cli_for_tests import AS_OF, ONE, Ran, run, sandbox
+from plain_server import plain_server
 
 CANDIDATE = "42-all-answered"
 KEY = {"FHIR_ADAPTER_SITE_KEY": "a secret of the site"}
@@ -137,3 +138,16 @@ def test_a_failed_pull_leaves_the_opinion_as_it_is() -> None:
         assert [one["error"] for one in found["failed"]] == ["patient-not-found"]
         assert found["written"] == []
         assert all_of(server, "GuidanceResponse") == before
+
+
+@pytest.mark.parametrize("place", ["a-file/x.sqlite", "a-file/in/x.sqlite", "/proc/nope/x.sqlite"])
+def test_a_ledger_that_cannot_be_made_is_said_before_the_first_request(
+    place: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a-file").write_text("", "utf-8")
+    with plain_server(200) as page:
+        key = {"FHIR_ADAPTER_LEDGER": str(tmp_path / place), "FHIR_ADAPTER_SITE_KEY": "x"}
+        ran = run("screen", "--server", page.base_url, "--write", **key)
+    assert (ran.status, page.asked) == (2, [])
+    assert "setting-invalid" in ran.err
+    assert "the ledger's folder cannot be made" in " ".join(ran.err.split())
