@@ -135,6 +135,7 @@ def _print(console: Console, found: Report, of_study: Findings) -> None:
     if found.not_asked:
         _print_refusal(console, found)
         return
+    _say_nothing_written(console, found)
     for title, rows in report.grouped(found.findings):
         print_table(console, _table(title, rows))
     print_table(console, _study_table(of_study))
@@ -155,6 +156,14 @@ def _print_refusal(console: Console, found: Report) -> None:
     for one in failed:
         console.print(f"{escape(one.title)}: {_coloured('fails')}: {escape(one.reason)}.")
         console.print(escape(one.remedy))
+
+
+def _say_nothing_written(console: Console, found: Report) -> None:
+    """Before the tables: they would say it once for every check that writes."""
+    for one in found.findings:
+        if one.id == "write.canary" and one.verdict.value == "fails":
+            console.print(f"[bold red]Nothing was tried that writes[/]: {escape(one.reason)}.")
+            console.print(escape(one.remedy))
 
 
 def _table(title: str, rows: Sequence[report.Row]) -> Table:

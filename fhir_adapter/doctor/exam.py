@@ -30,6 +30,8 @@ class Exam:
     """Why nothing further is asked; set where the address does not answer as a FHIR server."""
     may_write: bool = False
     """Set once a canary of ours was seen to go away again."""
+    unwritten: str = "not tried: what is written could not be taken away"
+    """Why nothing is written beside the canary."""
     specimens: dict[str, Resource] = field(default_factory=dict[str, Resource])
     """A resource of each type that is there: our own, else one of the server's."""
     replies: dict[str, Reply] = field(default_factory=dict[str, Reply])

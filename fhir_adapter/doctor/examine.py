@@ -125,7 +125,7 @@ def _seen(exam: Exam, check: Check) -> Seen:
     if check.writes and not exam.write:
         return unsure("not tried without --write")
     if check.writes and not exam.may_write and check is not BEFORE_WRITING[-1]:
-        return unsure("not tried: what is written could not be taken away")
+        return unsure(exam.unwritten)
     try:
         return check.look(exam)
     except OutOfBounds:

@@ -36,6 +36,7 @@ def test_with_write_everything_is_tried_and_nothing_is_left(tmp_path: Path) -> N
 def test_what_could_not_be_removed_is_named() -> None:
     with sandbox(patients=(ONE,), no_delete=True) as server:
         ran = run("server", "doctor", server.base_url, "--write")
+    assert "Nothing was tried that writes: what was written stays" in ran.flat
     assert "Could not be removed" in ran.err
     assert "Device/1" in ran.err
     assert "not tried: what is written could not be taken away" in ran.flat

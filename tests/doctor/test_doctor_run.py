@@ -99,6 +99,32 @@ def test_nothing_more_is_written_where_the_canary_stays() -> None:
     assert report.left_behind == ("Device/1",)
 
 
+def test_a_server_that_takes_writes_and_keeps_nothing_is_named_once() -> None:
+    def forgetting(one: Asked, ask: Ask) -> Answer:
+        if one.method == "POST" and not one.url.endswith("_search"):
+            return answer(201, None, Location=f"{one.url}/1/_history/1")
+        return answer(204) if one.method == "DELETE" else ask(one)
+
+    world = World(forgetting)
+    found = said(report := run(world))
+    keeps = "takes writes and keeps nothing"
+    assert found["write.canary"] == (FAILS, f"it {keeps}")
+    assert found["write.create"] == (UNSURE, f"not tried: the server {keeps}")
+    assert [name for name, (verdict, _) in found.items() if verdict is FAILS] == ["write.canary"]
+    assert [url for method, url in world.asked if method == "POST" and url] == ["/Device"]
+    assert report.left_behind == ()
+
+
+def test_a_canary_that_is_there_a_little_later_is_kept() -> None:
+    reads = count()
+
+    def late(one: Asked, ask: Ask) -> Answer:
+        early = one.method == "GET" and "/Device/" in one.url and next(reads) < 2
+        return answer(404) if early else ask(one)
+
+    assert said(run(World(late)))["write.create"][0] is WORKS
+
+
 def test_a_server_that_stops_answering_ends_the_run_and_not_before() -> None:
     asked = count()
 
