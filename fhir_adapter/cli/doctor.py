@@ -20,7 +20,7 @@ from fhir_adapter.present import server_report as report
 
 if TYPE_CHECKING:
     from fhir_adapter.bootstrap.studies import Findings
-    from fhir_adapter.doctor import Report
+    from fhir_adapter.doctor import Earlier, Report
 
 _COLOURS = {
     "passed": "green",
@@ -86,12 +86,33 @@ def doctor(  # noqa: PLR0913 - one parameter per option
     if profile is not None:
         with outputs.told("--profile"):
             profiles.keep(found.profile, in_force.record_server, profile)
+    _say_earlier(found.earlier)
     if common.as_json:
         print_json(_json(found, of_study, write=write))
     else:
         _print(stdout(), found, of_study)
     if found.has_needed_failure or any(one.ok.value == "failed" for one in of_study):
         raise typer.Exit(1)
+
+
+def _say_earlier(earlier: Earlier) -> None:
+    """Test resources of runs that were killed: their ids tell nothing about anybody either."""
+    console = stderr_console()
+    for title, places in (
+        ("[bold]Left behind by earlier runs, now removed[/]", earlier.removed),
+        ("[bold red]Left behind by earlier runs, and could not be removed[/]", earlier.left),
+        (
+            (
+                "[bold]Left alone, of a run that may still be going on[/] (its end, or its last "
+                "write, is less than an hour ago)"
+            ),
+            earlier.spared,
+        ),
+    ):
+        if places:
+            console.print(f"{title}:")
+            for one in places:
+                console.print(f"  {escape(one)}")
 
 
 def _say_left(left: tuple[str, ...]) -> None:
@@ -116,6 +137,11 @@ def _json(found: Report, of_study: Findings, *, write: bool) -> dict[str, Any]:
         "written": write,
         "token": found.token,
         "left-behind": list(found.left_behind),
+        "earlier": {
+            "removed": list(found.earlier.removed),
+            "left": list(found.earlier.left),
+            "spared": list(found.earlier.spared),
+        },
         "checks": [report.finding_json(one) for one in found.findings],
         "choices": report.choices(found.profile),
         "study": [

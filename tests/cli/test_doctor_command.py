@@ -44,6 +44,26 @@ def test_what_could_not_be_removed_is_named() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_small_study")
+def test_what_a_killed_run_left_is_named() -> None:
+    run_of = "https://fhir-adapter.example/fhir/doctor", "doctor-20260101T000000Z-0123456789ab-1"
+    with sandbox(patients=(ONE,)) as server:
+        server._interactions.store.load(
+            {
+                "resourceType": "Device",
+                "id": "left",
+                "identifier": [dict(zip(("system", "value"), run_of, strict=True))],
+                "meta": {"lastUpdated": "2026-01-01T00:00:00Z"},
+            }
+        )
+        ran = run("server", "doctor", server.base_url, "--write", "--json")
+        assert not list(server._interactions.store.all_of("Device"))
+    assert ran.json["earlier"] == {"removed": ["Device/left"], "left": [], "spared": []}
+    assert "Left behind by earlier runs, now removed: Device/left" in " ".join(ran.err.split())
+    assert ran.json["token"].startswith("doctor-20")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("with_small_study")
 def test_people_get_groups_with_what_a_failure_means() -> None:
     with sandbox(patients=(ONE,), refuses_types=frozenset(("Procedure",))) as server:
         ran = run("server", "doctor", server.base_url, "--patient", ONE)
