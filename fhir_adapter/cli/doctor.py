@@ -83,9 +83,11 @@ def doctor(  # noqa: PLR0913 - one parameter per option
     if markdown is not None:
         with outputs.told("--markdown"):
             markdown.write_text(_markdown(found), "utf-8")
-    if profile is not None:
+    if profile is not None and not found.not_asked:
         with outputs.told("--profile"):
             profiles.keep(found.profile, in_force.record_server, profile)
+    if profile is not None and found.not_asked:
+        stderr_console().print("No profile was written: nothing was seen that it could hold.")
     _say_earlier(found.earlier)
     if common.as_json:
         print_json(_json(found, of_study, write=write))

@@ -8,7 +8,7 @@ from fhir_adapter.client import capability_of
 from fhir_adapter.doctor.check import Check, Seen, either, fails, unsure, works
 from fhir_adapter.doctor.exam import Exam
 from fhir_adapter.doctor.pairs import PAIRS
-from fhir_adapter.doctor.probe import Reply
+from fhir_adapter.doctor.probe import OutOfBounds, Reply
 from fhir_adapter.errors import OtherVersion, ServerFault, ServerUnreachable
 from fhir_adapter.fhir.reading import is_array, part, parts, text
 from fhir_adapter.model.server import Verdict
@@ -34,18 +34,20 @@ def _answers(exam: Exam) -> Seen:
     """
     try:
         return _as_fhir(exam)
-    except ServerUnreachable:
-        return _silent(exam)
+    except ServerUnreachable as fault:
+        return _silent(exam, fault)
     except ServerFault as fault:
         return _ended(exam, _UNANSWERED, fault.message, fault.remedy)
 
 
-def _silent(exam: Exam) -> Seen:
+def _silent(exam: Exam, first: ServerUnreachable) -> Seen:
     """Asked once more: a server that comes back is examined, and each check says what it met."""
     try:
         exam.probe.find("Patient", {"_count": "1"})
     except ServerUnreachable as fault:
         return _ended(exam, _SILENT, fault.message, fault.remedy)
+    except OutOfBounds:
+        return _ended(exam, _SILENT, first.message, first.remedy)
     except ServerFault:
         pass
     return unsure("unreachable")

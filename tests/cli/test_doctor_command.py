@@ -80,13 +80,18 @@ def test_people_get_groups_with_what_a_failure_means() -> None:
 
 
 @pytest.mark.usefixtures("with_small_study")
-def test_a_login_page_is_asked_two_questions_and_named() -> None:
+def test_a_login_page_is_asked_two_questions_and_named(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
     with plain_server(200, b"<html>Log in</html>", Content_Type="text/html") as page:
-        people = run("server", "doctor", page.base_url, "--seconds", "10")
+        people = run(
+            "server", "doctor", page.base_url, "--seconds", "10", "--profile", str(kept)
+        )  # fmt: skip
         told = run("server", "doctor", page.base_url, "--seconds", "10", "--json").json
     assert people.status == 1
     assert "not asked: this address does not answer as a FHIR server" in people.flat
     assert "whether a login page or a proxy answers" in people.flat
+    assert "No profile was written" in people.err
+    assert not kept.exists()
     assert len(page.asked) == 4
     assert told["study"] == []
     assert [one["id"] for one in told["checks"] if one["result"] == "fails"] == ["metadata.answers"]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fhir_adapter.client import FhirClient
+from fhir_adapter.client.losses import Lost, fault_of_loss
 from fhir_adapter.client.transport import Answer, Asked
 from fhir_adapter.doctor import Report, examine
 from fhir_adapter.doctor.operating import CHECKS as OPERATIONS
@@ -352,6 +353,23 @@ def test_a_dead_address_fails_to_answer_and_nothing_more_is_asked() -> None:
     assert failed == ["metadata.answers"]
     assert report.not_asked == "not asked: nothing answers at this address"
     assert report.requests == 2
+
+
+def test_a_server_that_is_silent_until_time_is_up_is_said_not_to_answer() -> None:
+    now = [0.0]
+
+    def silent(one: Asked, ask: Ask) -> Answer:
+        now[0] += 21
+        raise fault_of_loss(Lost.TIMED_OUT, one.where)
+
+    world = World(silent)
+    report = run(world, seconds=14, clock=lambda: now[0])
+    assert report.not_asked == "not asked: nothing answers at this address"
+    (failed,) = [one for one in report.findings if one.verdict is FAILS]
+    assert (failed.id, failed.reason) == ("metadata.answers", "no answer in time")
+    assert "time-out" not in failed.remedy
+    assert "the setting concurrency" in failed.remedy
+    assert len(world.asked) == 1
 
 
 @pytest.mark.parametrize("more", [{}, {"fhirVersion": "CANARYVALUE"}])
