@@ -15,9 +15,10 @@ from fhir_adapter.doctor.own import Own
 from fhir_adapter.doctor.probe import OutOfBounds, Probe
 from fhir_adapter.doctor.specimens import kinds_of, write_specimens
 from fhir_adapter.doctor.table import BEFORE_WRITING, CHECKS, IN_TURN
-from fhir_adapter.errors import AdapterError
+from fhir_adapter.errors import AdapterError, PatientNotFound
 from fhir_adapter.model.server import Finding, ServerProfile, Verdict
 
+_GONE = frozenset((404, 410))
 _LOST_IN_A_ROW = 3
 _NO_TIME = "not tried: no time or no request was left"
 
@@ -75,7 +76,7 @@ def examine(  # noqa: PLR0913 - one keyword per bound
 
     What was written is taken away at the end, also after an error or Ctrl-C; ``told`` hears what
     could not be removed, whatever happened. What earlier runs left is taken away
-    first, where it is said what time it is.
+    first, where it is said what time it is. PatientNotFound where the named patient is not there.
     """
     probe = Probe(
         client=client, until=clock() + seconds, most=most_requests, clock=clock, sleep=sleep
@@ -109,6 +110,8 @@ def _findings(exam: Exam, now: datetime | None) -> Iterator[Finding]:
 
 def _tried(exam: Exam, now: datetime | None) -> Iterator[Finding]:
     for check in IN_TURN:
+        if check is BEFORE_WRITING[-1]:
+            _refuse_unknown(exam)
         finding = check.finding(_seen(exam, check))
         exam.verdicts[finding.id] = finding.verdict
         yield finding
@@ -117,6 +120,23 @@ def _tried(exam: Exam, now: datetime | None) -> Iterator[Finding]:
             if now is not None:
                 exam.earlier = clear(exam.probe, exam.own, kinds_of(exam), now)
             _write_specimens(exam)
+
+
+def _refuse_unknown(exam: Exam) -> None:
+    """PatientNotFound: with somebody who is not there nothing could be told, and all looks fine."""
+    if not exam.patient or exam.not_asked:
+        return
+    try:
+        found = exam.probe.get(f"Patient/{exam.patient}")
+    except (AdapterError, OutOfBounds):
+        return
+    if found.status in _GONE:
+        raise PatientNotFound(
+            f"the server does not know the named patient ({found.status})",
+            where="--patient",
+            remedy="Name the logical id of a Patient that is on it and may be read, or leave it "
+            "out.",
+        )
 
 
 def _write_specimens(exam: Exam) -> None:

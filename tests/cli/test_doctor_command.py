@@ -112,6 +112,16 @@ def test_a_server_of_another_version_is_told_in_one_headline_with_its_remedy() -
 
 
 @pytest.mark.usefixtures("with_small_study")
+def test_a_named_patient_whom_the_server_does_not_know_is_an_error() -> None:
+    with sandbox(patients=(ONE,)) as server:
+        ran = run("server", "doctor", server.base_url, "--patient", "nobody")
+    assert ran.status == 3
+    assert "patient-not-found" in ran.err
+    assert "the server does not know the named patient (404)" in " ".join(ran.err.split())
+    assert "nobody" not in ran.err
+
+
+@pytest.mark.usefixtures("with_small_study")
 def test_where_nothing_listens_the_remedy_stands_alone() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nobody = f"http://127.0.0.1:{taken.getsockname()[1]}/fhir"

@@ -14,7 +14,7 @@ from fhir_adapter.client.losses import Lost, fault_of_loss
 from fhir_adapter.client.transport import Answer, Asked
 from fhir_adapter.doctor import Report, examine
 from fhir_adapter.doctor.operating import CHECKS as OPERATIONS
-from fhir_adapter.errors import ServerBroken, ServerRefused, ServerUnreachable
+from fhir_adapter.errors import PatientNotFound, ServerBroken, ServerRefused, ServerUnreachable
 from fhir_adapter.model.server import Verdict
 from fhir_adapter.pull import doctor as old_doctor
 from fhir_adapter.sandbox import Interactions
@@ -370,6 +370,20 @@ def test_a_server_that_is_silent_until_time_is_up_is_said_not_to_answer() -> Non
     assert "time-out" not in failed.remedy
     assert "the setting concurrency" in failed.remedy
     assert len(world.asked) == 1
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_a_named_patient_who_is_not_there_is_said_before_anything_is_written(write: bool) -> None:
+    world = World()
+    record(world.server)
+    with pytest.raises(PatientNotFound, match="--patient: the server does not know the named"):
+        run(world, write=write, patient="nobody")
+    assert {method for method, _ in world.asked} == {"GET"}
+
+
+def test_a_named_patient_who_cannot_be_asked_for_is_left_to_the_checks() -> None:
+    found = said(run(World(refuses(500, path="/Patient/q")), write=False, patient="q"))
+    assert found["read.read"] == (UNSURE, "no patient is there to read")
 
 
 @pytest.mark.parametrize("more", [{}, {"fhirVersion": "CANARYVALUE"}])
