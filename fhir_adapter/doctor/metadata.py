@@ -65,7 +65,8 @@ def _as_fhir(exam: Exam) -> Seen:
     refused = {found.status, told.status if told else 0} & _REFUSALS
     if refused:
         return _ended(exam, _REFUSED, f"refused ({max(refused)})", _CREDENTIALS)
-    return _ended(exam, _UNANSWERED, "neither a CapabilityStatement nor a Bundle came back", "")
+    came = f"neither a CapabilityStatement nor a Bundle came back ({(told or found).nature})"
+    return _ended(exam, _UNANSWERED, came, "")
 
 
 def _told(exam: Exam) -> Reply | None:

@@ -494,7 +494,10 @@ def test_a_server_that_drops_underscored_names_is_seen_to_refuse_the_others() ->
     assert not old_doctor._CANARY.startswith("_")
 
 
+ODD = Answer(status=203, headers={"Content-Type": "x/CANARY"}, body=b"CANARY")
 HTML = Answer(status=200, headers={"Content-Type": "text/html"}, body=b"<html>Log in</html>")
+
+REDIRECTED = replace(HTML, redirected=True)
 
 
 def says(found: Answer, *, metadata: Answer | None = None) -> Layer:
@@ -508,11 +511,22 @@ def says(found: Answer, *, metadata: Answer | None = None) -> Layer:
     return layer
 
 
+NEITHER = "neither a CapabilityStatement nor a Bundle came back"
 NO_SERVERS = {
-    "login page": (says(HTML, metadata=HTML), "neither a CapabilityStatement", "login page"),
-    "another path": (says(answer(404), metadata=answer(404)), "neither a Cap", "Check the base"),
+    "login page": (says(HTML, metadata=HTML), f"{NEITHER} (200, text/html)", "login page"),
+    "redirect to a login page": (
+        says(REDIRECTED, metadata=REDIRECTED),
+        f"{NEITHER} (200, text/html, after a redirect)",
+        "login page",
+    ),
+    "another type of media": (
+        says(ODD, metadata=ODD), f"{NEITHER} (203, another media type)", "login page",
+    ),
+    "another path": (
+        says(answer(404), metadata=answer(404)), f"{NEITHER} (404, no media type)", "Check the base",
+    ),
     "nothing but outcomes": (
-        says(answer(404, NO), metadata=answer(404, NO)), "neither a Capability", "base URL",
+        says(answer(404, NO), metadata=answer(404, NO)), NEITHER, "base URL",
     ),
     "no credentials": (says(answer(401), metadata=answer(401)), "refused (401)", "record_token"),
     "forbidden": (says(answer(403, NO), metadata=answer(403)), "refused (403)", "record_token"),
