@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fhir_adapter import bootstrap
+from fhir_adapter.bootstrap.ledgers import make_room
 from fhir_adapter.bootstrap.writing import writing
 from fhir_adapter.cli import options
 from fhir_adapter.cli.everywhere import Everywhere, everywhere
@@ -59,6 +60,8 @@ def screen(  # noqa: PLR0913 - one argument per option
     )
     log_to_stderr(as_json=log_json, run=bootstrap.run_id())
     _refuse_nowhere(in_force, folder, write=write)
+    if write:
+        make_room(in_force)
     found = run(in_force, folder, as_of=common.as_of, patients=patient, quiet=common.quiet)
     written = _write(found, in_force, folder, write=write, quiet=common.quiet)
     if common.as_json:

@@ -11,6 +11,7 @@ import pytest
 from fhir_adapter.sandbox import RunningSandbox
 
 from cli.cli_for_tests import AS_OF, ONE, Ran, run, sandbox
+from plain_server import plain_server
 from story.cohort_for_tests import COHORT
 
 CANDIDATE = "42-all-answered"
@@ -174,3 +175,16 @@ def test_the_key_of_the_first_proposal_is_kept_when_its_patient_is_merged(*, bot
 
 def linked(other: str, how: str) -> dict[str, Any]:
     return {"type": how, "other": {"reference": f"Patient/{other}"}}
+
+
+@pytest.mark.parametrize("place", ["a-file/x.sqlite", "a-file/in/x.sqlite", "/proc/nope/x.sqlite"])
+def test_a_ledger_that_cannot_be_made_is_said_before_the_first_request(
+    place: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a-file").write_text("", "utf-8")
+    with plain_server(200) as page:
+        key = {"FHIR_ADAPTER_LEDGER": str(tmp_path / place), "FHIR_ADAPTER_SITE_KEY": "x"}
+        ran = run("screen", "--server", page.base_url, "--write", **key)
+    assert (ran.status, page.asked) == (2, [])
+    assert "setting-invalid" in ran.err
+    assert "the ledger's folder cannot be made" in " ".join(ran.err.split())
