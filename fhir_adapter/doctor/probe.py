@@ -19,8 +19,10 @@ from fhir_adapter.ports import Resource
 _GOOD = 300
 _NO_CACHE = {"Cache-Control": "no-cache"}
 _MEDIA = frozenset(
-    ("application/fhir+json", "application/fhir+xml", "application/json", "application/xml")
-    + ("text/html", "text/plain", "text/xml")
+    (
+        *("application/fhir+json", "application/fhir+xml", "application/json", "application/xml"),
+        *("text/html", "text/plain", "text/xml"),
+    )
 )
 FHIR_JSON = "application/fhir+json"
 
