@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import time
 from pathlib import Path
 from threading import Lock
@@ -40,7 +41,7 @@ _gates_lock = Lock()
 def network_of(connection: Connection, base: str, name: str) -> Network:
     """Certificates, proxy and gate; ``name`` is the server's first word in the settings."""
     return Network(
-        ca_file=_file(connection.ca_file, f"{name}_ca_file"),
+        ca_file=_authorities(connection.ca_file, f"{name}_ca_file"),
         client_cert=_client_cert(connection, name),
         proxy=_proxy(connection.proxy, f"{name}_proxy"),
         gate=_gate(connection, base, name),
@@ -131,6 +132,20 @@ def _client_cert(connection: Connection, name: str) -> str | tuple[str, str] | N
         return None
     refuse_open_key(Path(key or cert), f"{name}_client_{'key' if key else 'cert'}")
     return cert if key is None else (cert, key)
+
+
+def _authorities(path: str, name: str) -> str | None:
+    """A file with a certificate in it: else each request would fail as if the server broke off."""
+    found = _file(path, name)
+    if found is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(found)
+        except (ssl.SSLError, OSError):
+            raise SettingInvalid(
+                f"the file named by {name} holds no certificate that can be read",
+                remedy="Name a PEM file: it begins with -----BEGIN CERTIFICATE-----.",
+            ) from None
+    return found
 
 
 def _file(path: str, name: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import certifi
 import pytest
 
 from fhir_adapter.bootstrap.clients import record_client, study_client, write_client
@@ -193,9 +194,9 @@ def test_a_token_and_a_smart_client_exclude_each_other() -> None:
 def test_a_certificate_and_its_key_are_taken_by_absolute_path(tmp_path: Path) -> None:
     cert, key = (private_file(tmp_path / name, EC_PEM) for name in ("c.pem", "k.pem"))
     base = "https://h.example/fhir"
-    both = Connection(client_cert=str(cert), client_key=str(key), ca_file=str(cert))
+    both = Connection(client_cert=str(cert), client_key=str(key), ca_file=certifi.where())
     assert network_of(both, base, "record").client_cert == (str(cert), str(key))
-    assert network_of(both, base, "record").ca_file == str(cert)
+    assert network_of(both, base, "record").ca_file == certifi.where()
     one = Connection(client_cert=str(cert))
     assert network_of(one, base, "record").client_cert == str(cert)
     key.chmod(0o644)
