@@ -111,6 +111,11 @@ def _simple_auth(secret: str, name: str) -> Auth | None:
     if not secret:
         return None
     if not secret.startswith("basic:"):
+        if not _HEADER_VALUE.fullmatch(secret):
+            raise SettingInvalid(
+                f"the token of the {name} server holds a line break, or a sign that no header may",
+                remedy=f"Give {name}_token the token alone, on one line.",
+            )
         return BearerAuth(lambda: secret)
     user, colon, password = secret.removeprefix("basic:").partition(":")
     if not colon:

@@ -191,6 +191,14 @@ def test_a_token_and_a_smart_client_exclude_each_other() -> None:
     assert isinstance(auth_of(Connection(), "t", "https://h.example", "record"), BearerAuth)
 
 
+@pytest.mark.parametrize("token", ["can\nary", "canary\r\nX-More: 1", "can\u2026ary"])
+def test_a_token_that_no_header_can_hold_is_said_before_it_is_sent(token: str) -> None:
+    with pytest.raises(SettingInvalid, match="the token of the record server") as caught:
+        auth_of(Connection(), token, "https://h.example/fhir", "record")
+    assert "record_token" in caught.value.remedy
+    assert "ary" not in str(caught.value)
+
+
 def test_a_certificate_and_its_key_are_taken_by_absolute_path(tmp_path: Path) -> None:
     cert, key = (private_file(tmp_path / name, EC_PEM) for name in ("c.pem", "k.pem"))
     base = "https://h.example/fhir"
