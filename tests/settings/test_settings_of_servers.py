@@ -71,6 +71,13 @@ MISTAKES = {
     "twice": ("record_proxy = 'x'\n[server.record]\nproxy = 'y'", "stands twice"),
     "a flat name": ("record_ca_fle = 'x'", "Did you mean 'record_ca_file'?"),
     "a secret": ("[server.record]\nsmart_key = 'x'", "FHIR_ADAPTER_RECORD_SMART_KEY"),
+    "a secret by its key": ("[server.record]\nsmart_key = 'x'", "(smart_key in [server.record])"),
+    "a token by its key": ("[server.write]\ntoken = 'x'", "(token in [server.write]) is a secret"),
+    "a truth by its key": (
+        "[server.record]\nconcurrency = true",
+        "(concurrency in [server.record])",
+    ),
+    "no address": ("[server.write]\nca_file = 'x'", "write_ca_file (ca_file in [server.write]) is"),
     "a batch of the study server": ("[server.study]\nbatch = 'never'", "unknown setting"),
     "a number as text": ("[server.record]\nca_file = 3", "quotes"),
     "a truth": ("[server.record]\nconcurrency = true", "quotes"),
@@ -109,7 +116,7 @@ def test_a_key_file_that_is_open_to_others_is_refused(tmp_path: Path, mode: int)
 
 
 def test_a_key_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingInvalid, match="record_smart_key cannot be read"):
+    with pytest.raises(SettingInvalid, match=r"\(smart_key in \[server.record\]\) cannot"):
         loaded(tmp_path, '[server.record]\nsmart_key = "@/nowhere/key.pem"')
 
 
@@ -157,17 +164,17 @@ def test_a_header_that_cannot_be_sent_is_refused_and_not_shown(text: str, said: 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"ca_file": "/nowhere.pem"}, "record_ca_file cannot be read"),
+        ({"ca_file": "/nowhere.pem"}, "record_ca_file (ca_file in [server.record]) cannot be read"),
         ({"client_key": "KEY"}, "and record_client_cert is not"),
-        ({"proxy": "proxy.example:1"}, "record_proxy is no address"),
+        ({"proxy": "proxy.example:1"}, "record_proxy (proxy in [server.record]) is no address"),
         ({"concurrency": "0"}, "from 1 to 64"),
         ({"concurrency": "2.5"}, "from 1 to 64"),
         ({"concurrency": "many"}, "no number"),
         ({"requests_per_second": "-1"}, "no number"),
         ({"requests_per_second": "inf"}, "no number"),
         ({"post_search": "always"}, "auto or never"),
-        ({"smart_client": "me"}, "record_smart_key is not set"),
-        ({"smart_key": "k"}, "record_smart_client is not set"),
+        ({"smart_client": "me"}, "record_smart_key (smart_key in [server.record]) is not set"),
+        ({"smart_key": "k"}, "record_smart_client (smart_client in [server.record]) is not set"),
         ({"smart_client": "me", "smart_key": "k"}, "cannot be read"),
     ],
 )
