@@ -16,8 +16,6 @@ from fhir_adapter.writeback.needs import SubjectState
 from fhir_adapter.writeback.remembering import Remembering
 from fhir_adapter.writeback.sending import key_params, not_settled, token
 from fhir_adapter.writeback.standing import (
-    CLOSED,
-    Expected,
     identifiers,
     is_put_away,
     may_be_of,
@@ -41,6 +39,8 @@ class Proposing(Remembering):
     """Our ResearchSubject as it stood when this run began, or as this run made it."""
     opinion: Resource | None = None
     """Our opinion where it stood already as wanted."""
+    beside: list[Resource] = field(default_factory=list[Resource])
+    """Open ones of this patient beside the one that counts."""
     raced: bool = False
     """Another writer made the ResearchSubject: its Provenance is theirs to write."""
     left: bool = False
@@ -98,11 +98,29 @@ class Proposing(Remembering):
             self._none_stands()
             return
         self.ours = found if self.expected.is_ours(found) else None
+        self._judge(found)
+        if self.proposal.action == "take-back":
+            self._take_back_beside()
+
+    def _judge(self, found: Resource) -> None:
+        """A person's is left alone, whatever stands beside it."""
         why = self._touch(found)
         if why:
             self._leave(found, why, sure=True)
         elif self.proposal.action in ("propose", "take-back"):
             self._keep_or(found)
+
+    def _take_back_beside(self) -> None:
+        """Every other of this patient: of a key from before a merge, or a double of this one.
+
+        Each has a Provenance of its own, and the opinion goes with the one that counts.
+        """
+        ours, changed = self.ours, self.changed
+        for other in self.beside:
+            self.changed = {}
+            self._judge(other)
+            self._provenance()
+        self.ours, self.changed = ours, changed
 
     def _standing(self) -> Resource | None:
         """The one that counts: a person's, else of this key, else the oldest of this patient."""
@@ -112,15 +130,16 @@ class Proposing(Remembering):
             people = people_among(self.sender, found)
             chosen = next((one for one in found if people[reference_of(one)]), found[0])
         chosen = chosen or (found[0] if found else None)
-        for other in found:
-            if other is not chosen:
-                self.notes.append(f"duplicate: {reference_of(other)} stands beside it")
+        self.beside = [one for one in found if one is not chosen]
+        for other in self.beside:
+            self.notes.append(f"duplicate: {reference_of(other)} stands beside it")
         return chosen or self._remembered()
 
     def _found(self) -> list[Resource]:
         params = token(self.expected.system, self.proposal.key)
         found = self.sender.all("ResearchSubject", params)
-        if self.proposal.action == "propose" or self.of_patient:
+        merged = self.proposal.action == "take-back" and len(self.expected.patients) > 1
+        if self.proposal.action == "propose" or merged or self.of_patient:
             for patient in sorted(self.expected.patients):
                 found += self._of_patient(patient)
         return list({reference_of(one): one for one in found}.values())
@@ -139,13 +158,6 @@ class Proposing(Remembering):
             and may_be_of(patient, one)
             and not self._earlier_attempt(one)
         ]
-
-    def _earlier_attempt(self, found: Resource) -> bool:
-        """Closed, and kept in the ledger under another key of ours: a person opened this one."""
-        if self.ledger is None or found.get("status") not in CLOSED:
-            return False
-        others = {value for _, value in identifiers(found)} - {self.proposal.key}
-        return any(self.ledger.subject(value) is not None for value in sorted(others))
 
     def _remembered(self) -> Resource | None:
         """What we wrote before, read by its id: a search may lag behind."""
@@ -206,7 +218,7 @@ class Proposing(Remembering):
         subject = self.proposal.subject
         if subject is not None and same_content(self._in_place(subject, found), found):
             self.unchanged.append(reference_of(found))
-            self._remember(reference_of(found), str(found["status"]), self._state())
+            self._remember_at(found, str(found["status"]), self._state())
             return
         self._settle(found)
 
@@ -220,7 +232,7 @@ class Proposing(Remembering):
             current = self.sender.client.read("ResearchSubject", str(found["id"]))
             if current is None:
                 self.notes.append("gone: somebody deleted the proposal; it is not made again")
-                self._remember(reference_of(found), str(found["status"]), "gone")
+                self._remember_at(found, str(found["status"]), "gone")
                 self.ours = None
                 return
             if self._left_to_person(current):
@@ -256,19 +268,12 @@ class Proposing(Remembering):
             begun and can and self.proposal.provenance is not None and self.expected.has_key(found)
         )
 
-    def _touch(self, found: Resource) -> str:
-        last = self._last_of(found)
-        if last is not None and last.state == "left-to-person":
-            return "left to a person before"
-        return Expected.of(self.proposal, last).touch(found)
-
     def _leave(self, found: Resource, why: str, *, sure: bool) -> None:
         self.left = True
         self.unchanged.append(reference_of(found))
         self.notes.append(f"left to a person: {why}")
         if sure and self.expected.is_ours(found):
-            status = self.last.status if self.last else ""
-            self._remember(reference_of(found), status, "left-to-person")
+            self._remember_at(found, self._status_of(found), "left-to-person")
 
     def _update(self, current: Resource) -> None:
         if self.proposal.subject is None:
@@ -279,7 +284,7 @@ class Proposing(Remembering):
         self._begin(current, str(resource["status"]))
         self.sender.update(resource, version_of(current))
         self._did(self.updated, resource)
-        self._remember(reference_of(current), str(resource["status"]), self._state())
+        self._remember_at(current, str(resource["status"]), self._state())
 
     def _begin(self, current: Resource, status: str) -> None:
         """The ledger hears of it first: killed on the way, both forms are known to be ours."""
@@ -288,7 +293,7 @@ class Proposing(Remembering):
             begun: SubjectState = (
                 "taking-back" if self.proposal.action == "take-back" else "proposing"
             )
-            self._remember(reference_of(current), before, begun)
+            self._remember_at(current, before, begun)
 
     def _in_place(self, subject: Resource, found: Resource) -> Resource:
         if mentions(subject, "Device"):

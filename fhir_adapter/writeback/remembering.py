@@ -8,8 +8,11 @@ from fhir_adapter.ports import Proposal, Resource
 from fhir_adapter.writeback.history import created_once
 from fhir_adapter.writeback.needs import LastWritten, SubjectLedger, SubjectState
 from fhir_adapter.writeback.sending import Sender
-from fhir_adapter.writeback.standing import Expected, identifiers, reference_of
+from fhir_adapter.writeback.standing import CLOSED, Expected, identifiers, reference_of, target_of
 from fhir_adapter.writeback.traces import left_behind
+
+Row = tuple[str, str, str, SubjectState]
+"""Reference, status, outcome_fingerprint, state."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,15 +34,34 @@ class Remembering:
         """What our own, untouched ResearchSubject looks like."""
         return Expected.of(self.proposal, self.last)
 
+    def _key_of(self, found: Resource) -> str:
+        """The key of ours that it carries: the proposal's, else its own from before a merge."""
+        if self.expected.has_key(found):
+            return self.proposal.key
+        keys = (value for system, value in identifiers(found) if system == self.expected.system)
+        return min(keys, default="") if self.expected.system else ""
+
     def _last_of(self, found: Resource) -> LastWritten | None:
-        """What the ledger says of it: under this key, else under its own from before a merge."""
-        known = self.last is not None and self.last.reference == reference_of(found)
-        if self.ledger is None or known or self.expected.has_key(found):
+        """What the ledger says of its key; nothing is known of one that carries none of ours."""
+        key = self._key_of(found)
+        if self.ledger is None or key in ("", self.proposal.key):
             return self.last
-        keys = sorted(
-            value for system, value in identifiers(found) if system == self.expected.system
-        )
-        return next(filter(None, map(self.ledger.subject, keys)), None)
+        return self.ledger.subject(key)
+
+    def _earlier_attempt(self, found: Resource) -> bool:
+        """Closed, and kept in the ledger under another key of ours: a person opened this one."""
+        if self.ledger is None or found.get("status") not in CLOSED:
+            return False
+        others = {value for _, value in identifiers(found)} - {self.proposal.key}
+        return any(self.ledger.subject(value) is not None for value in sorted(others))
+
+    def _touch(self, found: Resource) -> str:
+        """Why it is a person's; left to one before was the ResearchSubject seen then, no other."""
+        last = self._last_of(found)
+        left = last is not None and last.state == "left-to-person"
+        if last is not None and left and last.reference in ("", reference_of(found)):
+            return "left to a person before"
+        return Expected.of(self.proposal, last).touch(found)
 
     def _written_once(self, kind: str) -> str | None:
         """Reference of what we have created, be it gone; empty where nothing says which it was.
@@ -82,23 +104,44 @@ class Remembering:
     def _remember(self, reference: str, status: str, state: SubjectState) -> None:
         self._keep_row(reference, status, self._told(), state)
 
+    def _remember_at(self, found: Resource, status: str, state: SubjectState) -> None:
+        """Of its own key: after the end of a merge each record is judged by its own."""
+        key = self._key_of(found)
+        if key in ("", self.proposal.key):
+            self._remember(reference_of(found), status, state)
+            return
+        row = self.ledger.subject(key) if self.ledger else None
+        told = "" if row is None else row.fingerprint
+        named = target_of(found.get("individual")).removeprefix("Patient/")
+        self._put_row(key, named, row, (reference_of(found), status, told, state))
+
+    def _status_of(self, found: Resource) -> str:
+        """As last written under its key; empty where nothing is known."""
+        last = self._last_of(found)
+        return "" if last is None else last.status
+
     def _keep_row(self, reference: str, status: str, fingerprint: str, state: SubjectState) -> None:
+        now = (reference, status, fingerprint, state)
+        self._put_row(self.proposal.key, self.proposal.patient, self.last, now)
+        if self.ledger is not None and self.sender.write:
+            self.last = self.ledger.subject(self.proposal.key)
+
+    def _put_row(self, key: str, patient: str, last: LastWritten | None, now: Row) -> None:
         if self.ledger is None or not self.sender.write:
             return
-        now = (reference, status, fingerprint, state)
-        if self.last is not None and now == _row(self.last):
+        if last is not None and now == _row(last):
             return
+        reference, status, fingerprint, state = now
         self.ledger.remember_subject(
-            key=self.proposal.key,
-            patient=self.proposal.patient,
+            key=key,
+            patient=patient,
             study=self.proposal.study,
             reference=reference,
             status=status,
             fingerprint=fingerprint,
             state=state,
         )
-        self.last = self.ledger.subject(self.proposal.key)
 
 
-def _row(last: LastWritten) -> tuple[str, str, str, SubjectState]:
+def _row(last: LastWritten) -> Row:
     return last.reference, last.status, last.fingerprint, last.state

@@ -209,3 +209,69 @@ def test_without_the_ledger_a_deletion_is_seen_under_every_id_of_a_merge(
     world.settle()
     assert world.subjects("p0") + world.subjects("p1") == []
     world.stop()
+
+
+@pytest.mark.parametrize("ledger", ["kept", "lost"])
+@pytest.mark.parametrize("both", [True, False])
+@pytest.mark.parametrize("what", ["dies", "opts out", "is against"])
+def test_a_persons_word_on_one_record_of_a_merge_keeps_no_proposal_on_the_other(
+    world: World, what: str, ledger: str, *, both: bool
+) -> None:
+    """p0 was moved on and is theirs; what the machine proposed for p1 is taken back."""
+    world.person_changes("p0", status="screening", _status=PERSON)
+    world.merge("p0", "p1", both=both)
+    world.settle()
+    if ledger == "lost":
+        _loses_its_ledger(world)
+    for one in ("p0", "p1"):
+        _stops(world, one, what)
+    world.settle()
+    assert [status(world, one) for one in ("p0", "p1")] == ["screening", "ineligible"]
+
+
+def _stops(world: World, patient: str, what: str) -> None:
+    if what == "opts out":
+        world.opt_out(patient, out=True)
+    else:
+        ends = {"birthDate": AGAINST} if what == "is against" else {"deceasedBoolean": True}
+        world.change_patient(patient, **ends)
+
+
+def _undo_merges(world: World) -> None:
+    for one in sorted(world.merged):
+        world.change_patient(one, link=None)
+
+
+@pytest.mark.parametrize("old", ["p0", "p1"])
+def test_after_an_unmerge_each_record_is_judged_by_its_own(world: World, old: str) -> None:
+    world.person_changes("p0", status="screening", _status=PERSON)
+    world.merge(old, "p1" if old == "p0" else "p0", both=True)
+    world.settle()
+    _undo_merges(world)
+    world.settle()
+    assert [status(world, one) for one in ("p0", "p1")] == ["screening", "candidate"]
+    for elements, wanted in (
+        ({"birthDate": AGAINST}, "ineligible"),
+        ({"birthDate": FITS}, "candidate"),
+        ({"deceasedBoolean": True}, "ineligible"),
+    ):
+        world.change_patient("p1", **elements)
+        world.settle()
+        assert [status(world, one) for one in ("p0", "p1")] == ["screening", wanted]
+
+
+@pytest.mark.parametrize("old", ["p0", "p1"])
+def test_what_a_person_deleted_is_not_made_again_after_a_merge_and_its_end(
+    world: World, old: str
+) -> None:
+    """While they are one the other's proposal stands for both; that is no word about this key."""
+    world.person_deletes("p1")
+    world.settle()
+    world.merge(old, "p1" if old == "p0" else "p0", both=True)
+    world.settle()
+    _undo_merges(world)
+    world.settle()
+    assert [len(world.subjects(one)) for one in ("p0", "p1")] == [1, 0]
+    world.change_patient("p0", birthDate=AGAINST)
+    world.settle()
+    assert status(world, "p0") == "ineligible"
