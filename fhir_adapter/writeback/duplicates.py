@@ -1,13 +1,14 @@
 """Duplicate ResearchSubjects of one patient and study on a server (fhir-shapes section 2).
 
-Kept is the one that a person touched, else the oldest. The others get status ``not-registered``
-with what takes their place. Where two are a person's, or it cannot be told that they are not,
-nothing is done and a person is told.
+One patient is whoever stands under one id, carries one key, or was merged. Kept is the one that a
+person touched, else the oldest. The others get status ``not-registered`` with what takes their
+place. Where two are a person's, or it cannot be told that they are not, nothing is done and a
+person is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +33,9 @@ from fhir_adapter.writeback.touching import people_among
 
 Act = Literal["gone", "not-registered", "tell"]
 """gone: somebody has deleted it meanwhile."""
+Aliases = Callable[[str], Iterable[str] | None]
+"""Other ids of a patient; None where it cannot be told who was merged with them."""
+_UNJOINED = "it cannot be told who was merged with the patient"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,18 +84,30 @@ class Repair:
     sender: Sender
     forms: Forms
     stored: Sequence[Stored]
+    aliases: Aliases = lambda _: ()
 
     def run(self) -> tuple[Repaired, ...]:
         """All of them, in order of reference; without ``write`` of the sender nothing is done."""
-        return tuple(self._mend(group) for group in self._groups())
-
-    def _groups(self) -> list[list[Resource]]:
-        """Open entries that share patient or key, two or more; closed ones are other attempts."""
         found = [one for one in self._found() if one.get("status") not in CLOSED]
-        names = {reference_of(one): sorted(self._names(one)) for one in found}
-        joined = roots_of(
-            {one: tuple((one, name) for name in every) for one, every in names.items()}
+        patients = sorted({_patient(one) for one in found} - {""})
+        merges = {one: self.aliases(one) for one in patients}
+        unjoined = (one for one in found if merges.get(_patient(one), ()) is None)
+        groups = self._groups(found, {one: tuple(ids or ()) for one, ids in merges.items()})
+        return (
+            *(self._mend(group) for group in groups),
+            *(_told([one], _UNJOINED) for one in oldest_first(unjoined)),
         )
+
+    def _groups(
+        self, found: Sequence[Resource], merges: Mapping[str, Iterable[str]]
+    ) -> list[list[Resource]]:
+        """Open entries that share patient or key, two or more; closed ones are other attempts."""
+        names = {reference_of(one): sorted(self._names(one)) for one in found}
+        links = {one: tuple((one, name) for name in every) for one, every in names.items()}
+        for patient, ids in merges.items():
+            own = f"patient Patient/{patient}"
+            links[own] = tuple((own, f"patient Patient/{other}") for other in ids)
+        joined = roots_of(links)
         groups: dict[str, list[Resource]] = {}
         for one in found:
             groups.setdefault(joined[reference_of(one)], []).append(one)
@@ -141,16 +157,18 @@ class Repair:
 
     def _touch(self, found: Resource) -> str:
         """Name of the first element that is not as we write it."""
-        row = next((one for one in self.stored if one.last.reference == reference_of(found)), None)
+        keys = sorted(value for system, value in identifiers(found) if system == self.forms.system)
+        rows = [one for one in self.stored if one.last.reference == reference_of(found)]
+        # what was put away before stands in the ledger with the reference of what was kept
+        rows.sort(key=lambda one: one.key not in keys)
+        row = rows[0] if rows else None
         if row is not None and row.last.state == "left-to-person":
             return "left to a person before"
-        keys = [value for system, value in identifiers(found) if system == self.forms.system]
-        patient = target_of(found.get("individual")).removeprefix("Patient/")
         key = {"identifier": [{"system": self.forms.system, "value": one} for one in keys[:1]]}
         return Expected(
             key=keys[0] if keys else "",
             system=self.forms.system,
-            patients=frozenset((patient,)),
+            patients=frozenset((_patient(found),)),
             study=self.forms.study,
             statuses=statuses_of(row.last if row is not None else None),
             sent={"resourceType": "ResearchSubject", **key},
@@ -194,6 +212,10 @@ class Repair:
         about = [{"reference": reference_of(resource)}, resource["individual"]]
         ids = {"Device": str(devices[0]["id"])}
         self.sender.add(filled({**self.forms.provenance, "target": about}, ids), lambda: None)
+
+
+def _patient(found: Resource) -> str:
+    return target_of(found.get("individual")).removeprefix("Patient/")
 
 
 def _told(group: Sequence[Resource], why: str) -> Repaired:

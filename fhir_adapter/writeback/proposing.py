@@ -107,6 +107,8 @@ class Proposing(Remembering):
         why = self._touch(found)
         if why:
             self._leave(found, why, sure=True)
+        elif is_put_away(found) and self.proposal.action != "propose":
+            self.unchanged.append(reference_of(found))
         elif self.proposal.action in ("propose", "take-back"):
             self._keep_or(found)
 
@@ -124,7 +126,8 @@ class Proposing(Remembering):
 
     def _standing(self) -> Resource | None:
         """The one that counts: a person's, else of this key, else the oldest of this patient."""
-        found = [one for one in self._found() if not is_put_away(one)]
+        every = self._found()
+        found = [one for one in every if not is_put_away(one)]
         chosen = next((one for one in found if self._touch(one)), None)
         if chosen is None and len(found) > 1:
             people = people_among(self.sender, found)
@@ -133,7 +136,7 @@ class Proposing(Remembering):
         self.beside = [one for one in found if one is not chosen]
         for other in self.beside:
             self.notes.append(f"duplicate: {reference_of(other)} stands beside it")
-        return chosen or self._remembered()
+        return chosen or self._put_away_for_another(every) or self._remembered()
 
     def _found(self) -> list[Resource]:
         params = token(self.expected.system, self.proposal.key)

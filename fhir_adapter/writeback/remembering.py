@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fhir_adapter.ports import Proposal, Resource
 from fhir_adapter.writeback.history import created_once
 from fhir_adapter.writeback.needs import LastWritten, SubjectLedger, SubjectState
 from fhir_adapter.writeback.sending import Sender
-from fhir_adapter.writeback.standing import CLOSED, Expected, identifiers, reference_of, target_of
+from fhir_adapter.writeback.standing import (
+    CLOSED,
+    Expected,
+    identifiers,
+    place_of,
+    reference_of,
+    target_of,
+)
 from fhir_adapter.writeback.traces import left_behind
 
 Row = tuple[str, str, str, SubjectState]
@@ -54,6 +62,18 @@ class Remembering:
             return False
         others = {value for _, value in identifiers(found)} - {self.proposal.key}
         return any(self.ledger.subject(value) is not None for value in sorted(others))
+
+    def _put_away_for_another(self, found: Sequence[Resource]) -> Resource | None:
+        """One that repair closed while a merge stood, for what is another patient's again."""
+        client, patients = self.sender.client, self.expected.patients
+        for away in found:
+            place = place_of(away) if self.expected.has_key(away) else ""
+            kind, _, number = place.partition("/")
+            kept = client.read(kind, number) if kind == "ResearchSubject" else None
+            named = "" if kept is None else target_of(kept.get("individual"))
+            if named and named.removeprefix("Patient/") not in patients:
+                return away
+        return None
 
     def _touch(self, found: Resource) -> str:
         """Why it is a person's; left to one before was the ResearchSubject seen then, no other."""

@@ -48,6 +48,13 @@ def is_put_away(resource: Resource) -> bool:
     return resource.get("status") == "not-registered" and set_by(resource) == "machine"
 
 
+def place_of(put_away: Resource) -> str:
+    """``Type/id`` of what took the place of a duplicate; empty where that is not said."""
+    mark = put_away.get("_status")
+    marks = _extensions(mark) if is_object(mark) else []
+    return next(filter(None, (target_of(one.get("valueReference")) for one in marks)), "")
+
+
 def version_of(resource: Resource) -> str:
     """versionId; empty where the server keeps none."""
     meta = resource.get("meta")
@@ -156,7 +163,8 @@ class Expected:
         yield from sorted(set(found) - ((_USUAL | set(self.sent)) - _OF_PEOPLE))
 
     def _status_is_ours(self, found: Resource) -> bool:
-        return str(found.get("status", "")) in self.statuses and set_by(found) == "machine"
+        given = str(found.get("status", "")) in self.statuses and set_by(found) == "machine"
+        return given or is_put_away(found)
 
     def _foreign(self, resource: Resource) -> frozenset[tuple[str, str]]:
         return frozenset(one for one in identifiers(resource) if not self._is_key(one))

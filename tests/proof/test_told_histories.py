@@ -275,3 +275,71 @@ def test_what_a_person_deleted_is_not_made_again_after_a_merge_and_its_end(
     world.change_patient("p0", birthDate=AGAINST)
     world.settle()
     assert status(world, "p0") == "ineligible"
+
+
+def _statuses(world: World) -> list[str]:
+    return [status(world, one) for one in ("p0", "p1")]
+
+
+@pytest.mark.parametrize("both", [True, False])
+@pytest.mark.parametrize("theirs", ["", "p0", "p1"])
+def test_repair_keeps_one_of_two_proposals_of_a_merged_patient(
+    world: World, theirs: str, *, both: bool
+) -> None:
+    """The one that a person touched, else the oldest; after it nothing more is written."""
+    world.merge("p0", "p1", both=both)
+    world.settle()
+    if theirs:
+        world.person_changes(theirs, period={"start": "2026-11-22"})
+    before = world.versions()
+    (dry,) = world.repair(write=False)
+    assert world.versions() == before
+    assert world.repair() == (dry,)
+    kept = theirs or "p0"
+    assert dry.kept == f"ResearchSubject/{world.subjects(kept)[0]['id']}"
+    assert [one for one in ("p0", "p1") if status(world, one) == "candidate"] == [kept]
+    assert world.repair() == ()
+    world.settle()
+    assert world.everybody_again() == 0
+
+
+def test_repair_tells_two_proposals_of_a_merged_patient_that_people_touched(world: World) -> None:
+    world.merge("p0", "p1", both=True)
+    for one in ("p0", "p1"):
+        world.person_changes(one, status="screening", _status=PERSON)
+    (told,) = world.repair()
+    assert (told.kept, [act for act, _ in told.done]) == ("", ["tell", "tell"])
+    assert _statuses(world) == ["screening", "screening"]
+
+
+@pytest.mark.parametrize("ledger", ["kept", "lost"])
+def test_what_repair_closed_stands_again_when_the_merge_was_wrong(
+    world: World, ledger: str
+) -> None:
+    """Each record is judged by its own, as if they had never been one."""
+    world.merge("p0", "p1", both=True)
+    world.repair()
+    world.settle()
+    assert _statuses(world) == ["candidate", "not-registered"]
+    _undo_merges(world)
+    if ledger == "lost":
+        _loses_its_ledger(world)
+    world.change_patient("p1", deceasedBoolean=True)
+    world.settle()
+    assert _statuses(world) == ["candidate", "not-registered"]
+    world.change_patient("p1", deceasedBoolean=False)
+    world.settle()
+    assert _statuses(world) == ["candidate", "candidate"]
+    world.change_patient("p0", birthDate=AGAINST)
+    world.settle()
+    assert _statuses(world) == ["ineligible", "candidate"]
+
+
+def test_what_a_person_deleted_of_a_merged_patient_is_made_again_under_no_key(
+    world: World,
+) -> None:
+    world.merge("p0", "p1", both=True)
+    world.repair()
+    world.person_deletes("p0")
+    world.settle()
+    assert (world.subjects("p0"), status(world, "p1")) == ([], "not-registered")

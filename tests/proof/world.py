@@ -17,13 +17,14 @@ from proof.hospital import Hospital, Version
 from proof.in_process import BASE as SERVER
 from proof.in_process import InProcess, Killed, Sandbox, is_change_of
 
-from fhir_adapter.bootstrap import clients, judging, watching
+from fhir_adapter.bootstrap import clients, judging, keeping, watching
 from fhir_adapter.bootstrap.watch_loop import Loop
 from fhir_adapter.client import FhirClient
 from fhir_adapter.errors import AdapterError
 from fhir_adapter.ledger import Ledger, open_ledger
 from fhir_adapter.model.vocabulary import BASE
 from fhir_adapter.settings import Settings
+from fhir_adapter.writeback import Repaired
 
 from cli.cli_for_tests import AS_OF
 from fault_proxy import Request
@@ -173,6 +174,11 @@ class World:
                 ledger.changed.mark_changed(patient, "person", now, not_before=now)
         self.run()
         return len(self.versions() ^ before)
+
+    def repair(self, *, write: bool = True) -> tuple[Repaired, ...]:
+        """`ledger repair`."""
+        with self.patched(), patch.object(keeping, "bench", self._bench):
+            return keeping.repair(self.settings, write=write)
 
     def versions(self) -> frozenset[Version]:
         """Of all that we write."""
