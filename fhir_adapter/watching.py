@@ -143,9 +143,9 @@ class Watch:
             return Worked(reason=claimed.reason, error=fault.code)
         record = self.normalise(pulled)
         self.read(record)
-        return self._judged(claimed, record)
+        return self._judged(claimed, record, lacking=pulled.lacks_for_now)
 
-    def _judged(self, claimed: Claimed, record: PatientRecord) -> Worked:
+    def _judged(self, claimed: Claimed, record: PatientRecord, *, lacking: str) -> Worked:
         now = self.now()
         written, decisions = list[Written](), list[Decision]()
         for study in self.studies:
@@ -160,9 +160,14 @@ class Watch:
             if sent is not None:
                 written.append(sent)
         error = next((one.error for one in written if one.error), "")
-        if error:
-            self.queue.failed(claimed, error)
-            return Worked(reason=claimed.reason, written=tuple(written), error=error)
+        if error or lacking:  # what did not come may come soon: not done before it has
+            self.queue.failed(claimed, error or lacking)
+            return Worked(
+                reason=claimed.reason,
+                written=tuple(written),
+                judged=0 if error else len(decisions),
+                error=error or lacking,
+            )
         next_at = self._next(decisions, now)
         return self._finished(
             claimed, written=tuple(written), judged=len(decisions), next_at=next_at

@@ -36,6 +36,13 @@ class PulledType:
     """kebab-case: forbidden, not-supported, cut-short, throttled, unreachable, no-file, ..."""
 
 
+_PASSING = frozenset(
+    ("throttled", "unreachable", "unauthorized", "server-broken", "not-fhir", "page-expired",
+     "cut-short")
+)  # fmt: skip
+"""Reasons that say nothing about how the server answers another time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pulled:
     """One patient's record as it came: resources as sent, and what was pulled whole."""
@@ -63,6 +70,11 @@ class Pulled:
         """What kept the Patient from coming, as in ``types``; empty where nothing was said."""
         said = (one.why_not for one in self.types if one.resource_type == "Patient")
         return next(said, "")
+
+    @property
+    def lacks_for_now(self) -> str:
+        """Why a type did not come whole, where it may come another time; else empty."""
+        return next((one.why_not for one in self.types if one.why_not in _PASSING), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,9 @@ from fhir_adapter.errors import ServerThrottled
 from fhir_adapter.model.server import ServerProfile, Verdict
 from fhir_adapter.sandbox import RunningSandbox
 
+import fault_proxy as faults
 from cli.cli_for_tests import AS_OF, run, sandbox
+from fault_proxy import FaultProxy
 from plain_server import plain_server
 
 FEW = ("42-all-answered", "09-no-pregnancy-test", "17-seventeen")
@@ -260,3 +263,26 @@ def test_a_moment_that_moves_with_each_patient_is_refused(small_study: str) -> N
         args = ("watch", "--server", server.base_url, "--once", "--study", small_study)
         ran = run(*args, "--as-of", "last-fact", **KEY)
     assert (ran.status, "one moment" in ran.err) == (2, True)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("with_small_study")
+def test_what_did_not_come_for_once_is_read_again_and_said() -> None:
+    """A single 500 on one type may hide an opt-out: nobody is proposed, and nobody forgotten."""
+
+    def consents(asked: faults.Request) -> bool:
+        return asked.path.startswith("/Consent") and faults.is_search(asked)
+
+    env = {"FHIR_ADAPTER_RECORD_BATCH": "never"}
+    with sandbox(patients=FEW[:1]) as server, FaultProxy(server.base_url) as proxy:
+        args = ("watch", "--server", proxy.url, "--once", "--as-of", AS_OF, "--json", "--write")
+        proxy.arm(faults.status(500), on=consents)
+        first = run(*args, **KEY, **env)
+        assert (first.status, first.json["errors"]) == (3, {"server-broken": 1}), first.flat
+        assert "ResearchSubject" not in server._interactions.store.types()
+        proxy.disarm()
+        with sqlite3.connect(".fhir-adapter/ledger.sqlite") as ledger:  # the time has come
+            ledger.execute("UPDATE changed SET due_at = 0")
+        again = run(*args, **KEY, **env)
+        assert (again.status, again.json["worked"]) == (0, {"sweep": 1}), again.flat
+        assert server._interactions.store.types().count("ResearchSubject") == 1

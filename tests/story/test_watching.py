@@ -12,7 +12,7 @@ import pytest
 from fhir_adapter.errors import PatientNotFound, ServerFault, ServerUnreachable
 from fhir_adapter.model.dates import start_of
 from fhir_adapter.model.fact import Fact, PatientRecord
-from fhir_adapter.ports import Claimed, Look, Need, Pulled, Written
+from fhir_adapter.ports import Claimed, Look, Need, Pulled, PulledType, Written
 from fhir_adapter.screening import Screened
 from fhir_adapter.watching import Tally, Watch, Watched, Worked, look
 
@@ -71,6 +71,7 @@ class Source:
     """Answers with an empty record, or an error."""
 
     error: Exception | None = None
+    types: tuple[PulledType, ...] = ()
     during: Callable[[], None] = lambda: None
 
     def patients(self) -> Iterator[str]:
@@ -80,7 +81,7 @@ class Source:
         self.during()
         if self.error is not None:
             raise self.error
-        return Pulled(patient=patient, resources=(), types=())
+        return Pulled(patient=patient, resources=(), types=self.types)
 
 
 def worker(
@@ -164,6 +165,33 @@ def test_a_mark_that_comes_meanwhile_is_not_lost() -> None:
     (worked,) = worker(queue, source).step(1)
     assert worked.again
     assert queue.rows["p"].reason == "notification"
+
+
+@pytest.mark.parametrize(
+    ("why", "tried_again"),
+    [("server-broken", True), ("throttled", True), ("cut-short", True), ("forbidden", False),
+     ("not-supported", False), ("", False)],
+)  # fmt: skip
+def test_what_may_come_another_time_is_judged_and_tried_again(
+    why: str, *, tried_again: bool
+) -> None:
+    """A type that is refused stays refused: nobody is read for it again and again."""
+    queue, got = Queue(), list[Screened]()
+    queue.mark(["p"], "poll")
+    types = tuple(
+        PulledType(resource_type=name, complete=not why, why_not=why)
+        for name, why in (("Condition", ""), ("Consent", why))
+    )
+
+    def send(one: Screened) -> Written:
+        got.append(one)
+        return sent(one)
+
+    source = Source(types=types)
+    (worked,) = worker(queue, source, send=send, facts=(born("1980-02-03"),)).step(1)
+    assert len(got) == worked.judged == 1
+    assert (worked.error, queue.failures) == ((why, [why]) if tried_again else ("", []))
+    assert ("p" in queue.rows) is tried_again
 
 
 @pytest.mark.parametrize(
