@@ -17,7 +17,6 @@ from fhir_adapter.ledger import Ledger, OutboxCounts, Purged, StoredSubject
 from fhir_adapter.ledger.rows import LedgerCounts
 from fhir_adapter.model.dates import instant
 from fhir_adapter.present.resources import (
-    REPLACED_BY,
     SUBJECT_KEY,
     device,
     provenance,
@@ -130,7 +129,6 @@ def repair(settings: Settings, *, write: bool) -> tuple[Repaired, ...]:
         study=study,
         system=SUBJECT_KEY,
         status=like_ours["_status"],
-        replaced_by=REPLACED_BY,
         device=device(settings.device, __version__),
         provenance=provenance(
             patient="",

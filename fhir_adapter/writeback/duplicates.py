@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fhir_adapter.errors import ServerFault, WriteConflict
-from fhir_adapter.fhir.reading import parts
+from fhir_adapter.fhir.set_by import set_by
 from fhir_adapter.model.joins import roots_of
 from fhir_adapter.ports import Resource
 from fhir_adapter.writeback.filling import filled
@@ -22,6 +22,7 @@ from fhir_adapter.writeback.sending import Sender, key_params, token
 from fhir_adapter.writeback.standing import (
     CLOSED,
     Expected,
+    closed_for,
     identifiers,
     oldest_first,
     reference_of,
@@ -58,8 +59,6 @@ class Forms:
     """System of our keys."""
     status: Resource
     """``_status`` of what the machine has set."""
-    replaced_by: str
-    """URL of the extension that names what takes its place."""
     device: Resource
     provenance: Resource
     """Of a change to a ResearchSubject, with placeholders."""
@@ -88,28 +87,40 @@ class Repair:
 
     def run(self) -> tuple[Repaired, ...]:
         """All of them, in order of reference; without ``write`` of the sender nothing is done."""
-        found = [one for one in self._found() if one.get("status") not in CLOSED]
+        every = self._found()
+        found = [one for one in every if one.get("status") not in CLOSED]
         patients = sorted({_patient(one) for one in found} - {""})
         merges = {one: self.aliases(one) for one in patients}
         unjoined = (one for one in found if merges.get(_patient(one), ()) is None)
-        groups = self._groups(found, {one: tuple(ids or ()) for one, ids in merges.items()})
+        closed = self._closed_by_people(every, found)
+        groups = self._groups(found, closed, {one: tuple(ids or ()) for one, ids in merges.items()})
         return (
             *(self._mend(group) for group in groups),
             *(_told([one], _UNJOINED) for one in oldest_first(unjoined)),
         )
 
+    def _closed_by_people(self, every: Iterable[Resource], found: list[Resource]) -> list[Resource]:
+        """Closed ones under a key that stands open too: one attempt, which a person has ended."""
+        keys = {key for one in found for key in self._keys(one)}
+        closed = (one for one in every if one.get("status") in CLOSED and set_by(one) != "machine")
+        return [one for one in closed if keys & set(self._keys(one))]
+
     def _groups(
-        self, found: Sequence[Resource], merges: Mapping[str, Iterable[str]]
+        self,
+        found: Sequence[Resource],
+        closed: Sequence[Resource],
+        merges: Mapping[str, Iterable[str]],
     ) -> list[list[Resource]]:
         """Open entries that share patient or key, two or more; closed ones are other attempts."""
         names = {reference_of(one): sorted(self._names(one)) for one in found}
+        names |= {reference_of(one): sorted(self._keys(one)) for one in closed}
         links = {one: tuple((one, name) for name in every) for one, every in names.items()}
         for patient, ids in merges.items():
             own = f"patient Patient/{patient}"
             links[own] = tuple((own, f"patient Patient/{other}") for other in ids)
         joined = roots_of(links)
         groups: dict[str, list[Resource]] = {}
-        for one in found:
+        for one in (*found, *closed):
             groups.setdefault(joined[reference_of(one)], []).append(one)
         several = (oldest_first(group) for group in groups.values() if len(group) > 1)
         return sorted(several, key=lambda group: reference_of(group[0]))
@@ -117,9 +128,11 @@ class Repair:
     def _names(self, found: Resource) -> Iterable[str]:
         """Patient and keys, written so that neither is taken for a reference."""
         yield f"patient {target_of(found.get('individual'))}"
-        for system, value in identifiers(found):
-            if system == self.forms.system:
-                yield f"key {value}"
+        yield from self._keys(found)
+
+    def _keys(self, found: Resource) -> list[str]:
+        ours = (value for system, value in identifiers(found) if system == self.forms.system)
+        return [f"key {value}" for value in ours]
 
     def _found(self) -> list[Resource]:
         """By study; where the server cannot, by what the ledger knows, patient by patient."""
@@ -191,16 +204,9 @@ class Repair:
         return "not-registered", reference
 
     def _replace(self, found: Resource, kept: Resource) -> None:
-        extensions = [*parts(self.forms.status.get("extension")), self._place(kept)]
-        resource = {**found, "status": "not-registered", "_status": {"extension": extensions}}
+        resource = closed_for(found, kept, self.forms.status)
         self.sender.update(resource, version_of(found))
         self._prove(resource)
-
-    def _place(self, kept: Resource) -> dict[str, object]:
-        return {
-            "url": self.forms.replaced_by,
-            "valueReference": {"reference": reference_of(kept)},
-        }
 
     def _prove(self, resource: Resource) -> None:
         """Who did it, where the server keeps that and our Device stands there."""

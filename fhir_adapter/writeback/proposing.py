@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fhir_adapter.client import why_not_of
@@ -10,12 +9,13 @@ from fhir_adapter.errors import ServerFault, WriteConflict
 from fhir_adapter.fhir.normal import same_content
 from fhir_adapter.fhir.reading import is_object
 from fhir_adapter.ports import Resource, Written
-from fhir_adapter.writeback.filling import filled, mentions, with_targets
+from fhir_adapter.writeback.filling import filled, mentions
 from fhir_adapter.writeback.finishing import unproven
 from fhir_adapter.writeback.needs import SubjectState
-from fhir_adapter.writeback.remembering import Remembering
+from fhir_adapter.writeback.recording import Recording
 from fhir_adapter.writeback.sending import key_params, not_settled, token
 from fhir_adapter.writeback.standing import (
+    closed_for,
     identifiers,
     is_put_away,
     may_be_of,
@@ -30,11 +30,9 @@ _TRIES = 2
 
 
 @dataclass(slots=True, kw_only=True)
-class Proposing(Remembering):
+class Proposing(Recording):
     """The state of one ``send``; used once. A take-back is a status: nothing is ever deleted."""
 
-    device: Callable[[Proposing], str]
-    """Id of our Device, made sure of before the first write."""
     ours: Resource | None = None
     """Our ResearchSubject as it stood when this run began, or as this run made it."""
     opinion: Resource | None = None
@@ -43,16 +41,8 @@ class Proposing(Remembering):
     """Open ones of this patient beside the one that counts."""
     raced: bool = False
     """Another writer made the ResearchSubject: its Provenance is theirs to write."""
-    left: bool = False
     of_patient: bool = False
     """Whether the patient's are searched also where nothing is proposed."""
-    ids: dict[str, str] = field(default_factory=dict[str, str])
-    changed: dict[str, str] = field(default_factory=dict[str, str])
-    """Ids by type of what this run created or updated: the targets of the Provenance."""
-    created: list[str] = field(default_factory=list[str])
-    updated: list[str] = field(default_factory=list[str])
-    unchanged: list[str] = field(default_factory=list[str])
-    notes: list[str] = field(default_factory=list[str])
 
     def send(self) -> Written:
         """All of it, in the order ResearchSubject, GuidanceResponse, Provenance."""
@@ -66,19 +56,6 @@ class Proposing(Remembering):
         self._provenance()
         self._finish()
         return self.written()
-
-    def written(self) -> Written:
-        """What it came to so far."""
-        return Written(
-            key=self.proposal.key,
-            patient=self.proposal.patient,
-            created=tuple(self.created),
-            updated=tuple(self.updated),
-            unchanged=tuple(self.unchanged),
-            left_to_person=self.left,
-            dry_run=not self.sender.write,
-            notes=tuple(self.notes),
-        )
 
     def is_enrolled(self) -> bool:
         """Whether a ResearchSubject stands, whoever made it; no where that may not be searched."""
@@ -98,9 +75,9 @@ class Proposing(Remembering):
             self._none_stands()
             return
         self.ours = found if self.expected.is_ours(found) else None
-        self._judge(found)
         if self.proposal.action == "take-back":
-            self._take_back_beside()
+            self._take_back_beside(found)
+        self._judge(found)
 
     def _judge(self, found: Resource) -> None:
         """A person's is left alone, whatever stands beside it."""
@@ -112,17 +89,38 @@ class Proposing(Remembering):
         elif self.proposal.action in ("propose", "take-back"):
             self._keep_or(found)
 
-    def _take_back_beside(self) -> None:
+    def _take_back_beside(self, kept: Resource) -> None:
         """Every other of this patient: of a key from before a merge, or a double of this one.
 
         Each has a Provenance of its own, and the opinion goes with the one that counts.
         """
-        ours, changed = self.ours, self.changed
+        ours = self.ours
         for other in self.beside:
-            self.changed = {}
-            self._judge(other)
+            self.changed.clear()
+            if self.expected.has_key(kept) and self.expected.has_key(other):
+                self._put_away(other, kept)
+            else:
+                self._judge(other)
             self._provenance()
-        self.ours, self.changed = ours, changed
+        self.changed.clear()
+        self.ours = ours
+
+    def _put_away(self, other: Resource, kept: Resource) -> None:
+        """As `ledger repair` does: the ledger has one row for a key, which is of the one kept."""
+        current = self.sender.client.read("ResearchSubject", str(other["id"]))
+        if current is None or self._touch(current):
+            return
+        if people_among(self.sender, [current, kept])[reference_of(current)]:
+            return
+        mark = (self.proposal.subject or {}).get("_status")
+        self._make_device()
+        closed = closed_for(current, kept, mark)
+        try:
+            self.sender.update(closed, version_of(current))
+        except WriteConflict:
+            self.notes.append("changed meanwhile: a duplicate is left to the next run")
+            return
+        self._did(self.updated, closed)
 
     def _standing(self) -> Resource | None:
         """The one that counts: a person's, else of this key, else the oldest of this patient."""
@@ -361,36 +359,6 @@ class Proposing(Remembering):
         if bare:
             self._make_device()
             self.changed.update(bare)
-
-    def _provenance(self) -> None:
-        if self.proposal.provenance is None or not self.changed:
-            return
-        if "Provenance" in self.sender.choice.left_out:
-            self.notes.append("the server takes no Provenance: none written")
-            return
-        self._sign(self.changed)
-
-    def _sign(self, targets: Mapping[str, str]) -> None:
-        """One Provenance of ours about these ids by type."""
-        self._make_device()
-        wanted = with_targets(self.proposal.provenance or {}, targets)
-        resource = filled(wanted, {**self.ids, **targets})
-        kept = self.sender.add(resource, lambda: self._arrived(resource, targets))
-        self.created.append(reference_of(kept.resource))
-
-    def _arrived(self, provenance: Resource, targets: Mapping[str, str]) -> Resource | None:
-        """The Provenance just sent, found by what it targets: it has no identifier of its own."""
-        kind, number = next(iter(targets.items()))
-        every = self.sender.all("Provenance", {"target": f"{kind}/{number}"})
-        return next((one for one in every if same_content(provenance, one)), None)
-
-    def _make_device(self) -> None:
-        if "Device" not in self.ids and "Device" not in self.sender.choice.left_out:
-            self.ids["Device"] = self.device(self)
-
-    def _did(self, what: list[str], resource: Resource) -> None:
-        what.append(reference_of(resource))
-        self.changed[str(resource["resourceType"])] = str(resource["id"])
 
 
 def _asked(opinion: Resource) -> object:

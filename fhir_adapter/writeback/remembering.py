@@ -50,11 +50,13 @@ class Remembering:
         return min(keys, default="") if self.expected.system else ""
 
     def _last_of(self, found: Resource) -> LastWritten | None:
-        """What the ledger says of its key; nothing is known of one that carries none of ours."""
+        """What the ledger says of it by its key; nothing where that is of another with this key."""
         key = self._key_of(found)
-        if self.ledger is None or key in ("", self.proposal.key):
-            return self.last
-        return self.ledger.subject(key)
+        own = self.ledger is None or key in ("", self.proposal.key)
+        last = self.last if own or self.ledger is None else self.ledger.subject(key)
+        reference = "" if last is None else last.reference
+        other = reference.startswith("ResearchSubject/") and reference != reference_of(found)
+        return None if other else last
 
     def _earlier_attempt(self, found: Resource) -> bool:
         """Closed, and kept in the ledger under another key of ours: a person opened this one."""
@@ -76,10 +78,9 @@ class Remembering:
         return None
 
     def _touch(self, found: Resource) -> str:
-        """Why it is a person's; left to one before was the ResearchSubject seen then, no other."""
+        """Why it is a person's; empty where it is ours and untouched."""
         last = self._last_of(found)
-        left = last is not None and last.state == "left-to-person"
-        if last is not None and left and last.reference in ("", reference_of(found)):
+        if last is not None and last.state == "left-to-person":
             return "left to a person before"
         return Expected.of(self.proposal, last).touch(found)
 

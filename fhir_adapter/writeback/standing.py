@@ -2,7 +2,8 @@
 
 Untouched = status, period, consent and foreign identifiers equal what we last wrote and no
 Provenance with a person targets it (fhir-shapes section 2). versionId and meta prove nothing; the
-narrative is the server's. Any doubt: the person wins.
+narrative is the server's. A narrative that says more than the elements is a
+person's note. Any doubt: the person wins.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from fhir_adapter.writeback.needs import LastWritten
 PROPOSING = frozenset(("candidate", "potential-candidate"))
 _BEGUN = {"proposing": PROPOSING, "taking-back": frozenset(("ineligible",))}
 CLOSED = frozenset(("ineligible", "not-registered", "withdrawn", "off-study"))
+_REPLACED_BY = f"{BASE}/StructureDefinition/status-replaced-by"
 _OF_PEOPLE = frozenset(("period", "consent", "assignedArm", "actualArm"))
 _USUAL = frozenset(
     (
@@ -53,6 +55,13 @@ def place_of(put_away: Resource) -> str:
     mark = put_away.get("_status")
     marks = _extensions(mark) if is_object(mark) else []
     return next(filter(None, (target_of(one.get("valueReference")) for one in marks)), "")
+
+
+def closed_for(found: Resource, kept: Resource, mark: object) -> Resource:
+    """A duplicate in the form in which it is put away; ``mark`` says that the machine did it."""
+    place = {"url": _REPLACED_BY, "valueReference": {"reference": reference_of(kept)}}
+    marks = _extensions(mark) if is_object(mark) else []
+    return {**found, "status": "not-registered", "_status": {"extension": [*marks, place]}}
 
 
 def version_of(resource: Resource) -> str:
@@ -160,6 +169,8 @@ class Expected:
             yield "study"
         if any(not str(item.get("url", "")).startswith(BASE) for item in _extensions(found)):
             yield "extension"
+        if _is_written_by_hand(found.get("text")):
+            yield "text"
         yield from sorted(set(found) - ((_USUAL | set(self.sent)) - _OF_PEOPLE))
 
     def _status_is_ours(self, found: Resource) -> bool:
@@ -173,6 +184,11 @@ class Expected:
         """What we send, on the id that stands there; a key from before a merge is kept."""
         kept = {} if self.has_key(found) else {"identifier": found["identifier"]}
         return {**self.sent, **kept, "id": found["id"], "individual": found["individual"]}
+
+
+def _is_written_by_hand(narrative: object) -> bool:
+    """Whether it says more than the elements do: a server's own is generated from these."""
+    return is_object(narrative) and narrative.get("status") == "additional"
 
 
 def _marked_by_another(element: object) -> bool:

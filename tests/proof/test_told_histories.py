@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from proof.in_process import Killed, Sandbox, is_create_of
-from proof.world import AGAINST, FITS, PERSON, World
+from proof.right import AGAINST, FITS
+from proof.world import PERSON, World
 
 from fhir_adapter.sandbox import HAPI
 
@@ -237,17 +238,12 @@ def _stops(world: World, patient: str, what: str) -> None:
         world.change_patient(patient, **ends)
 
 
-def _undo_merges(world: World) -> None:
-    for one in sorted(world.merged):
-        world.change_patient(one, link=None)
-
-
 @pytest.mark.parametrize("old", ["p0", "p1"])
 def test_after_an_unmerge_each_record_is_judged_by_its_own(world: World, old: str) -> None:
     world.person_changes("p0", status="screening", _status=PERSON)
     world.merge(old, "p1" if old == "p0" else "p0", both=True)
     world.settle()
-    _undo_merges(world)
+    world.unmerge()
     world.settle()
     assert [status(world, one) for one in ("p0", "p1")] == ["screening", "candidate"]
     for elements, wanted in (
@@ -269,7 +265,7 @@ def test_what_a_person_deleted_is_not_made_again_after_a_merge_and_its_end(
     world.settle()
     world.merge(old, "p1" if old == "p0" else "p0", both=True)
     world.settle()
-    _undo_merges(world)
+    world.unmerge()
     world.settle()
     assert [len(world.subjects(one)) for one in ("p0", "p1")] == [1, 0]
     world.change_patient("p0", birthDate=AGAINST)
@@ -321,7 +317,7 @@ def test_what_repair_closed_stands_again_when_the_merge_was_wrong(
     world.repair()
     world.settle()
     assert _statuses(world) == ["candidate", "not-registered"]
-    _undo_merges(world)
+    world.unmerge()
     if ledger == "lost":
         _loses_its_ledger(world)
     world.change_patient("p1", deceasedBoolean=True)

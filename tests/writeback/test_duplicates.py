@@ -38,7 +38,6 @@ FORMS = Forms(
     study="ResearchStudy/s1",
     system=KEY_SYSTEM,
     status=MACHINE,
-    replaced_by=REPLACED,
     device=DEVICE,
     provenance=provenance(),
 )
@@ -330,3 +329,13 @@ def test_where_it_cannot_be_told_who_was_merged_a_person_is_told(server: MemoryS
         (("tell", "ResearchSubject/c"),),
     ]
     assert "merged" in found[1].why
+
+
+def test_the_double_of_one_that_a_person_closed_goes(server: MemoryServer) -> None:
+    """One key is one attempt: it is no other one that stands open."""
+    put(server, "a", status="withdrawn", _status=None)
+    put(server, "b")
+    (found,) = repair(server)
+    assert found.kept == "ResearchSubject/a"
+    assert statuses(server) == {"a": "withdrawn", "b": "not-registered"}
+    assert repair(server) == ()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from fhir_adapter.ledger import Ledger
 from fhir_adapter.ports import Proposal, Resource
 from fhir_adapter.writeback import ServerSink
 from tests.writeback.memory_server import MemoryServer
-from tests.writeback.proposals import KEY, KEY_SYSTEM, subject, take_back
+from tests.writeback.proposals import KEY, KEY_SYSTEM, propose, subject, take_back
 
 
 def put(server: MemoryServer, number: str, key: str = KEY, **elements: Any) -> Resource:
@@ -38,11 +40,23 @@ def test_the_double_of_one_that_a_person_moved_on_is_taken_back(
     put(server, "a", status="screening")
     put(server, "b")
     written = ServerSink(server, ledger).send(take_back(), write=True)
-    assert statuses(server) == {"a": "screening", "b": "ineligible"}
+    assert statuses(server) == {"a": "screening", "b": "not-registered"}
     assert written.left_to_person
     before = server.writes
     ServerSink(server, ledger).send(take_back(), write=True)
     assert server.writes == before
+
+
+def test_doubles_that_were_taken_back_are_one_proposal_again(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    """The double is put away: with one row for both, its next status would look like a person's."""
+    put(server, "a")
+    put(server, "b")
+    ServerSink(server, ledger).send(take_back(), write=True)
+    assert statuses(server) == {"a": "ineligible", "b": "not-registered"}
+    ServerSink(server, ledger).send(propose("f3"), write=True)
+    assert statuses(server) == {"a": "candidate", "b": "not-registered"}
 
 
 def test_another_id_of_the_patient_is_reached_without_a_ledger(server: MemoryServer) -> None:
@@ -92,3 +106,14 @@ def test_what_an_older_version_remembered_of_another_key_binds_nobody(
     )
     ServerSink(server, ledger).send(take_back(), write=True)
     assert statuses(server) == {"a": "ineligible"}
+
+
+@pytest.mark.parametrize(
+    ("narrative", "status"), [("additional", "candidate"), ("generated", "ineligible")]
+)
+def test_a_narrative_that_says_more_than_the_elements_is_a_person_s_note(
+    server: MemoryServer, ledger: Ledger, narrative: str, status: str
+) -> None:
+    put(server, "a", text={"status": narrative, "div": "<div>called</div>"})
+    ServerSink(server, ledger).send(take_back(), write=True)
+    assert statuses(server) == {"a": status}
