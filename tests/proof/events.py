@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -31,9 +32,10 @@ COUNTED = Counter[str]()
 """Events, kills, settlings with their replays, who was checked in them, the machine's requests."""
 WHO = st.integers(0, 59)
 """Which of the patients for whom it can be done."""
-_SELDOM = 12
+_SMALL_PAGES = replace(HAPI, max_page=5)
+_SELDOM = 10
 """Events between two settlings: these are most of the work."""
-_MOST = 5
+_MOST = 4
 """Patients of one world."""
 
 
@@ -51,9 +53,11 @@ class PeopleAndMachine(RuleBasedStateMachine):
     _since_quiet = 0
     _merges = False
 
-    @initialize(habits=st.sampled_from((TIDY, HAPI)), merges=st.booleans())
+    @initialize(
+        habits=st.sampled_from((TIDY, HAPI, TIDY, HAPI, _SMALL_PAGES)), merges=st.booleans()
+    )
     def begin(self, habits: Habits, *, merges: bool) -> None:
-        """By the book, or as HAPI; with merges, or with more that holds for each patient alone."""
+        """By the book, as HAPI, or in small pages; with merges, or with more held for each."""
         self._merges = merges
         self._folder = tempfile.TemporaryDirectory()
         reach = partial(Sandbox, habits=habits) if self.reach is Sandbox else self.reach
@@ -163,7 +167,8 @@ class PeopleAndMachine(RuleBasedStateMachine):
     def the_server_fails(self, which: int, times: int, after: int) -> None:
         drawn = FAULTS[which]
         on = {"on": drawn.on} if drawn.on else {}
-        self.world.proxy.arm(drawn.made(self.world), times=times, after=after, **on)
+        often = None if drawn.lasts else times
+        self.world.proxy.arm(drawn.made(self.world), times=often, after=after, **on)
         self._count()
 
     @precondition(lambda self: self.world.proxy.armed)
