@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fhir_adapter.bootstrap.clients import record_client, write_client
-from fhir_adapter.bootstrap.judging import SystemClock, bench
+from fhir_adapter.bootstrap.judging import Bench, SystemClock, bench
 from fhir_adapter.bootstrap.ledgers import ledger_of, retention_days
+from fhir_adapter.bootstrap.records import server_records
 from fhir_adapter.bootstrap.writing import choice_of, refuse_without_basis, study_id
 from fhir_adapter.client import why_not_of
-from fhir_adapter.errors import AdapterError, ServerFault
+from fhir_adapter.errors import AdapterError, PatientNotFound, ServerFault
 from fhir_adapter.ledger import Ledger, Mark, OutboxCounts, Purged, StoredSubject
 from fhir_adapter.ledger.rows import LedgerCounts
 from fhir_adapter.model.dates import instant
 from fhir_adapter.present.resources import (
-    REPLACED_BY,
     SUBJECT_KEY,
     device,
     provenance,
@@ -25,7 +25,7 @@ from fhir_adapter.present.resources import (
 from fhir_adapter.pull.endpoint import is_endpoint, no_endpoint
 from fhir_adapter.settings import Settings
 from fhir_adapter.version import __version__
-from fhir_adapter.writeback import Forms, Repair, Repaired, Sender, Stored, Strategy
+from fhir_adapter.writeback import Aliases, Forms, Repair, Repaired, Sender, Stored, Strategy
 
 _DAY = 86_400_000_000
 
@@ -137,7 +137,6 @@ def repair(settings: Settings, *, write: bool) -> tuple[Repaired, ...]:
         study=study,
         system=SUBJECT_KEY,
         status=like_ours["_status"],
-        replaced_by=REPLACED_BY,
         device=device(settings.device, __version__),
         provenance=provenance(
             patient="",
@@ -148,10 +147,30 @@ def repair(settings: Settings, *, write: bool) -> tuple[Repaired, ...]:
     with opened(settings) as ledger:
         rows = ledger.subjects_in(found.package.study.id)
         sender = Sender(client=client, choice=choice, write=write)
-        made = Repair(sender=sender, forms=forms, stored=[_stored(row) for row in rows]).run()
+        stored = [_stored(row) for row in rows]
+        aliases = _aliases(settings, found, ledger)
+        made = Repair(sender=sender, forms=forms, stored=stored, aliases=aliases).run()
         if write:
             _remember(ledger, rows, made)
     return made
+
+
+def _aliases(settings: Settings, bench: Bench, ledger: Ledger) -> Aliases:
+    """Who was merged with a patient, as the record server says; nobody where none is set."""
+    if not settings.record_server:
+        return lambda _: ()
+    source = server_records(settings)
+
+    def aliases(patient: str) -> tuple[str, ...] | None:
+        purpose = f"duplicates in {bench.package.study.id}"
+        ledger.audit(who="fhir-adapter, repair", what="read", patient=patient, purpose=purpose)
+        try:
+            found = source.pull(patient, ())
+        except PatientNotFound:
+            return ()
+        return found.aliases if found.has_patient and not found.why_no_patient else None
+
+    return aliases
 
 
 def _stored(row: StoredSubject) -> Stored:
@@ -160,8 +179,12 @@ def _stored(row: StoredSubject) -> Stored:
 
 
 def _remember(ledger: Ledger, rows: tuple[StoredSubject, ...], made: tuple[Repaired, ...]) -> None:
-    """What was put away is no deletion by a person: the key now stands for what was kept."""
+    """What was put away is no deletion by a person: the key now stands for what was kept.
+
+    That is proposed under its own key where it has another, from before a merge.
+    """
     kept = {away: one.kept for one in made for act, away in one.done if act != "tell"}
+    known = {row.reference for row in rows}
     for row in rows:
         if row.reference in kept:
             ledger.remember_subject(
@@ -171,5 +194,5 @@ def _remember(ledger: Ledger, rows: tuple[StoredSubject, ...], made: tuple[Repai
                 reference=kept[row.reference],
                 status=row.status,
                 fingerprint="",
-                state=row.state,
+                state="taken-back" if kept[row.reference] in known else row.state,
             )

@@ -74,7 +74,8 @@ class WritingDesk:
         proposed = [row for row in rows if row.state == "proposed" and row.reference]
         said_no = ledger.declined(study, [row.patient for row in proposed]) if ledger else ()
         standing = [row for row in proposed if row.patient not in said_no]
-        return [row.reference for row in sorted(standing, key=lambda row: row.changed_at)]
+        found = sorted(standing, key=lambda row: row.changed_at)
+        return list(dict.fromkeys(row.reference for row in found))
 
     def send(self, one: Screened) -> Written | None:
         """One patient's proposal; None where nothing is due.
@@ -85,6 +86,21 @@ class WritingDesk:
         made = self._made(one)
         if made is None:
             return None
+        known = self._keys(one)
+        sent = self._send(one, made)
+        # without its ledger it has just learnt under which keys one of several ids was proposed
+        again = self._made(one) if self._keys(one) - known - {made.key} else None
+        return sent if again is None else self._send(one, again)
+
+    def _keys(self, one: Screened) -> frozenset[str]:
+        """Keys in the ledger of somebody with several ids."""
+        aliases = () if one.record is None else one.record.aliases
+        if not aliases or self.ledger is None:
+            return frozenset()
+        rows = self.ledger.subjects_of(self.desk.study.id, (one.patient, *aliases))
+        return frozenset(row.key for row in rows)
+
+    def _send(self, one: Screened, made: Proposal) -> Written:
         if made.action == "take-back":
             for other in self._from_before_a_merge(one, made):
                 self.sink.send(other, write=self.write)

@@ -1,18 +1,19 @@
 """Duplicate ResearchSubjects of one patient and study on a server (fhir-shapes section 2).
 
-Kept is the one that a person touched, else the oldest. The others get status ``not-registered``
-with what takes their place. Where two are a person's, or it cannot be told that they are not,
-nothing is done and a person is told.
+One patient is whoever stands under one id, carries one key, or was merged. Kept is the one that a
+person touched, else the oldest. The others get status ``not-registered`` with what takes their
+place. Where two are a person's, or it cannot be told that they are not, nothing is done and a
+person is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from fhir_adapter.errors import ServerFault, WriteConflict
-from fhir_adapter.fhir.reading import parts
+from fhir_adapter.fhir.set_by import set_by
 from fhir_adapter.model.joins import roots_of
 from fhir_adapter.ports import Resource
 from fhir_adapter.writeback.filling import filled
@@ -21,6 +22,7 @@ from fhir_adapter.writeback.sending import Sender, key_params, token
 from fhir_adapter.writeback.standing import (
     CLOSED,
     Expected,
+    closed_for,
     identifiers,
     oldest_first,
     reference_of,
@@ -32,6 +34,9 @@ from fhir_adapter.writeback.touching import people_among
 
 Act = Literal["gone", "not-registered", "tell"]
 """gone: somebody has deleted it meanwhile."""
+Aliases = Callable[[str], Iterable[str] | None]
+"""Other ids of a patient; None where it cannot be told who was merged with them."""
+_UNJOINED = "it cannot be told who was merged with the patient"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +59,6 @@ class Forms:
     """System of our keys."""
     status: Resource
     """``_status`` of what the machine has set."""
-    replaced_by: str
-    """URL of the extension that names what takes its place."""
     device: Resource
     provenance: Resource
     """Of a change to a ResearchSubject, with placeholders."""
@@ -80,20 +83,44 @@ class Repair:
     sender: Sender
     forms: Forms
     stored: Sequence[Stored]
+    aliases: Aliases = lambda _: ()
 
     def run(self) -> tuple[Repaired, ...]:
         """All of them, in order of reference; without ``write`` of the sender nothing is done."""
-        return tuple(self._mend(group) for group in self._groups())
-
-    def _groups(self) -> list[list[Resource]]:
-        """Open entries that share patient or key, two or more; closed ones are other attempts."""
-        found = [one for one in self._found() if one.get("status") not in CLOSED]
-        names = {reference_of(one): sorted(self._names(one)) for one in found}
-        joined = roots_of(
-            {one: tuple((one, name) for name in every) for one, every in names.items()}
+        every = self._found()
+        found = [one for one in every if one.get("status") not in CLOSED]
+        patients = sorted({_patient(one) for one in found} - {""})
+        merges = {one: self.aliases(one) for one in patients}
+        unjoined = (one for one in found if merges.get(_patient(one), ()) is None)
+        closed = self._closed_by_people(every, found)
+        groups = self._groups(found, closed, {one: tuple(ids or ()) for one, ids in merges.items()})
+        return (
+            *(self._mend(group) for group in groups),
+            *(_told([one], _UNJOINED) for one in oldest_first(unjoined)),
         )
+
+    def _closed_by_people(self, every: Iterable[Resource], found: list[Resource]) -> list[Resource]:
+        """Closed ones under a key that stands open too: one attempt, which a person has ended."""
+        keys = {key for one in found for key in self._keys(one)}
+        closed = (one for one in every if one.get("status") in CLOSED and set_by(one) != "machine")
+        return [one for one in closed if keys & set(self._keys(one))]
+
+    def _groups(
+        self,
+        found: Sequence[Resource],
+        closed: Sequence[Resource],
+        merges: Mapping[str, Iterable[str]],
+    ) -> list[list[Resource]]:
+        """Open entries that share patient or key, two or more; closed ones are other attempts."""
+        names = {reference_of(one): sorted(self._names(one)) for one in found}
+        names |= {reference_of(one): sorted(self._keys(one)) for one in closed}
+        links = {one: tuple((one, name) for name in every) for one, every in names.items()}
+        for patient, ids in merges.items():
+            own = f"patient Patient/{patient}"
+            links[own] = tuple((own, f"patient Patient/{other}") for other in ids)
+        joined = roots_of(links)
         groups: dict[str, list[Resource]] = {}
-        for one in found:
+        for one in (*found, *closed):
             groups.setdefault(joined[reference_of(one)], []).append(one)
         several = (oldest_first(group) for group in groups.values() if len(group) > 1)
         return sorted(several, key=lambda group: reference_of(group[0]))
@@ -101,9 +128,11 @@ class Repair:
     def _names(self, found: Resource) -> Iterable[str]:
         """Patient and keys, written so that neither is taken for a reference."""
         yield f"patient {target_of(found.get('individual'))}"
-        for system, value in identifiers(found):
-            if system == self.forms.system:
-                yield f"key {value}"
+        yield from self._keys(found)
+
+    def _keys(self, found: Resource) -> list[str]:
+        ours = (value for system, value in identifiers(found) if system == self.forms.system)
+        return [f"key {value}" for value in ours]
 
     def _found(self) -> list[Resource]:
         """By study; where the server cannot, by what the ledger knows, patient by patient."""
@@ -141,16 +170,18 @@ class Repair:
 
     def _touch(self, found: Resource) -> str:
         """Name of the first element that is not as we write it."""
-        row = next((one for one in self.stored if one.last.reference == reference_of(found)), None)
+        keys = sorted(value for system, value in identifiers(found) if system == self.forms.system)
+        rows = [one for one in self.stored if one.last.reference == reference_of(found)]
+        # what was put away before stands in the ledger with the reference of what was kept
+        rows.sort(key=lambda one: one.key not in keys)
+        row = rows[0] if rows else None
         if row is not None and row.last.state == "left-to-person":
             return "left to a person before"
-        keys = [value for system, value in identifiers(found) if system == self.forms.system]
-        patient = target_of(found.get("individual")).removeprefix("Patient/")
         key = {"identifier": [{"system": self.forms.system, "value": one} for one in keys[:1]]}
         return Expected(
             key=keys[0] if keys else "",
             system=self.forms.system,
-            patients=frozenset((patient,)),
+            patients=frozenset((_patient(found),)),
             study=self.forms.study,
             statuses=statuses_of(row.last if row is not None else None),
             sent={"resourceType": "ResearchSubject", **key},
@@ -173,16 +204,9 @@ class Repair:
         return "not-registered", reference
 
     def _replace(self, found: Resource, kept: Resource) -> None:
-        extensions = [*parts(self.forms.status.get("extension")), self._place(kept)]
-        resource = {**found, "status": "not-registered", "_status": {"extension": extensions}}
+        resource = closed_for(found, kept, self.forms.status)
         self.sender.update(resource, version_of(found))
         self._prove(resource)
-
-    def _place(self, kept: Resource) -> dict[str, object]:
-        return {
-            "url": self.forms.replaced_by,
-            "valueReference": {"reference": reference_of(kept)},
-        }
 
     def _prove(self, resource: Resource) -> None:
         """Who did it, where the server keeps that and our Device stands there."""
@@ -194,6 +218,10 @@ class Repair:
         about = [{"reference": reference_of(resource)}, resource["individual"]]
         ids = {"Device": str(devices[0]["id"])}
         self.sender.add(filled({**self.forms.provenance, "target": about}, ids), lambda: None)
+
+
+def _patient(found: Resource) -> str:
+    return target_of(found.get("individual")).removeprefix("Patient/")
 
 
 def _told(group: Sequence[Resource], why: str) -> Repaired:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fhir_adapter.client import why_not_of
@@ -10,14 +9,13 @@ from fhir_adapter.errors import ServerFault, WriteConflict
 from fhir_adapter.fhir.normal import same_content
 from fhir_adapter.fhir.reading import is_object
 from fhir_adapter.ports import Resource, Written
-from fhir_adapter.writeback.filling import filled, mentions, with_targets
+from fhir_adapter.writeback.filling import filled, mentions
 from fhir_adapter.writeback.finishing import unproven
 from fhir_adapter.writeback.needs import SubjectState
-from fhir_adapter.writeback.remembering import Remembering
+from fhir_adapter.writeback.recording import Recording
 from fhir_adapter.writeback.sending import key_params, not_settled, token
 from fhir_adapter.writeback.standing import (
-    CLOSED,
-    Expected,
+    closed_for,
     identifiers,
     is_put_away,
     may_be_of,
@@ -33,27 +31,19 @@ _TRIES = 2
 
 
 @dataclass(slots=True, kw_only=True)
-class Proposing(Remembering):
+class Proposing(Recording):
     """The state of one ``send``; used once. A take-back is a status: nothing is ever deleted."""
 
-    device: Callable[[Proposing], str]
-    """Id of our Device, made sure of before the first write."""
     ours: Resource | None = None
     """Our ResearchSubject as it stood when this run began, or as this run made it."""
     opinion: Resource | None = None
     """Our opinion where it stood already as wanted."""
+    beside: list[Resource] = field(default_factory=list[Resource])
+    """Open ones of this patient beside the one that counts."""
     raced: bool = False
     """Another writer made the ResearchSubject: its Provenance is theirs to write."""
-    left: bool = False
     of_patient: bool = False
     """Whether the patient's are searched also where nothing is proposed."""
-    ids: dict[str, str] = field(default_factory=dict[str, str])
-    changed: dict[str, str] = field(default_factory=dict[str, str])
-    """Ids by type of what this run created or updated: the targets of the Provenance."""
-    created: list[str] = field(default_factory=list[str])
-    updated: list[str] = field(default_factory=list[str])
-    unchanged: list[str] = field(default_factory=list[str])
-    notes: list[str] = field(default_factory=list[str])
 
     def send(self) -> Written:
         """All of it, in the order ResearchSubject, GuidanceResponse, Provenance."""
@@ -67,19 +57,6 @@ class Proposing(Remembering):
         self._provenance()
         self._finish()
         return self.written()
-
-    def written(self) -> Written:
-        """What it came to so far."""
-        return Written(
-            key=self.proposal.key,
-            patient=self.proposal.patient,
-            created=tuple(self.created),
-            updated=tuple(self.updated),
-            unchanged=tuple(self.unchanged),
-            left_to_person=self.left,
-            dry_run=not self.sender.write,
-            notes=tuple(self.notes),
-        )
 
     def is_enrolled(self) -> bool:
         """Whether a ResearchSubject stands, whoever made it; no where that may not be searched."""
@@ -99,29 +76,72 @@ class Proposing(Remembering):
             self._none_stands()
             return
         self.ours = found if self.expected.is_ours(found) else None
+        if self.proposal.action == "take-back":
+            self._take_back_beside(found)
+        self._judge(found)
+
+    def _judge(self, found: Resource) -> None:
+        """A person's is left alone, whatever stands beside it."""
         why = self._touch(found)
         if why:
             self._leave(found, why, sure=True)
+        elif is_put_away(found) and self.proposal.action != "propose":
+            self.unchanged.append(reference_of(found))
         elif self.proposal.action in ("propose", "take-back"):
             self._keep_or(found)
 
+    def _take_back_beside(self, kept: Resource) -> None:
+        """Every other of this patient: of a key from before a merge, or a double of this one.
+
+        Each has a Provenance of its own, and the opinion goes with the one that counts.
+        """
+        ours = self.ours
+        for other in self.beside:
+            self.changed.clear()
+            if self.expected.has_key(kept) and self.expected.has_key(other):
+                self._put_away(other, kept)
+            else:
+                self._judge(other)
+            self._provenance()
+        self.changed.clear()
+        self.ours = ours
+
+    def _put_away(self, other: Resource, kept: Resource) -> None:
+        """As `ledger repair` does: the ledger has one row for a key, which is of the one kept."""
+        current = self.sender.client.read("ResearchSubject", str(other["id"]))
+        if current is None or self._touch(current):
+            return
+        if people_among(self.sender, [current, kept])[reference_of(current)]:
+            return
+        mark = (self.proposal.subject or {}).get("_status")
+        self._make_device()
+        closed = closed_for(current, kept, mark)
+        try:
+            self.sender.update(closed, version_of(current))
+        except WriteConflict:
+            self.notes.append("changed meanwhile: a duplicate is left to the next run")
+            return
+        self._did(self.updated, closed)
+
     def _standing(self) -> Resource | None:
         """The one that counts: a person's, else of this key, else the oldest of this patient."""
-        found = [one for one in self._found() if not is_put_away(one)]
+        every = self._found()
+        found = [one for one in every if not is_put_away(one)]
         chosen = next((one for one in found if self._touch(one)), None)
         if chosen is None and len(found) > 1:
             people = people_among(self.sender, found)
             chosen = next((one for one in found if people[reference_of(one)]), found[0])
         chosen = chosen or (found[0] if found else None)
-        for other in found:
-            if other is not chosen:
-                self.notes.append(f"duplicate: {reference_of(other)} stands beside it")
-        return chosen or self._remembered()
+        self.beside = [one for one in found if one is not chosen]
+        for other in self.beside:
+            self.notes.append(f"duplicate: {reference_of(other)} stands beside it")
+        return chosen or self._put_away_for_another(every) or self._remembered()
 
     def _found(self) -> list[Resource]:
         params = token(self.expected.system, self.proposal.key)
         found = self.sender.all("ResearchSubject", params)
-        if self.proposal.action == "propose" or self.of_patient:
+        merged = self.proposal.action == "take-back" and len(self.expected.patients) > 1
+        if self.proposal.action == "propose" or merged or self.of_patient:
             for patient in sorted(self.expected.patients):
                 found += self._of_patient(patient)
         return list({reference_of(one): one for one in found}.values())
@@ -140,13 +160,6 @@ class Proposing(Remembering):
             and may_be_of(patient, one)
             and not self._earlier_attempt(one)
         ]
-
-    def _earlier_attempt(self, found: Resource) -> bool:
-        """Closed, and kept in the ledger under another key of ours: a person opened this one."""
-        if self.ledger is None or found.get("status") not in CLOSED:
-            return False
-        others = {value for _, value in identifiers(found)} - {self.proposal.key}
-        return any(self.ledger.subject(value) is not None for value in sorted(others))
 
     def _remembered(self) -> Resource | None:
         """What we wrote before, read by its id: a search may lag behind."""
@@ -207,7 +220,7 @@ class Proposing(Remembering):
         subject = self.proposal.subject
         if subject is not None and same_content(self._in_place(subject, found), found):
             self.unchanged.append(reference_of(found))
-            self._remember(reference_of(found), str(found["status"]), self._state())
+            self._remember_at(found, str(found["status"]), self._state())
             return
         self._settle(found)
 
@@ -221,7 +234,7 @@ class Proposing(Remembering):
             current = self.sender.client.read("ResearchSubject", str(found["id"]))
             if current is None:
                 self.notes.append("gone: somebody deleted the proposal; it is not made again")
-                self._remember(reference_of(found), str(found["status"]), "gone")
+                self._remember_at(found, str(found["status"]), "gone")
                 self.ours = None
                 return
             if self._left_to_person(current):
@@ -257,19 +270,12 @@ class Proposing(Remembering):
             begun and can and self.proposal.provenance is not None and self.expected.has_key(found)
         )
 
-    def _touch(self, found: Resource) -> str:
-        last = self._last_of(found)
-        if last is not None and last.state == "left-to-person":
-            return "left to a person before"
-        return Expected.of(self.proposal, last).touch(found)
-
     def _leave(self, found: Resource, why: str, *, sure: bool) -> None:
         self.left = True
         self.unchanged.append(reference_of(found))
         self.notes.append(f"left to a person: {why}")
         if sure and self.expected.is_ours(found):
-            status = self.last.status if self.last else ""
-            self._remember(reference_of(found), status, "left-to-person")
+            self._remember_at(found, self._status_of(found), "left-to-person")
 
     def _update(self, current: Resource) -> None:
         if self.proposal.subject is None:
@@ -280,7 +286,7 @@ class Proposing(Remembering):
         self._begin(current, str(resource["status"]))
         self.sender.update(resource, version_of(current))
         self._did(self.updated, resource)
-        self._remember(reference_of(current), str(resource["status"]), self._state())
+        self._remember_at(current, str(resource["status"]), self._state())
 
     def _begin(self, current: Resource, status: str) -> None:
         """The ledger hears of it first: killed on the way, both forms are known to be ours."""
@@ -289,7 +295,7 @@ class Proposing(Remembering):
             begun: SubjectState = (
                 "taking-back" if self.proposal.action == "take-back" else "proposing"
             )
-            self._remember(reference_of(current), before, begun)
+            self._remember_at(current, before, begun)
 
     def _in_place(self, subject: Resource, found: Resource) -> Resource:
         if mentions(subject, "Device"):
@@ -356,36 +362,6 @@ class Proposing(Remembering):
         if bare:
             self._make_device()
             self.changed.update(bare)
-
-    def _provenance(self) -> None:
-        if self.proposal.provenance is None or not self.changed:
-            return
-        if "Provenance" in self.sender.choice.left_out:
-            self.notes.append("the server takes no Provenance: none written")
-            return
-        self._sign(self.changed)
-
-    def _sign(self, targets: Mapping[str, str]) -> None:
-        """One Provenance of ours about these ids by type."""
-        self._make_device()
-        wanted = with_targets(self.proposal.provenance or {}, targets)
-        resource = filled(wanted, {**self.ids, **targets})
-        kept = self.sender.add(resource, lambda: self._arrived(resource, targets))
-        self.created.append(reference_of(kept.resource))
-
-    def _arrived(self, provenance: Resource, targets: Mapping[str, str]) -> Resource | None:
-        """The Provenance just sent, found by what it targets: it has no identifier of its own."""
-        kind, number = next(iter(targets.items()))
-        every = self.sender.all("Provenance", {"target": f"{kind}/{number}"})
-        return next((one for one in every if same_content(provenance, one)), None)
-
-    def _make_device(self) -> None:
-        if "Device" not in self.ids and "Device" not in self.sender.choice.left_out:
-            self.ids["Device"] = self.device(self)
-
-    def _did(self, what: list[str], resource: Resource) -> None:
-        what.append(reference_of(resource))
-        self.changed[str(resource["resourceType"])] = str(resource["id"])
 
 
 def _asked(opinion: Resource) -> object:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fhir_adapter.ports import Proposal, Resource
 from fhir_adapter.writeback.history import created_once
 from fhir_adapter.writeback.needs import LastWritten, SubjectLedger, SubjectState
 from fhir_adapter.writeback.sending import Sender
-from fhir_adapter.writeback.standing import Expected, identifiers, reference_of
+from fhir_adapter.writeback.standing import (
+    CLOSED,
+    Expected,
+    identifiers,
+    place_of,
+    reference_of,
+    target_of,
+)
 from fhir_adapter.writeback.traces import left_behind
+
+Row = tuple[str, str, str, SubjectState]
+"""Reference, status, outcome_fingerprint, state."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,15 +42,47 @@ class Remembering:
         """What our own, untouched ResearchSubject looks like."""
         return Expected.of(self.proposal, self.last)
 
+    def _key_of(self, found: Resource) -> str:
+        """The key of ours that it carries: the proposal's, else its own from before a merge."""
+        if self.expected.has_key(found):
+            return self.proposal.key
+        keys = (value for system, value in identifiers(found) if system == self.expected.system)
+        return min(keys, default="") if self.expected.system else ""
+
     def _last_of(self, found: Resource) -> LastWritten | None:
-        """What the ledger says of it: under this key, else under its own from before a merge."""
-        known = self.last is not None and self.last.reference == reference_of(found)
-        if self.ledger is None or known or self.expected.has_key(found):
-            return self.last
-        keys = sorted(
-            value for system, value in identifiers(found) if system == self.expected.system
-        )
-        return next(filter(None, map(self.ledger.subject, keys)), None)
+        """What the ledger says of it by its key; nothing where that is of another with this key."""
+        key = self._key_of(found)
+        own = self.ledger is None or key in ("", self.proposal.key)
+        last = self.last if own or self.ledger is None else self.ledger.subject(key)
+        reference = "" if last is None else last.reference
+        other = reference.startswith("ResearchSubject/") and reference != reference_of(found)
+        return None if other else last
+
+    def _earlier_attempt(self, found: Resource) -> bool:
+        """Closed, and kept in the ledger under another key of ours: a person opened this one."""
+        if self.ledger is None or found.get("status") not in CLOSED:
+            return False
+        others = {value for _, value in identifiers(found)} - {self.proposal.key}
+        return any(self.ledger.subject(value) is not None for value in sorted(others))
+
+    def _put_away_for_another(self, found: Sequence[Resource]) -> Resource | None:
+        """One that repair closed while a merge stood, for what is another patient's again."""
+        client, patients = self.sender.client, self.expected.patients
+        for away in found:
+            place = place_of(away) if self.expected.has_key(away) else ""
+            kind, _, number = place.partition("/")
+            kept = client.read(kind, number) if kind == "ResearchSubject" else None
+            named = "" if kept is None else target_of(kept.get("individual"))
+            if named and named.removeprefix("Patient/") not in patients:
+                return away
+        return None
+
+    def _touch(self, found: Resource) -> str:
+        """Why it is a person's; empty where it is ours and untouched."""
+        last = self._last_of(found)
+        if last is not None and last.state == "left-to-person":
+            return "left to a person before"
+        return Expected.of(self.proposal, last).touch(found)
 
     def _written_once(self, kind: str) -> str | None:
         """Reference of what we have created, be it gone; empty where nothing says which it was.
@@ -82,23 +125,44 @@ class Remembering:
     def _remember(self, reference: str, status: str, state: SubjectState) -> None:
         self._keep_row(reference, status, self._told(), state)
 
+    def _remember_at(self, found: Resource, status: str, state: SubjectState) -> None:
+        """Of its own key: after the end of a merge each record is judged by its own."""
+        key = self._key_of(found)
+        if key in ("", self.proposal.key):
+            self._remember(reference_of(found), status, state)
+            return
+        row = self.ledger.subject(key) if self.ledger else None
+        told = "" if row is None else row.fingerprint
+        named = target_of(found.get("individual")).removeprefix("Patient/")
+        self._put_row(key, named, row, (reference_of(found), status, told, state))
+
+    def _status_of(self, found: Resource) -> str:
+        """As last written under its key; empty where nothing is known."""
+        last = self._last_of(found)
+        return "" if last is None else last.status
+
     def _keep_row(self, reference: str, status: str, fingerprint: str, state: SubjectState) -> None:
+        now = (reference, status, fingerprint, state)
+        self._put_row(self.proposal.key, self.proposal.patient, self.last, now)
+        if self.ledger is not None and self.sender.write:
+            self.last = self.ledger.subject(self.proposal.key)
+
+    def _put_row(self, key: str, patient: str, last: LastWritten | None, now: Row) -> None:
         if self.ledger is None or not self.sender.write:
             return
-        now = (reference, status, fingerprint, state)
-        if self.last is not None and now == _row(self.last):
+        if last is not None and now == _row(last):
             return
+        reference, status, fingerprint, state = now
         self.ledger.remember_subject(
-            key=self.proposal.key,
-            patient=self.proposal.patient,
+            key=key,
+            patient=patient,
             study=self.proposal.study,
             reference=reference,
             status=status,
             fingerprint=fingerprint,
             state=state,
         )
-        self.last = self.ledger.subject(self.proposal.key)
 
 
-def _row(last: LastWritten) -> tuple[str, str, str, SubjectState]:
+def _row(last: LastWritten) -> Row:
     return last.reference, last.status, last.fingerprint, last.state

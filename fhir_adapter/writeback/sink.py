@@ -14,6 +14,7 @@ from fhir_adapter.fhir.normal import same_content
 from fhir_adapter.ports import Proposal, Written
 from fhir_adapter.writeback.needs import SubjectLedger, WriteClient
 from fhir_adapter.writeback.proposing import Proposing
+from fhir_adapter.writeback.recording import Recording
 from fhir_adapter.writeback.sending import Sender, key_params
 from fhir_adapter.writeback.standing import reference_of, version_of
 from fhir_adapter.writeback.standing_in import StandingIn
@@ -92,7 +93,7 @@ class ServerSink:
         sender = Sender(client=self._client, choice=choice, write=write)
         return kind(proposal=proposal, sender=sender, ledger=self._ledger, device=self._device)
 
-    def _device(self, one: Proposing) -> str:
+    def _device(self, one: Recording) -> str:
         """By identifier, once per sink; its software version is brought up to date."""
         with self._device_lock:
             known = self._devices.get(one.sender.write)
@@ -100,7 +101,7 @@ class ServerSink:
                 known = self._devices[one.sender.write] = self._made_device(one)
             return known
 
-    def _made_device(self, one: Proposing) -> str:
+    def _made_device(self, one: Recording) -> str:
         wanted = one.proposal.device
         params = key_params(wanted)
         found = one.sender.all("Device", params)

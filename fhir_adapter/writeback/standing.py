@@ -2,7 +2,8 @@
 
 Untouched = status, period, consent and foreign identifiers equal what we last wrote and no
 Provenance with a person targets it (fhir-shapes section 2). versionId and meta prove nothing; the
-narrative is the server's. Any doubt: the person wins.
+narrative is the server's. A narrative that says more than the elements is a
+person's note. Any doubt: the person wins.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from fhir_adapter.writeback.needs import LastWritten
 PROPOSING = frozenset(("candidate", "potential-candidate"))
 _BEGUN = {"proposing": PROPOSING, "taking-back": frozenset(("ineligible",))}
 CLOSED = frozenset(("ineligible", "not-registered", "withdrawn", "off-study"))
+_REPLACED_BY = f"{BASE}/StructureDefinition/status-replaced-by"
 _OF_PEOPLE = frozenset(("period", "consent", "assignedArm", "actualArm"))
 _USUAL = frozenset(
     (
@@ -46,6 +48,20 @@ def reference_of(resource: Resource) -> str:
 def is_put_away(resource: Resource) -> bool:
     """A duplicate that ``ledger repair`` closed; no person says not-registered by our hand."""
     return resource.get("status") == "not-registered" and set_by(resource) == "machine"
+
+
+def place_of(put_away: Resource) -> str:
+    """``Type/id`` of what took the place of a duplicate; empty where that is not said."""
+    mark = put_away.get("_status")
+    marks = _extensions(mark) if is_object(mark) else []
+    return next(filter(None, (target_of(one.get("valueReference")) for one in marks)), "")
+
+
+def closed_for(found: Resource, kept: Resource, mark: object) -> Resource:
+    """A duplicate in the form in which it is put away; ``mark`` says that the machine did it."""
+    place = {"url": _REPLACED_BY, "valueReference": {"reference": reference_of(kept)}}
+    marks = _extensions(mark) if is_object(mark) else []
+    return {**found, "status": "not-registered", "_status": {"extension": [*marks, place]}}
 
 
 def version_of(resource: Resource) -> str:
@@ -156,7 +172,8 @@ class Expected:
         yield from sorted(set(found) - ((_USUAL | set(self.sent)) - _OF_PEOPLE))
 
     def _status_is_ours(self, found: Resource) -> bool:
-        return str(found.get("status", "")) in self.statuses and set_by(found) == "machine"
+        given = str(found.get("status", "")) in self.statuses and set_by(found) == "machine"
+        return given or is_put_away(found)
 
     def _foreign(self, resource: Resource) -> frozenset[tuple[str, str]]:
         return frozenset(one for one in identifiers(resource) if not self._is_key(one))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from proof.in_process import Killed, Sandbox, is_create_of
-from proof.world import AGAINST, FITS, PERSON, World
+from proof.right import AGAINST, FITS
+from proof.world import PERSON, World
 
 from fhir_adapter.sandbox import HAPI
 
@@ -209,3 +210,132 @@ def test_without_the_ledger_a_deletion_is_seen_under_every_id_of_a_merge(
     world.settle()
     assert world.subjects("p0") + world.subjects("p1") == []
     world.stop()
+
+
+@pytest.mark.parametrize("ledger", ["kept", "lost"])
+@pytest.mark.parametrize("both", [True, False])
+@pytest.mark.parametrize("what", ["dies", "opts out", "is against"])
+def test_a_persons_word_on_one_record_of_a_merge_keeps_no_proposal_on_the_other(
+    world: World, what: str, ledger: str, *, both: bool
+) -> None:
+    """p0 was moved on and is theirs; what the machine proposed for p1 is taken back."""
+    world.person_changes("p0", status="screening", _status=PERSON)
+    world.merge("p0", "p1", both=both)
+    world.settle()
+    if ledger == "lost":
+        _loses_its_ledger(world)
+    for one in ("p0", "p1"):
+        _stops(world, one, what)
+    world.settle()
+    assert [status(world, one) for one in ("p0", "p1")] == ["screening", "ineligible"]
+
+
+def _stops(world: World, patient: str, what: str) -> None:
+    if what == "opts out":
+        world.opt_out(patient, out=True)
+    else:
+        ends = {"birthDate": AGAINST} if what == "is against" else {"deceasedBoolean": True}
+        world.change_patient(patient, **ends)
+
+
+@pytest.mark.parametrize("old", ["p0", "p1"])
+def test_after_an_unmerge_each_record_is_judged_by_its_own(world: World, old: str) -> None:
+    world.person_changes("p0", status="screening", _status=PERSON)
+    world.merge(old, "p1" if old == "p0" else "p0", both=True)
+    world.settle()
+    world.unmerge()
+    world.settle()
+    assert [status(world, one) for one in ("p0", "p1")] == ["screening", "candidate"]
+    for elements, wanted in (
+        ({"birthDate": AGAINST}, "ineligible"),
+        ({"birthDate": FITS}, "candidate"),
+        ({"deceasedBoolean": True}, "ineligible"),
+    ):
+        world.change_patient("p1", **elements)
+        world.settle()
+        assert [status(world, one) for one in ("p0", "p1")] == ["screening", wanted]
+
+
+@pytest.mark.parametrize("old", ["p0", "p1"])
+def test_what_a_person_deleted_is_not_made_again_after_a_merge_and_its_end(
+    world: World, old: str
+) -> None:
+    """While they are one the other's proposal stands for both; that is no word about this key."""
+    world.person_deletes("p1")
+    world.settle()
+    world.merge(old, "p1" if old == "p0" else "p0", both=True)
+    world.settle()
+    world.unmerge()
+    world.settle()
+    assert [len(world.subjects(one)) for one in ("p0", "p1")] == [1, 0]
+    world.change_patient("p0", birthDate=AGAINST)
+    world.settle()
+    assert status(world, "p0") == "ineligible"
+
+
+def _statuses(world: World) -> list[str]:
+    return [status(world, one) for one in ("p0", "p1")]
+
+
+@pytest.mark.parametrize("both", [True, False])
+@pytest.mark.parametrize("theirs", ["", "p0", "p1"])
+def test_repair_keeps_one_of_two_proposals_of_a_merged_patient(
+    world: World, theirs: str, *, both: bool
+) -> None:
+    """The one that a person touched, else the oldest; after it nothing more is written."""
+    world.merge("p0", "p1", both=both)
+    world.settle()
+    if theirs:
+        world.person_changes(theirs, period={"start": "2026-11-22"})
+    before = world.versions()
+    (dry,) = world.repair(write=False)
+    assert world.versions() == before
+    assert world.repair() == (dry,)
+    kept = theirs or "p0"
+    assert dry.kept == f"ResearchSubject/{world.subjects(kept)[0]['id']}"
+    assert [one for one in ("p0", "p1") if status(world, one) == "candidate"] == [kept]
+    assert world.repair() == ()
+    world.settle()
+    assert world.everybody_again() == 0
+
+
+def test_repair_tells_two_proposals_of_a_merged_patient_that_people_touched(world: World) -> None:
+    world.merge("p0", "p1", both=True)
+    for one in ("p0", "p1"):
+        world.person_changes(one, status="screening", _status=PERSON)
+    (told,) = world.repair()
+    assert (told.kept, [act for act, _ in told.done]) == ("", ["tell", "tell"])
+    assert _statuses(world) == ["screening", "screening"]
+
+
+@pytest.mark.parametrize("ledger", ["kept", "lost"])
+def test_what_repair_closed_stands_again_when_the_merge_was_wrong(
+    world: World, ledger: str
+) -> None:
+    """Each record is judged by its own, as if they had never been one."""
+    world.merge("p0", "p1", both=True)
+    world.repair()
+    world.settle()
+    assert _statuses(world) == ["candidate", "not-registered"]
+    world.unmerge()
+    if ledger == "lost":
+        _loses_its_ledger(world)
+    world.change_patient("p1", deceasedBoolean=True)
+    world.settle()
+    assert _statuses(world) == ["candidate", "not-registered"]
+    world.change_patient("p1", deceasedBoolean=False)
+    world.settle()
+    assert _statuses(world) == ["candidate", "candidate"]
+    world.change_patient("p0", birthDate=AGAINST)
+    world.settle()
+    assert _statuses(world) == ["ineligible", "candidate"]
+
+
+def test_what_a_person_deleted_of_a_merged_patient_is_made_again_under_no_key(
+    world: World,
+) -> None:
+    world.merge("p0", "p1", both=True)
+    world.repair()
+    world.person_deletes("p0")
+    world.settle()
+    assert (world.subjects("p0"), status(world, "p1")) == ([], "not-registered")

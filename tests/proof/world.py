@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,27 +13,30 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from proof import checks
+from proof.checks import patient_of, plain
 from proof.hospital import Hospital, Version
 from proof.in_process import BASE as SERVER
-from proof.in_process import InProcess, Killed, Sandbox, is_change_of
+from proof.in_process import InProcess, Killed, Sandbox, is_change_of, is_create_of
+from proof.right import ENDED, FITS, Memory, joined, machines, notice
 
-from fhir_adapter.bootstrap import clients, judging, watching
+from fhir_adapter.bootstrap import clients, judging, keeping, watching
 from fhir_adapter.bootstrap.watch_loop import Loop
 from fhir_adapter.client import FhirClient
 from fhir_adapter.errors import AdapterError
 from fhir_adapter.ledger import Ledger, open_ledger
 from fhir_adapter.model.vocabulary import BASE
 from fhir_adapter.settings import Settings
+from fhir_adapter.writeback import Repaired
 
 from cli.cli_for_tests import AS_OF
-from fault_proxy import Request
+from fault_proxy import Request, double_create
 from story.cohort_for_tests import COHORT
 
 STUDY = "NCT05985863"
 MODEL = "42-all-answered"
 """A teaching patient who is a candidate of the small study."""
 SET_BY = f"{BASE}/StructureDefinition/status-set-by"
-FITS, AGAINST, UNCLEAR = "1976-05-04", "2015-05-04", ""
 
 
 @cache
@@ -53,10 +56,11 @@ class Clock:
 
 
 def copies(name: str) -> Iterator[dict[str, Any]]:
-    """The model patient's record under another id."""
+    """The model patient's record under another id; who it is fits."""
     text = (COHORT / f"{MODEL}.json").read_text("utf-8").replace(MODEL, name)
     for entry in json.loads(text)["entry"]:
-        yield entry["resource"]
+        found = entry["resource"]
+        yield {**found, "birthDate": FITS} if found["resourceType"] == "Patient" else found
 
 
 @dataclass
@@ -70,12 +74,18 @@ class World:
     patients: tuple[str, ...] = ("p0", "p1", "p2")
     clock: Clock = field(default_factory=Clock)
     left: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notes: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By id: the narrative that a person has written on a ResearchSubject."""
     """ResearchSubject id -> as a person left it."""
     opened: set[str] = field(default_factory=set)
     """ResearchSubject ids of attempts that a person opened after one was closed."""
     deleted: set[str] = field(default_factory=set)
     """Patients whose proposal a person deleted."""
-    declined: set[str] = field(default_factory=set)
+    half_deleted: set[str] = field(default_factory=set)
+    """Patients of whose two proposals a person deleted one."""
+    twinned: set[str] = field(default_factory=set)
+    """Patients whom the server was made to keep twice, until that is repaired."""
+    memory: Memory = field(default_factory=Memory)
     merged: set[str] = field(default_factory=set)
     """Patients who have ever been part of a merge."""
     unseen: bool = False
@@ -86,8 +96,7 @@ class World:
         self.server = self.reach(self.clock.now)
         self.clock.at = self.server.began
         for name in self.patients:
-            for resource in copies(name):
-                self.server.store.put(resource)
+            self._arrives(name)
         self.proxy = self.server.proxy
         self.settings = Settings(
             study=self.study,
@@ -97,6 +106,16 @@ class World:
         )
         self._process: ExitStack | None = None
         self._loop: Loop | None = None
+
+    def _arrives(self, patient: str) -> None:
+        for resource in copies(patient):
+            self.server.store.put(resource)
+        notice(self, patient)
+
+    def arrives(self, patient: str) -> None:
+        """Somebody new, who fits."""
+        self.patients = (*self.patients, patient)
+        self._arrives(patient)
 
     # -- the machine -----------------------------------------------------------------------------
 
@@ -174,6 +193,11 @@ class World:
         self.run()
         return len(self.versions() ^ before)
 
+    def repair(self, *, write: bool = True) -> tuple[Repaired, ...]:
+        """`ledger repair`."""
+        with self.patched(), patch.object(keeping, "bench", self._bench):
+            return keeping.repair(self.settings, write=write)
+
     def versions(self) -> frozenset[Version]:
         """Of all that we write."""
         kinds = ("ResearchSubject", "GuidanceResponse", "Provenance", "Device", "Task")
@@ -199,10 +223,15 @@ class World:
         ids = {str(found["id"]) for found in self.subjects(patient)}
         return is_change_of(one, "ResearchSubject") and one.path.rpartition("/")[2] in ids
 
-    def change_patient(self, patient: str, **elements: Any) -> None:
+    def change_patient(self, patient: str, **elements: Any) -> bool:
+        """False where the record says so already."""
         now = self.server.store.get("Patient", patient).resource or {}
-        kept = {**now, **elements}
-        self.server.store.put({name: value for name, value in kept.items() if value})
+        kept = {name: value for name, value in {**now, **elements}.items() if value}
+        if kept == {name: value for name, value in now.items() if value}:
+            return False
+        self.server.store.put(kept)
+        notice(self, patient)
+        return True
 
     def merge(self, old: str, new: str, *, both: bool) -> None:
         """The replaced record names the other; where ``both``, so does the survivor."""
@@ -212,22 +241,73 @@ class World:
             link = {"type": how, "other": {"reference": f"Patient/{other}"}}
             known = self.server.store.get("Patient", one).resource or {}
             self.change_patient(one, link=[*known.get("link", []), link])
+        for group in joined(self):
+            if len(group) > 1:
+                self.memory.seen.update({one: {0, 1} for one in group})
+        self._spread_declines()
+
+    def _spread_declines(self) -> None:
+        declined = self.memory.with_declined | set(self.memory.declined)
+        for group in joined(self):
+            if len(group) > 1 and declined & set(group):
+                self.memory.with_declined |= set(group)
+
+    def unmerge(self) -> bool:
+        """Every record is touched, as a master index does."""
+        touched = [self.change_patient(one, link=None) for one in sorted(self.merged)]
+        return any(touched)
+
+    def decline(self, patient: str) -> bool:
+        """False where the patient has declined before."""
+        if patient in self.memory.declined:
+            return False
+        self.memory.declined[patient] = machines(self, patient)
+        self._spread_declines()
+        with self.ledger() as ledger:
+            ledger.decline(patients=[patient], study=STUDY, who="A. Nurse", role="coordinator")
+        return True
 
     def person_changes(self, patient: str, **elements: Any) -> bool:
         """A person edits what stands for a patient; False where nothing does."""
         for one in self.subjects(patient)[:1]:
             edited = {**one, **elements}
             resource = {name: value for name, value in edited.items() if value is not None}
+            if resource == one:
+                return False
             made = self.server.store.put(resource)
-            self.left[str(one["id"])] = _plain(made.resource or {})
+            self.left[str(one["id"])] = plain(made.resource or {})
             return True
         return False
 
-    def person_deletes(self, patient: str) -> bool:
+    def person_notes(self, patient: str, text: str, *, narrative: bool) -> bool:
+        """R4 has no note here: an extension of the hospital, or the narrative."""
         for one in self.subjects(patient)[:1]:
+            if narrative:
+                return self._writes_beside(one, _narrative(text))
+            note = {"url": NOTE, "valueString": text}
+            return self.person_changes(patient, extension=[*one.get("extension", []), note])
+        return False
+
+    def _writes_beside(self, subject: dict[str, Any], narrative: dict[str, str]) -> bool:
+        """A narrative touches nothing of the form: the machine may go on, and has to keep it."""
+        if subject.get("text") == narrative:
+            return False
+        number = str(subject["id"])
+        made = self.server.store.put({**subject, "text": narrative})
+        self.notes[number] = narrative
+        if number in self.left:
+            self.left[number] = plain(made.resource or {})
+        return True
+
+    def person_deletes(self, patient: str) -> bool:
+        every = self.subjects(patient)
+        for one in every[:1]:
             self.server.store.delete("ResearchSubject", str(one["id"]))
             self.left.pop(str(one["id"]), None)
-            if str(one["id"]) not in self.opened:
+            self.notes.pop(str(one["id"]), None)
+            if any(str(other["id"]) not in self.opened for other in every[1:]):
+                self.half_deleted.add(patient)
+            elif str(one["id"]) not in self.opened:
                 self.deleted.add(patient)
             return True
         return False
@@ -241,57 +321,65 @@ class World:
         first = {name: every[0][name] for name in ("resourceType", "study", "individual")}
         made = self.server.store.put({**first, "id": number, **elements})
         self.opened.add(number)
-        self.left[number] = _plain(made.resource or {})
+        self.left[number] = plain(made.resource or {})
         return True
 
     def _is_closed_by_a_person(self, subject: dict[str, Any]) -> bool:
-        return str(subject["id"]) in self.left and subject["status"] in ("ineligible", "withdrawn")
+        return str(subject["id"]) in self.left and subject["status"] in ENDED
+
+    def run_beside_another_writer(self) -> bool:
+        """The first create meets another writer's, and the server keeps both; False where none is.
+
+        A race that a server without a safe conditional create loses.
+        """
+        met = list[Request]()
+
+        def creates(one: Request) -> bool:
+            return is_create_of(one, "ResearchSubject")
+
+        def other() -> None:
+            made = self.server.store.create(json.loads(met[-1].body)).resource
+            self.twinned.add(patient_of(made))
+            target = [{"reference": f"ResearchSubject/{made['id']}"}]
+            for device in list(self.server.store.all_of("Device"))[:1]:
+                agent = [{"who": {"reference": f"Device/{device['id']}"}}]
+                proof = {"recorded": self.clock.now().isoformat(), "target": target, "agent": agent}
+                self.server.store.create({"resourceType": "Provenance", **proof})
+
+        armed = self.proxy.arm(double_create(), on=creates, times=1)
+        self.proxy.meanwhile = (lambda one: creates(one) and not met.append(one), other)
+        self.run()
+        self.proxy.armed = [one for one in self.proxy.armed if one is not armed]
+        return bool(met)
 
     # -- what must hold --------------------------------------------------------------------------
 
     def check(self) -> None:
-        """At any moment: nobody's word is overwritten, nothing is there twice."""
-        now = {str(one["id"]): _plain(one) for one in self.subjects()}
-        for number, theirs in self.left.items():
-            assert now.get(number) == theirs, "a person's word was overwritten"
-        keys = [identifier(one) for one in self.subjects() if identifier(one)]
-        assert len(keys) == len(set(keys)), "one key stands twice"
-        for patient in self.patients:
-            ours = [one for one in self.subjects(patient) if str(one["id"]) not in self.opened]
-            if patient not in self.merged:
-                assert len(ours) <= 1, "one patient was proposed twice"
-            if patient in self.deleted and patient not in self.merged:
-                assert ours == [], "what a person deleted came back"
+        """At any moment."""
+        checks.at_any_moment(self)
 
-    def check_settled(self) -> None:
-        """After every fault is over: nobody is lost, and nobody stands who should not."""
-        self.check()
-        for patient in self.patients:
-            every = self.subjects(patient)
-            mine = [one for one in every if one["status"] in ("candidate", "potential-candidate")]
-            theirs = any(str(one["id"]) in self.left for one in every)
-            if theirs or patient in self.deleted | self.declined | self.merged:
-                continue
-            wanted = self._wanted(patient)
-            assert wanted is None or len(mine) == wanted, (patient, len(mine), wanted)
+    def check_settled(self) -> Counter[str]:
+        """After every fault is over; how many patients were checked, and how many were not."""
+        return checks.settled(self)
 
-    def _wanted(self, patient: str) -> int | None:
-        """How many proposals a patient should have; None: what stands, stays."""
-        found = self.server.store.get("Patient", patient).resource or {}
-        if found.get("deceasedBoolean") or self._opted_out(patient):
-            return 0
-        return {FITS: 1, AGAINST: 0}.get(str(found.get("birthDate", "")))
+    def check_repaired(self) -> None:
+        """After `ledger repair`."""
+        checks.repaired(self)
 
-    def _opted_out(self, patient: str) -> bool:
+    def opted_out(self, patient: str) -> bool:
         number = f"{patient}.optout"
         return self.server.store.has("Consent", number)
 
-    def opt_out(self, patient: str, *, out: bool) -> None:
+    def opt_out(self, patient: str, *, out: bool) -> bool:
+        """False where it stands so already."""
+        if out == self.opted_out(patient):
+            return False
         number = f"{patient}.optout"
         if not out:
-            self.unseen |= self._opted_out(patient)
+            self.unseen = True
             self.server.store.delete("Consent", number)
-            return
+            notice(self, patient)
+            return True
         scope = {"coding": [{"system": _SCOPES, "code": "research"}]}
         self.server.store.put(
             {
@@ -305,17 +393,17 @@ class World:
                 "provision": {"type": "deny"},
             }
         )
+        notice(self, patient)
+        return True
 
 
 _SCOPES = "http://terminology.hl7.org/CodeSystem/consentscope"
 PERSON = {"extension": [{"url": SET_BY, "valueCode": "person"}]}
 
 
-def identifier(subject: dict[str, Any]) -> str:
-    """Our key; empty where there is none."""
-    found = subject.get("identifier", [])
-    return next((str(one["value"]) for one in found if BASE in str(one.get("system"))), "")
+NOTE = "https://hospital.example/note"
 
 
-def _plain(resource: dict[str, Any]) -> dict[str, Any]:
-    return {k: copy.deepcopy(v) for k, v in resource.items() if k != "meta"}
+def _narrative(text: str) -> dict[str, str]:
+    div = f'<div xmlns="http://www.w3.org/1999/xhtml">{text}</div>'
+    return {"status": "additional", "div": div}

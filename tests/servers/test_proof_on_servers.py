@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import pytest
 from proof.elsewhere import at
-from proof.test_people_and_machine import PeopleAndMachine, run, told
+from proof.events import PeopleAndMachine
+from proof.test_people_and_machine import run, told
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(1800)]
 EVENTS = int(os.environ.get("PROOF_EVENTS", "300"))

@@ -38,7 +38,6 @@ FORMS = Forms(
     study="ResearchStudy/s1",
     system=KEY_SYSTEM,
     status=MACHINE,
-    replaced_by=REPLACED,
     device=DEVICE,
     provenance=provenance(),
 )
@@ -74,8 +73,12 @@ def put(server: MemoryServer, number: str, *, proof: bool = True, **elements: An
 def repair(
     server: MemoryServer, *rows: Stored, write: bool = True, **choice: Any
 ) -> tuple[Repaired, ...]:
+    return plan(server, *rows, write=write, **choice).run()
+
+
+def plan(server: MemoryServer, *rows: Stored, write: bool = True, **choice: Any) -> Repair:
     sender = Sender(client=server, choice=replace(CHOICE, **choice), write=write)
-    return Repair(sender=sender, forms=FORMS, stored=rows).run()
+    return Repair(sender=sender, forms=FORMS, stored=rows)
 
 
 def statuses(server: MemoryServer) -> dict[str, str]:
@@ -289,3 +292,50 @@ def test_the_status_that_the_ledger_remembers_is_the_one_that_counts(server: Mem
     row = stored("ResearchSubject/b", status="potential-candidate")
     (found,) = repair(server, row, write=False)
     assert found.kept == "ResearchSubject/b", "somebody moved it from where we had left it"
+
+
+def of_p2(server: MemoryServer, number: str, **elements: Any) -> Resource:
+    """A second record's, under a key of its own."""
+    identifier = [{"system": KEY_SYSTEM, "value": "k2"}]
+    return put(
+        server, number, identifier=identifier, individual={"reference": "Patient/p2"}, **elements
+    )
+
+
+@pytest.mark.parametrize("says", ["p1", "p2"])
+def test_two_of_one_merged_patient_are_duplicates_whichever_record_tells(
+    server: MemoryServer, says: str
+) -> None:
+    put(server, "a")
+    of_p2(server, "b")
+    joined = {"p1": ("p2",), "p2": ("p1",)}[says]
+    one = replace(plan(server), aliases=lambda patient: joined if patient == says else ())
+    (found,) = one.run()
+    assert (found.kept, found.done) == (
+        "ResearchSubject/a",
+        (("not-registered", "ResearchSubject/b"),),
+    )
+    assert one.run() == ()
+
+
+def test_where_it_cannot_be_told_who_was_merged_a_person_is_told(server: MemoryServer) -> None:
+    """The doubles under one id are mended all the same."""
+    put(server, "a")
+    put(server, "b")
+    of_p2(server, "c")
+    found = replace(plan(server), aliases=lambda patient: None if patient == "p2" else ()).run()
+    assert [one.done for one in found] == [
+        (("not-registered", "ResearchSubject/b"),),
+        (("tell", "ResearchSubject/c"),),
+    ]
+    assert "merged" in found[1].why
+
+
+def test_the_double_of_one_that_a_person_closed_goes(server: MemoryServer) -> None:
+    """One key is one attempt: it is no other one that stands open."""
+    put(server, "a", status="withdrawn", _status=None)
+    put(server, "b")
+    (found,) = repair(server)
+    assert found.kept == "ResearchSubject/a"
+    assert statuses(server) == {"a": "withdrawn", "b": "not-registered"}
+    assert repair(server) == ()
