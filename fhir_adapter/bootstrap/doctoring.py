@@ -9,8 +9,11 @@ from time import monotonic
 
 from fhir_adapter.bootstrap.clients import record_client
 from fhir_adapter.bootstrap.judging import SystemClock, run_id
+from fhir_adapter.bootstrap.writing import chosen
 from fhir_adapter.doctor import Report, examine, token_of
+from fhir_adapter.errors import AdapterError
 from fhir_adapter.settings import Settings
+from fhir_adapter.writeback import Choice
 
 _PATIENCE = 10
 """Seconds for one answer: a screening waits longer."""
@@ -41,6 +44,16 @@ def examine_server(
         seconds=seconds,
         told=told,
     )
+
+
+def choice_for(settings: Settings, found: Report) -> Choice | None:
+    """What writing back does with a server of these findings; None where it was not to be asked."""
+    if found.not_asked:
+        return None
+    try:
+        return chosen(record_client(settings, patience=_PATIENCE), found.profile)
+    except AdapterError:
+        return None
 
 
 def afresh(settings: Settings) -> Settings:

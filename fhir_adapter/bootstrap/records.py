@@ -9,9 +9,11 @@ from fhir_adapter.bootstrap.profiles import record_profile
 from fhir_adapter.client import FhirClient
 from fhir_adapter.errors import SettingInvalid
 from fhir_adapter.model.server import ServerProfile
+from fhir_adapter.ports import RecordSource
 from fhir_adapter.pull.batching import Batch
 from fhir_adapter.pull.categories import CATEGORISED
 from fhir_adapter.pull.record import ServerRecords
+from fhir_adapter.pull.record_server import LISTS_NOTHING
 from fhir_adapter.settings import Settings
 
 _PAGE = 500
@@ -35,6 +37,12 @@ def server_records(
         profile=profile,
         capability_of=capability_of,
     )
+
+
+def remark_on(source: RecordSource) -> str:
+    """What is to be said of a server after a run over it; empty where nothing is."""
+    is_silent = isinstance(source, ServerRecords) and source.lists_nothing
+    return LISTS_NOTHING if is_silent else ""
 
 
 def page_size(profile: ServerProfile | None) -> int:

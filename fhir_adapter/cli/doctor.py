@@ -21,6 +21,7 @@ from fhir_adapter.present import server_report as report
 if TYPE_CHECKING:
     from fhir_adapter.bootstrap.studies import Findings
     from fhir_adapter.doctor import Earlier, Report
+    from fhir_adapter.writeback import Choice
 
 _COLOURS = {
     "passed": "green",
@@ -80,6 +81,7 @@ def doctor(  # noqa: PLR0913 - one parameter per option
     of_study: Findings = ()
     if not found.not_asked:
         of_study = studies.examine(in_force, needs, known_patient=patient, until=end)
+    choice = doctoring.choice_for(in_force, found)
     if markdown is not None:
         with outputs.told("--markdown"):
             markdown.write_text(_markdown(found), "utf-8")
@@ -90,9 +92,13 @@ def doctor(  # noqa: PLR0913 - one parameter per option
         stderr_console().print("No profile was written: nothing was seen that it could hold.")
     _say_earlier(found.earlier)
     if common.as_json:
-        print_json(_json(found, of_study, write=write))
+        print_json(_json(found, choice, of_study, write=write))
     else:
         _print(stdout(), found, of_study)
+        if choice is not None:
+            proved = not found.profile.is_open("kept.ResearchSubject")
+            said = report.ways_sentence(choice.ways, choice.reason, proved=proved)
+            stdout().print(said, markup=False, soft_wrap=True)
     if found.has_needed_failure or any(one.ok.value == "failed" for one in of_study):
         raise typer.Exit(1)
 
@@ -130,7 +136,9 @@ def _markdown(found: Report) -> str:
     return f"# What a FHIR server does\n\n{report.matrix([column])}"
 
 
-def _json(found: Report, of_study: Findings, *, write: bool) -> dict[str, Any]:
+def _json(
+    found: Report, choice: Choice | None, of_study: Findings, *, write: bool
+) -> dict[str, Any]:
     return {
         "software": found.software,
         "requests": found.requests,
@@ -145,7 +153,7 @@ def _json(found: Report, of_study: Findings, *, write: bool) -> dict[str, Any]:
             "spared": list(found.earlier.spared),
         },
         "checks": [report.finding_json(one) for one in found.findings],
-        "choices": report.choices(found.profile),
+        "choices": report.choices(found.profile, () if choice is None else choice.ways),
         "study": [
             {
                 "check": finding.check,
@@ -170,10 +178,6 @@ def _print(console: Console, found: Report, of_study: Findings) -> None:
     console.print(f"{report.tally(found.findings)} ({found.requests} requests).")
     if found.out_of_time:
         console.print(report.untried(found.out_of_time, of=len(found.findings)))
-    chosen = report.choices(found.profile)
-    ways = [way for way in chosen["write-ways"] if way != "nothing"]
-    said = ", ".join(ways) if ways else "not proved (--write tries)"
-    console.print(f"Proposals by: {said}.")
 
 
 def _print_refusal(console: Console, found: Report) -> None:

@@ -17,13 +17,12 @@ from fhir_adapter.cli.running import (
     print_json,
     progress,
 )
-from fhir_adapter.cli.runs import (
-    Run,
-    refuse_two_sources,
-    run,
+from fhir_adapter.cli.runs import Run, refuse_two_sources, run, show
+from fhir_adapter.cli.written import (
+    log_written,
+    say_duplicates,
     say_of_list,
     say_without_key,
-    show,
     show_written,
 )
 from fhir_adapter.errors import ServerFault, SettingInvalid
@@ -81,6 +80,8 @@ def screen(  # noqa: PLR0913 - one argument per option
     else:
         show(found, everyone=everyone, quiet=common.quiet)
         show_written(written, write=write)
+    log_written(written, write=write)
+    say_duplicates(sum(len(one.duplicates) for one in written))
     say_without_key(in_force, written, write=write)
     if found.failed or any(one.error for one in written):
         raise typer.Exit(ServerFault.exit_status)

@@ -127,6 +127,8 @@ class Transport:
     ) -> None:
         self.base = base
         self.sent: int = 0
+        self.dated: str = ""
+        """Date header of the server's last answer."""
         self._auth = auth
         self._timeouts = (timeouts.connect, timeouts.read)
         self._budget = budget
@@ -245,6 +247,8 @@ class Transport:
                 )
         except (OSError, ValueError) as error:
             return loss_of(error)
+        if at_home:
+            self.dated = response.headers.get("Date", "")
         return Answer(status=response.status_code, headers=response.headers, body=response.content)
 
     def _stand(self, *, at_home: bool) -> None:

@@ -84,6 +84,17 @@ def not_whole_sentence(found: Sequence[NotWhole], *, of: int) -> str:
     )
 
 
+def duplicates_sentence(count: int) -> str:
+    """How many ResearchSubjects stand twice, and what mends them; nothing of whose they are."""
+    if not count:
+        return ""
+    found = "ResearchSubject stands" if count == 1 else "ResearchSubjects stand"
+    return (
+        f"{count} duplicate {found} beside what is proposed. Run `fhir-adapter ledger repair`: it "
+        "names them, and with --write closes all but the one that counts."
+    )
+
+
 _WITH_MEDICATION = frozenset(
     ("MedicationRequest", "MedicationStatement", "MedicationAdministration", "MedicationDispense")
 )

@@ -14,6 +14,12 @@ from fhir_adapter.pull.linking import LinkSearch
 from fhir_adapter.pull.references import COMPANIONS, Companion
 
 _MOST_CACHED = 5000
+LISTS_NOTHING = (
+    "The server's CapabilityStatement lists no resource type: everything is tried, one search for "
+    "each type, and what is refused counts as not retrieved. `fhir-adapter server doctor URL` says "
+    "what serves; with --profile FILE that is kept, and followed."
+)
+"""Said once; a server without any CapabilityStatement is nothing new to anybody."""
 
 
 class RecordServer:
@@ -103,6 +109,12 @@ class RecordServer:
         if companion is None or offered is None or not self.include_works.get(resource_type, True):
             return None
         return companion if offered.offers_include(companion.include) else None
+
+    @property
+    def lists_nothing(self) -> bool:
+        """Whether it was heard to offer no type at all, and no doctor has seen more of it."""
+        said = self._capability
+        return said is not None and not said.types and not self._profile.verdicts
 
     def capability(self) -> Capability | None:
         """What the server says of itself, asked once; None where that is unusable.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_adapter.fhir.normal import normal_form
-from fhir_adapter.fhir.reading import is_array, is_object, parts
+from fhir_adapter.fhir.reading import is_array, is_object, part, parts
 from fhir_adapter.fhir.set_by import set_by
 from fhir_adapter.model.vocabulary import BASE
 from fhir_adapter.ports import Proposal, Resource
@@ -164,7 +164,30 @@ class Expected:
     def in_place(self, found: Resource) -> Resource:
         """What we send, on the id that stands there; a key from before a merge is kept."""
         kept = {} if self.has_key(found) else {"identifier": found["identifier"]}
-        return {**self.sent, **kept, "id": found["id"], "individual": found["individual"]}
+        ours = {**self.sent, **kept, "id": found["id"], "individual": found["individual"]}
+        return {**ours, **_said_beside(found)}
+
+
+def notes_on(opinion: Resource) -> Resource:
+    """What people have written beside an opinion of ours: we write no note and no label."""
+    notes = {"note": opinion["note"]} if "note" in opinion else {}
+    return {**notes, **_labels(opinion)}
+
+
+def _labels(found: Resource) -> Resource:
+    meta = part(found.get("meta"))
+    labels = {name: meta[name] for name in ("profile", "security", "tag") if meta.get(name)}
+    return {"meta": labels} if labels else {}
+
+
+def _said_beside(found: Resource) -> Resource:
+    """What people may have put on it without touching it: R4 has no note, so a narrative; labels.
+
+    A generated narrative tells of the form before.
+    """
+    text = part(found.get("text"))
+    said = {"text": text} if text and text.get("status") != "generated" else {}
+    return {**_labels(found), **said}
 
 
 def _marked_by_another(element: object) -> bool:

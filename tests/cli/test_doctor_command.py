@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cli.cli_for_tests import ONE, run, sandbox
+from fhir_adapter.bootstrap.clients import write_client
+from fhir_adapter.bootstrap.writing import choice_of
+from fhir_adapter.settings import Connection, Settings
+
+from cli.cli_for_tests import AS_OF, ONE, run, sandbox
 from plain_server import plain_server
+
+CANDIDATE = "42-all-answered"
 
 
 @pytest.mark.usefixtures("with_small_study")
@@ -22,7 +30,7 @@ def test_with_write_everything_is_tried_and_nothing_is_left(tmp_path: Path) -> N
     found = ran.json
     assert (ran.status, found["left-behind"], count, after) == (0, [], 1, 1)
     assert found["written"]
-    assert found["choices"]["write-ways"][0] == "conditional-update"
+    assert found["choices"]["write-ways"][0] == "conditional-create"
     assert found["choices"]["post-search"]
     results = {one["id"]: one["result"] for one in found["checks"]}
     assert results["kept.ResearchSubject"] == results["write.conditional-update"] == "works"
@@ -40,6 +48,7 @@ def test_what_could_not_be_removed_is_named() -> None:
     assert "Could not be removed" in ran.err
     assert "Device/1" in ran.err
     assert "not tried: what is written could not be taken away" in ran.flat
+    assert "Not tried: --write does, where what it writes can be taken away." in ran.flat
 
 
 @pytest.mark.slow
@@ -74,7 +83,8 @@ def test_people_get_groups_with_what_a_failure_means() -> None:
         "Procedure is not retrieved",
         "This study",
         "cannot be told",
-        "Proposals by: not proved (--write tries).",
+        "Proposals by: conditional-create, where that is refused task (",
+        "(the server offers conditional create). Not tried: --write does, where what it writes",
     ):
         assert said in ran.flat
 
@@ -130,6 +140,60 @@ def test_where_nothing_listens_the_remedy_stands_alone() -> None:
     assert "not asked: nothing answers at this address" in ran.flat
     assert "Check the base URL, the port and the proxy settings." in ran.flat
     assert "What it says of itself" not in ran.flat
+
+
+KEY = {"FHIR_ADAPTER_SITE_KEY": "a secret of the site"}
+SUBJECT = frozenset({"ResearchSubject"})
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("with_small_study")
+@pytest.mark.parametrize(
+    ("habits", "ways", "made"),
+    [
+        pytest.param({}, ["conditional-create", "task"], "ResearchSubject", id="everything"),
+        pytest.param(
+            {"no_conditional_create": True},
+            ["search-then-create", "task"],
+            "ResearchSubject",
+            id="no conditional create",
+        ),
+        pytest.param({"refuses_types": SUBJECT}, ["task"], "Task", id="no ResearchSubject"),
+        pytest.param(
+            {"refuses_types": SUBJECT | {"Task"}},
+            ["document-reference"],
+            "DocumentReference",
+            id="no Task",
+        ),
+        pytest.param({"refuses_types": SUBJECT | {"Device"}}, [], "", id="no Device"),
+    ],
+)
+def test_the_ways_it_names_are_those_of_writing_back(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    habits: dict[str, Any],
+    ways: list[str],
+    made: str,
+) -> None:
+    """With the profile that it keeps, the same choice is made, and the first way is taken."""
+    monkeypatch.chdir(tmp_path)
+    with sandbox(patients=(CANDIDATE,), **habits) as server:
+        url, store = server.base_url, server._interactions.store
+        args = ("server", "doctor", url, "--write", "--profile", "seen.json")
+        found = run(*args, "--json").json["choices"]
+        assert found["write-ways"] == [*ways, "nothing"]
+        people = run(*args).flat
+        assert f"Proposals by: {ways[0] if ways else 'nothing but the ledger'}" in people
+        assert "Not tried" not in people or "ResearchSubject" in habits.get("refuses_types", ())
+        settings = Settings(record_server=url, record=Connection(profile="seen.json"))
+        choice = choice_of(settings, write_client(settings))
+        assert [way.value for way in choice.ways] == found["write-ways"]
+        Path("fhir-adapter.toml").write_text('[server.record]\nprofile = "seen.json"\n', "utf-8")
+        before = Counter(store.types())
+        assert run("screen", "--server", url, "--as-of", AS_OF, "--write", **KEY).status == 0
+        wrote = {kind for kind, n in Counter(store.types()).items() if n > before[kind]}
+    forms = {"ResearchSubject", "Task", "DocumentReference"}
+    assert wrote & forms == ({made} if made else set())
 
 
 @pytest.mark.usefixtures("with_small_study")
