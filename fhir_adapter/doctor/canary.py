@@ -1,4 +1,4 @@
-"""Before anything else is written: a resource of ours that must come to stand, and go away again."""
+"""Before anything else is written: a resource of ours that must come to stand, and go again."""
 
 from __future__ import annotations
 
