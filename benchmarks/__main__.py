@@ -14,8 +14,10 @@ from benchmarks import (
     ingest,
     many_studies,
     normalise,
+    per_patient,
     record_lane,
     watching,
+    write_faults,
 )
 from benchmarks.measure import machine
 
@@ -30,6 +32,8 @@ ALL = {
     "against-cql": against_cql.main,
     "engines": engines.main,
     "faults": faults.main,
+    "requests": per_patient.main,
+    "write-faults": write_faults.main,
     "watching": watching.main,
 }
 

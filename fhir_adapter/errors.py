@@ -155,7 +155,7 @@ class ServerBroken(ServerFault):
 
 
 class NotFhir(ServerFault):
-    """The answer is not FHIR R4 JSON (HTML, another version, cut off)."""
+    """The answer is not FHIR R4 JSON (HTML, another version, cut off), or no FHIR is at the URL."""
 
     code = "not-fhir"
 

@@ -62,12 +62,19 @@ class Worked:
     again: bool = False
     """Marked again while it was being worked on: its turn comes once more."""
     error: str = ""
+    remedy: str = ""
+    """What to do about the error; nobody is named in it."""
 
     @property
     def changes(self) -> int:
         """How many resources were created or updated."""
         each = (one.created + one.updated for one in self.written)
         return sum(len(references) for references in each)
+
+    @property
+    def duplicates(self) -> tuple[str, ...]:
+        """What stands beside ours and should not; each names a reference of the server's."""
+        return tuple(note for one in self.written for note in one.duplicates)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,14 +86,20 @@ class Tally:
     changes: Counter[str] = field(default_factory=Counter[str])
     """Reason to resources written; of reason ``sweep`` there should be none."""
     errors: Counter[str] = field(default_factory=Counter[str])
+    doubled: set[str] = field(default_factory=set[str])
+    """Duplicates, each once however often its patient is read."""
+    remedies: dict[str, str] = field(default_factory=dict[str, str])
+    """What to do about an error that writing met, by its code."""
 
     def add(self, one: Worked) -> None:
         """One more."""
         self.worked[one.reason] += 1
+        self.doubled.update(one.duplicates)
         if one.changes:
             self.changes[one.reason] += one.changes
         if one.error:
             self.errors[one.error] += 1
+            self.remedies.update({one.error: one.remedy} if one.remedy else {})
 
 
 def look(feeds: Sequence[ChangeFeed], queue: ChangedPatients, cursors: Cursors) -> LookedAt:
@@ -154,7 +167,12 @@ class Watch:
                 sent = study.send(found)
             except AdapterError as fault:
                 self.queue.failed(claimed, fault.code)
-                return Worked(reason=claimed.reason, written=tuple(written), error=fault.code)
+                return Worked(
+                    reason=claimed.reason,
+                    written=tuple(written),
+                    error=fault.code,
+                    remedy=fault.remedy,
+                )
             if found.decision is not None:
                 decisions.append(found.decision)
             if sent is not None:

@@ -613,6 +613,15 @@ def _handler(proxy: FaultProxy, base: str) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+def _of_patients_alone(body: dict[str, Any]) -> dict[str, Any]:
+    """A statement that names no type but Patient, though the server has the others."""
+    rest = [
+        {**one, "resource": [t for t in one.get("resource", []) if t.get("type") == "Patient"]}
+        for one in body.get("rest", [])
+    ]
+    return {**body, "rest": rest}
+
+
 BY_NAME: dict[str, tuple[Callable[[], Fault], Matcher]] = {
     "throttled": (throttled, is_any),
     "throttled-until": (lambda: throttled_until(2), is_any),
@@ -628,6 +637,7 @@ BY_NAME: dict[str, tuple[Callable[[], Fault], Matcher]] = {
     "relative-next": (relative_next, is_search_or_page),
     "expired-page": (expired_page, is_page),
     "no-metadata": (no_metadata, is_metadata),
+    "lying-metadata": (lambda: edited(_of_patients_alone), is_metadata),
     "ignored-patient": (lambda: ignored_parameter("patient"), is_search),
     "emptied-patient": (lambda: emptied_parameter("patient"), is_search),
     "stale-search": (lambda: stale_search(60), is_search),

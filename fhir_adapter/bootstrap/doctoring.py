@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from time import monotonic
 
 from fhir_adapter.bootstrap.clients import record_client
-from fhir_adapter.bootstrap.judging import run_id
-from fhir_adapter.doctor import Report, examine
+from fhir_adapter.bootstrap.judging import SystemClock, run_id
+from fhir_adapter.bootstrap.writing import chosen
+from fhir_adapter.doctor import Report, examine, token_of
+from fhir_adapter.errors import AdapterError
 from fhir_adapter.settings import Settings
+from fhir_adapter.writeback import Choice
 
 _PATIENCE = 10
 """Seconds for one answer: a screening waits longer."""
@@ -29,15 +33,27 @@ def examine_server(
     Nothing that an earlier run found is used.
     """
     seconds = max(1.0, until - monotonic())
+    now = SystemClock().now()
     client = record_client(settings, patience=min(int(seconds), _PATIENCE), takes_r5=False)
     return examine(
         client,
-        token=f"doctor-{run_id()}",
+        token=token_of(run_id(), until=now + timedelta(seconds=seconds)),
+        now=now,
         write=write,
         patient=known_patient,
         seconds=seconds,
         told=told,
     )
+
+
+def choice_for(settings: Settings, found: Report) -> Choice | None:
+    """What writing back does with a server of these findings; None where it was not to be asked."""
+    if found.not_asked:
+        return None
+    try:
+        return chosen(record_client(settings, patience=_PATIENCE), found.profile)
+    except AdapterError:
+        return None
 
 
 def afresh(settings: Settings) -> Settings:

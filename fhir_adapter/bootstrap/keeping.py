@@ -13,7 +13,7 @@ from fhir_adapter.bootstrap.records import server_records
 from fhir_adapter.bootstrap.writing import choice_of, refuse_without_basis, study_id
 from fhir_adapter.client import why_not_of
 from fhir_adapter.errors import AdapterError, PatientNotFound, ServerFault
-from fhir_adapter.ledger import Ledger, OutboxCounts, Purged, StoredSubject
+from fhir_adapter.ledger import Ledger, Mark, OutboxCounts, Purged, StoredSubject
 from fhir_adapter.ledger.rows import LedgerCounts
 from fhir_adapter.model.dates import instant
 from fhir_adapter.present.resources import (
@@ -22,6 +22,7 @@ from fhir_adapter.present.resources import (
     provenance,
     research_subject,
 )
+from fhir_adapter.pull.endpoint import is_endpoint, no_endpoint
 from fhir_adapter.settings import Settings
 from fhir_adapter.version import __version__
 from fhir_adapter.writeback import Aliases, Forms, Repair, Repaired, Sender, Stored, Strategy
@@ -77,6 +78,11 @@ def refuse(ledger: Ledger, patients: Sequence[str], *, study: str, who: str, rol
         ledger.decline(patients=patients, study=study, who=who, role=role)
     else:
         ledger.opt_out(patients=patients, who=who, role=role)
+    # a proposal may stand: the patient is read again at once, and not with the next sweep
+    now = instant(SystemClock().now())
+    ledger.changed.mark_all(
+        Mark(patient=one, reason="person", seen_at=now, not_before=now) for one in patients
+    )
     what = "decline" if study else "opt-out"
     for one in patients:
         ledger.audit(who=who, what=what, patient=one, purpose=study or "all research")
@@ -105,6 +111,8 @@ def looked_up(settings: Settings, ledger: Ledger, patients: Sequence[str], *, wh
         client = record_client(settings)
         for place, one in enumerate(patients, 1):
             if client.read("Patient", one) is None:
+                if not is_endpoint(client):
+                    return LookedUp(why_not=why_not_of(no_endpoint(client)))
                 unknown.append(place)
             ledger.audit(who=who, what="read", patient=one, purpose="whether the id is known")
     except ServerFault as fault:

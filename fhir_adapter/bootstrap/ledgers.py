@@ -33,13 +33,20 @@ def is_there(settings: Settings) -> bool:
     return file is None or file.is_file()
 
 
+def make_room(settings: Settings) -> None:
+    """The folder that ledger_of makes, for who asks a server first: it is refused before that."""
+    file = file_of(settings)
+    if file is not None:
+        _make_folder(file.parent)
+
+
 def ledger_of(settings: Settings, clock: Clock, *, make: bool = False) -> Ledger:
     """The ledger; ``make``: the folder of a file too, for its owner alone."""
     from fhir_adapter.ledger import open_ledger  # noqa: PLC0415 - as said above
 
     file = file_of(settings)
     if file is not None and make:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_folder(file.parent)
     elif file is not None and not file.is_file():
         raise SettingInvalid(
             "there is no ledger yet",
@@ -49,6 +56,17 @@ def ledger_of(settings: Settings, clock: Clock, *, make: bool = False) -> Ledger
     return open_ledger(
         settings.ledger, clock, password=settings.ledger_password, site_key=settings.site_key
     )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise SettingInvalid(
+            f"the ledger's folder cannot be made ({type(error).__name__})",
+            where="ledger",
+            remedy="Name a file in a folder that this account may make, or that exists.",
+        ) from None
 
 
 def retention_days(settings: Settings) -> int:

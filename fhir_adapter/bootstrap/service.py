@@ -16,7 +16,7 @@ from fhir_adapter.bootstrap.judging import Bench, SystemClock, bench
 from fhir_adapter.bootstrap.ledgers import ledger_of
 from fhir_adapter.bootstrap.notices import NoticeDesk
 from fhir_adapter.bootstrap.people import refusals_of
-from fhir_adapter.bootstrap.records import server_records
+from fhir_adapter.bootstrap.records import categories_of, server_records
 from fhir_adapter.client import FhirClient, Params
 from fhir_adapter.criteria.names import canonical
 from fhir_adapter.errors import AdapterError, ServerBroken, StudyNotFound
@@ -111,7 +111,9 @@ class Service:
 
     def _words(self, resource_type: str, params: Params) -> Params:
         self.client.know_version()
-        return self.client.names(resource_type, params)
+        asked = dict(self.client.names(resource_type, params))
+        wanted = categories_of(self.settings.record.categories).get(resource_type)
+        return {**asked, "category": ",".join(wanted)} if wanted else asked
 
     def bench_of(self, study: str) -> Bench:
         """A study by id or registry number; StudyNotFound otherwise."""

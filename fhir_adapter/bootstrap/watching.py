@@ -20,7 +20,7 @@ from fhir_adapter.bootstrap.records import server_records
 from fhir_adapter.bootstrap.writing import WritingDesk, writing
 from fhir_adapter.client import FhirClient
 from fhir_adapter.errors import ServerFault, SettingInvalid
-from fhir_adapter.ledger import ChangedPatient, Ledger, Mark, open_ledger
+from fhir_adapter.ledger import ChangedPatient, Ledger, Mark, at_work, open_ledger, worker_of
 from fhir_adapter.model.dates import instant
 from fhir_adapter.model.fact import PatientRecord
 from fhir_adapter.model.server import ServerProfile
@@ -28,6 +28,7 @@ from fhir_adapter.ports import ChangeFeed, Claimed, Clock, Written
 from fhir_adapter.pull.changes import Census, Pollable, feeds_of, in_the_house, of_group
 from fhir_adapter.pull.notified import Notified
 from fhir_adapter.pull.record import ServerRecords
+from fhir_adapter.pull.record_server import LISTS_NOTHING
 from fhir_adapter.screening import Screened, Screener
 from fhir_adapter.settings import Settings
 from fhir_adapter.watching import Watch, Watched
@@ -125,6 +126,9 @@ def watching(
     clock = SystemClock()
     with ExitStack() as open_:
         ledger = _ledger(settings, clock, open_, write=write)
+        run = run_id()
+        open_.enter_context(at_work(run))
+        ledger.changed.free(instant(clock.now()))
         client = record_client(settings)
         first = server_records(settings, client)
         studies = [
@@ -134,7 +138,7 @@ def watching(
         for study in studies:
             study.desk = open_.enter_context(writing(study.settings, study.bench, write=write))
         moment = _moment(studies[0].bench, as_of)
-        made = _put_together(settings, ledger, client, first, studies, clock, read)
+        made = _put_together(settings, ledger, client, first, studies, clock, read, run)
         yield made if as_of is None else replace(made, worker=_frozen(made.worker, moment))
 
 
@@ -207,12 +211,12 @@ def _put_together(  # noqa: PLR0913, PLR0917 - all that there is
     studies: Sequence[_Study],
     clock: Clock,
     read: Callable[[PatientRecord], None],
+    run: str,
 ) -> Watching:
     benches = [one.bench for one in studies]
     needs = tuple(dict.fromkeys(need for one in benches for need in one.screener.needs))
-    run = run_id()
     feeds, able = _feeds(settings, client, first, [one.resource_type for one in needs], clock.now)
-    queue = LedgerQueue(ledger, clock, f"{run}/look")
+    queue = LedgerQueue(ledger, clock, worker_of(run, "look"))
 
     def was_read(record: PatientRecord) -> None:
         ledger.audit(
@@ -225,7 +229,7 @@ def _put_together(  # noqa: PLR0913, PLR0917 - all that there is
 
     def worker(number: int) -> Watch:
         return Watch(
-            queue=LedgerQueue(ledger, clock, f"{run}/{number}"),
+            queue=LedgerQueue(ledger, clock, worker_of(run, str(number))),
             source=lambda: server_records(settings, client, capability_of=first),
             normalise=benches[0].screener.normalise,
             needs=needs,
@@ -285,6 +289,8 @@ def _feeds(
     polled = [name for name in types if name not in _UNPOLLED]
     overlap = timedelta(seconds=seconds)
     feeds, able = feeds_of(client, polled, now=now, overlap=overlap, unused=_seen_to_fail(settings))
+    if able.lists_nothing and not (record_profile(settings) or ServerProfile()).verdicts:
+        able = replace(able, remedies=(*able.remedies, LISTS_NOTHING))
     census = _census(settings, client, able)
     if census is not None:
         minutes = _number(settings.census_minutes, "census_minutes", 1, 100_000)

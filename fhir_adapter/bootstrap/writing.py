@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fhir_adapter.bootstrap.clients import what_it_can, write_client
 from fhir_adapter.bootstrap.judging import Bench, run_id
@@ -20,7 +20,8 @@ from fhir_adapter.errors import (
     SettingInvalid,
     WriteFault,
 )
-from fhir_adapter.ledger import Ledger, Outgoing
+from fhir_adapter.ledger import Ledger, Outgoing, at_work, worker_of
+from fhir_adapter.model.server import ServerProfile
 from fhir_adapter.model.study import Study
 from fhir_adapter.ports import Proposal, Written
 from fhir_adapter.present.failures import failure, is_failed_evaluation
@@ -31,6 +32,8 @@ from fhir_adapter.screening import Screened
 from fhir_adapter.settings import Settings
 from fhir_adapter.version import __version__
 from fhir_adapter.writeback import Choice, Listing, Sender, ServerSink, choose
+
+_BY_ANOTHER = "another run is writing for this patient: left to it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +68,12 @@ class WritingDesk:
         return self.listing is not None and self.listing.is_due(self._proposed())
 
     def _proposed(self) -> list[str]:
-        """What stands proposed by the ledger, the oldest first."""
-        rows = () if self.ledger is None else self.ledger.subjects_in(self.desk.study.id)
-        standing = [row for row in rows if row.state == "proposed" and row.reference]
+        """What stands proposed by the ledger, the oldest first; not of who has declined."""
+        ledger, study = self.ledger, self.desk.study.id
+        rows = () if ledger is None else ledger.subjects_in(study)
+        proposed = [row for row in rows if row.state == "proposed" and row.reference]
+        said_no = ledger.declined(study, [row.patient for row in proposed]) if ledger else ()
+        standing = [row for row in proposed if row.patient not in said_no]
         found = sorted(standing, key=lambda row: row.changed_at)
         return list(dict.fromkeys(row.reference for row in found))
 
@@ -109,13 +115,17 @@ class WritingDesk:
             proposal=made,
         )
         sent = [self._deliver(ledger, taken) for taken in self._mine(ledger, made.key)]
-        return sent[-1] if sent else self.sink.send(made, write=True)
+        if sent:
+            return _together(sent)
+        if ledger.outbox.is_held(made.key):  # it sends this one too, once it is done with its own
+            return Written(key=made.key, patient=made.patient, dry_run=False, notes=(_BY_ANOTHER,))
+        return self.sink.send(made, write=True)
 
     def send_left(self) -> Iterator[Written]:
         """What earlier runs were killed before, or could not send: this study's, oldest first."""
         if not self.write or self.ledger is None:
             return
-        while taken := self.ledger.outbox.take(self.run, study=self.desk.study.id):
+        while taken := self.ledger.outbox.take(worker_of(self.run), study=self.desk.study.id):
             try:
                 yield self._deliver(self.ledger, taken[0])
             except (ServerFault, WriteFault) as fault:
@@ -125,7 +135,7 @@ class WritingDesk:
 
     def _mine(self, ledger: Ledger, key: str) -> Iterator[Outgoing]:
         """All that waits for one key, in order; the newest is the one of this run."""
-        while taken := ledger.outbox.take(self.run, key=key, at_once=True):
+        while taken := ledger.outbox.take(worker_of(self.run), key=key, at_once=True):
             yield taken[0]
 
     def _deliver(self, ledger: Ledger, taken: Outgoing) -> Written:
@@ -217,15 +227,19 @@ def writing(settings: Settings, bench: Bench, *, write: bool) -> Generator[Writi
     ledger = ledger_of(settings, bench.clock, make=write) if there else None
     listed = _listing(settings, bench, client, ledger, choice, key) if write else None
     try:
-        yield WritingDesk(
-            desk=_desk(settings, bench, client, key, stand_in=choice.stand_in),
-            listing=listed,
-            sink=ServerSink(client, ledger, choice=choice),
-            ledger=ledger,
-            run=run_id(),
-            write=write,
-            mappings=bench.mappings.version,
-        )
+        run = run_id()
+        with at_work(run):
+            if write and ledger is not None:
+                ledger.outbox.free()
+            yield WritingDesk(
+                desk=_desk(settings, bench, client, key, stand_in=choice.stand_in),
+                listing=listed,
+                sink=ServerSink(client, ledger, choice=choice),
+                ledger=ledger,
+                run=run,
+                write=write,
+                mappings=bench.mappings.version,
+            )
     finally:
         if ledger is not None:
             ledger.close()
@@ -260,7 +274,12 @@ def _listing(  # noqa: PLR0913, PLR0917 - what a desk is made of
 
 def choice_of(settings: Settings, client: FhirClient) -> Choice:
     """How to write to this server: as the doctor saw it, where its profile is kept."""
-    capability, profile = what_it_can(client), write_profile(settings)
+    return chosen(client, write_profile(settings))
+
+
+def chosen(client: FhirClient, profile: ServerProfile | None) -> Choice:
+    """The same for a profile at hand, as the doctor has it."""
+    capability = what_it_can(client)
     if capability is not None and profile is not None:
         profile.refuse_other(capability.software, where=client.base_url)
     return choose(capability, profile)
@@ -291,6 +310,15 @@ def _desk(settings: Settings, bench: Bench, client: FhirClient, key: str, *, sta
     )
 
 
+def _together(sent: Sequence[Written]) -> Written:
+    """All that was sent for one key: the last one's, with what the others did."""
+    return replace(
+        sent[-1],
+        created=tuple(name for one in sent for name in one.created),
+        updated=tuple(dict.fromkeys(name for one in sent for name in one.updated)),
+    )
+
+
 def study_id(client: FhirClient, study: Study) -> str:
     """The logical id of the ResearchStudy on the server that is written to; else our own."""
     token = f"{escaped(study.identity.registry)}|{escaped(study.identity.number)}"
@@ -302,13 +330,17 @@ def study_id(client: FhirClient, study: Study) -> str:
 
 
 def written_sentence(written: Sequence[Written], *, write: bool) -> str:
-    """How much was, or would be, created, updated, left alone."""
+    """How much was, or would be, created, updated, left alone; what failed is no success."""
     created = sum(len(one.created) for one in written)
     updated = sum(len(one.updated) for one in written)
     left = sum(1 for one in written if one.left_to_person)
     counts = f"{created} created, {updated} updated"
+    failed = sum(1 for one in written if one.error)
+    doubled = sum(len(one.duplicates) for one in written)
     people = f"; {left} left to people" if left else ""
+    people += f"; {doubled} found twice" if doubled else ""
+    people += f"; {failed} failed, as said above" if failed else ""
     if not (created or updated):
-        counts = "nothing; all stands already"
+        counts = "nothing" if failed or doubled else "nothing; all stands already"
     said = "Written" if write else "Dry run, nothing written. With --write"
     return f"{said}: {counts}{people}"

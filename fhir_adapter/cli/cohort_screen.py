@@ -28,6 +28,10 @@ from fhir_adapter.cli.runs import (
     say_incomplete,
     say_next,
     say_no_basis,
+)
+from fhir_adapter.cli.written import (
+    log_written,
+    say_duplicates,
     say_of_list,
     say_without_key,
     show_written,
@@ -96,6 +100,9 @@ def screen_command(  # noqa: PLR0913 - one argument per option
         print_json(runs_json(forms))
     else:
         _print_all(found, written, out, write=write, quiet=common.quiet)
+    for sent in written:
+        log_written(sent, write=write)
+    say_duplicates(sum(len(one.duplicates) for sent in written for one in sent))
     say_without_key(in_force, [one for sent in written for one in sent], write=write)
     if any(one.error for sent in written for one in sent):
         raise typer.Exit(ServerFault.exit_status)

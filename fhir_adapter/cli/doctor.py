@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fhir_adapter import bootstrap, publishing
-from fhir_adapter.cli import options
+from fhir_adapter.cli import options, outputs
 from fhir_adapter.cli.everywhere import Everywhere
 from fhir_adapter.cli.running import print_json, stderr_console, stdout, stopped_alike
 from fhir_adapter.cli.tables import print_table
@@ -20,7 +20,8 @@ from fhir_adapter.present import server_report as report
 
 if TYPE_CHECKING:
     from fhir_adapter.bootstrap.studies import Findings
-    from fhir_adapter.doctor import Report
+    from fhir_adapter.doctor import Earlier, Report
+    from fhir_adapter.writeback import Choice
 
 _COLOURS = {
     "passed": "green",
@@ -66,6 +67,8 @@ def doctor(  # noqa: PLR0913 - one parameter per option
     # each command waits for its own libraries only
     from fhir_adapter.bootstrap import doctoring, profiles, studies  # noqa: PLC0415 - as said above
 
+    outputs.refuse_unwritable(markdown, "--markdown")
+    outputs.refuse_unwritable(profile, "--profile")
     asked = common.settings(record_server=url, study=study, study_server=study_server)
     in_force = doctoring.afresh(asked)
     package = bootstrap.study_package(in_force)
@@ -78,16 +81,46 @@ def doctor(  # noqa: PLR0913 - one parameter per option
     of_study: Findings = ()
     if not found.not_asked:
         of_study = studies.examine(in_force, needs, known_patient=patient, until=end)
+    choice = doctoring.choice_for(in_force, found)
     if markdown is not None:
-        markdown.write_text(_markdown(found), "utf-8")
-    if profile is not None:
-        profiles.keep(found.profile, in_force.record_server, profile)
+        with outputs.told("--markdown"):
+            markdown.write_text(_markdown(found), "utf-8")
+    if profile is not None and not found.not_asked:
+        with outputs.told("--profile"):
+            profiles.keep(found.profile, in_force.record_server, profile)
+    if profile is not None and found.not_asked:
+        stderr_console().print("No profile was written: nothing was seen that it could hold.")
+    _say_earlier(found.earlier)
     if common.as_json:
-        print_json(_json(found, of_study, write=write))
+        print_json(_json(found, choice, of_study, write=write))
     else:
         _print(stdout(), found, of_study)
+        if choice is not None:
+            proved = not found.profile.is_open("kept.ResearchSubject")
+            said = report.ways_sentence(choice.ways, choice.reason, proved=proved)
+            stdout().print(said, markup=False, soft_wrap=True)
     if found.has_needed_failure or any(one.ok.value == "failed" for one in of_study):
         raise typer.Exit(1)
+
+
+def _say_earlier(earlier: Earlier) -> None:
+    """Test resources of runs that were killed: their ids tell nothing about anybody either."""
+    console = stderr_console()
+    for title, places in (
+        ("[bold]Left behind by earlier runs, now removed[/]", earlier.removed),
+        ("[bold red]Left behind by earlier runs, and could not be removed[/]", earlier.left),
+        (
+            (
+                "[bold]Left alone, of a run that may still be going on[/] (its end, or its last "
+                "write, is less than an hour ago)"
+            ),
+            earlier.spared,
+        ),
+    ):
+        if places:
+            console.print(f"{title}:")
+            for one in places:
+                console.print(f"  {escape(one)}")
 
 
 def _say_left(left: tuple[str, ...]) -> None:
@@ -103,7 +136,9 @@ def _markdown(found: Report) -> str:
     return f"# What a FHIR server does\n\n{report.matrix([column])}"
 
 
-def _json(found: Report, of_study: Findings, *, write: bool) -> dict[str, Any]:
+def _json(
+    found: Report, choice: Choice | None, of_study: Findings, *, write: bool
+) -> dict[str, Any]:
     return {
         "software": found.software,
         "requests": found.requests,
@@ -112,8 +147,13 @@ def _json(found: Report, of_study: Findings, *, write: bool) -> dict[str, Any]:
         "written": write,
         "token": found.token,
         "left-behind": list(found.left_behind),
+        "earlier": {
+            "removed": list(found.earlier.removed),
+            "left": list(found.earlier.left),
+            "spared": list(found.earlier.spared),
+        },
         "checks": [report.finding_json(one) for one in found.findings],
-        "choices": report.choices(found.profile),
+        "choices": report.choices(found.profile, () if choice is None else choice.ways),
         "study": [
             {
                 "check": finding.check,
@@ -131,25 +171,31 @@ def _print(console: Console, found: Report, of_study: Findings) -> None:
     if found.not_asked:
         _print_refusal(console, found)
         return
+    _say_nothing_written(console, found)
     for title, rows in report.grouped(found.findings):
         print_table(console, _table(title, rows))
     print_table(console, _study_table(of_study))
     console.print(f"{report.tally(found.findings)} ({found.requests} requests).")
     if found.out_of_time:
         console.print(report.untried(found.out_of_time, of=len(found.findings)))
-    chosen = report.choices(found.profile)
-    ways = [way for way in chosen["write-ways"] if way != "nothing"]
-    said = ", ".join(ways) if ways else "not proved (--write tries)"
-    console.print(f"Proposals by: {said}.")
 
 
 def _print_refusal(console: Console, found: Report) -> None:
     """No table of what was not asked: what fails, and what to do about it."""
     failed = [one for one in found.findings if one.verdict.value == "fails"]
-    console.print(f"{len(found.findings) - len(failed)} checks {escape(found.not_asked)}.")
+    left_out = sum(one.reason == found.not_asked for one in found.findings)
+    console.print(f"{left_out} checks {escape(found.not_asked)}.")
     for one in failed:
         console.print(f"{escape(one.title)}: {_coloured('fails')}: {escape(one.reason)}.")
         console.print(escape(one.remedy))
+
+
+def _say_nothing_written(console: Console, found: Report) -> None:
+    """Before the tables: they would say it once for every check that writes."""
+    for one in found.findings:
+        if one.id == "write.canary" and one.verdict.value == "fails":
+            console.print(f"[bold red]Nothing was tried that writes[/]: {escape(one.reason)}.")
+            console.print(escape(one.remedy))
 
 
 def _table(title: str, rows: Sequence[report.Row]) -> Table:

@@ -16,8 +16,12 @@ from fhir_adapter.cli.running import log, progress, stderr_console, stdout
 from fhir_adapter.errors import AdapterError, RecordFault, SettingInvalid
 from fhir_adapter.model.dates import instant
 from fhir_adapter.model.decision import Decision
-from fhir_adapter.ports import NotWhole, Written
-from fhir_adapter.present.sentences import damage_sentence, incomplete_sentence, not_whole_sentence
+from fhir_adapter.ports import NotWhole, RecordSource
+from fhir_adapter.present.sentences import (
+    damage_sentence,
+    incomplete_sentence,
+    not_whole_sentence,
+)
 from fhir_adapter.present.words import DISCLAIMER
 from fhir_adapter.present.worklist import (
     Worklist,
@@ -86,10 +90,22 @@ def run(
         seen = tuple(progress(found, text="screening", total=len(wanted), quiet=quiet))
     not_whole = heard.not_whole() if folder is None else ()  # of files the damage is said above
     made = Run(bench=bench, as_of=moment, screened=seen, damage=damage, not_whole=not_whole)
+    if folder is None and not quiet:
+        _say_of_server(source)
     _say_not_whole(made)
     _say_future(made)
     _log_end(made, seconds=(bench.clock.now() - begun).total_seconds())
     return made
+
+
+def _say_of_server(source: RecordSource) -> None:
+    # who reads a folder does not wait for the network's libraries
+    from fhir_adapter.bootstrap.records import remark_on  # noqa: PLC0415 - as said above
+
+    said = remark_on(source)
+    if said:
+        log("capability-lists-nothing")
+        stderr_console().print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
 
 
 def _say_export_pays(patients: int) -> None:
@@ -157,40 +173,6 @@ def _say_future(made: Run) -> None:
             "purpose, one is mistyped. --as-of with a date judges everybody on the same day."
         )
         stderr_console().print(f"[yellow]{said}[/]", soft_wrap=True)
-
-
-def show_written(written: Sequence[Written], *, write: bool) -> None:
-    """What could not be written and for whom, then how much was or would be."""
-    if not written:
-        return
-    # who writes nothing does not wait for the network's libraries
-    from fhir_adapter.bootstrap.writing import written_sentence  # noqa: PLC0415 - as said above
-
-    console = stdout()
-    for one in written:
-        if one.error:
-            said = escape(f"{one.patient}: {'; '.join(one.notes)}")
-            console.print(f"[red]{one.error}[/] {said}", soft_wrap=True)
-    console.print(written_sentence(written, write=write))
-
-
-def say_of_list(said: str) -> None:
-    """What became of the screening List, where that is not what was wanted."""
-    if said:
-        log("list-not-written")
-        stderr_console().print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
-
-
-_WITHOUT_KEY = (
-    "No site_key is set: what stands there from earlier runs is not recognised, and the counts are "
-    "those of a first run."
-)
-
-
-def say_without_key(in_force: Settings, written: Sequence[Written], *, write: bool) -> None:
-    """What a dry run's counts are worth."""
-    if written and not (write or in_force.site_key):
-        stderr_console().print(_WITHOUT_KEY, soft_wrap=True)
 
 
 def _log_end(made: Run, *, seconds: float) -> None:

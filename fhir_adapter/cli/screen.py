@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fhir_adapter import bootstrap
+from fhir_adapter.bootstrap.ledgers import make_room
 from fhir_adapter.bootstrap.writing import writing
 from fhir_adapter.cli import options
 from fhir_adapter.cli.everywhere import Everywhere, everywhere
@@ -16,13 +17,12 @@ from fhir_adapter.cli.running import (
     print_json,
     progress,
 )
-from fhir_adapter.cli.runs import (
-    Run,
-    refuse_two_sources,
-    run,
+from fhir_adapter.cli.runs import Run, refuse_two_sources, run, show
+from fhir_adapter.cli.written import (
+    log_written,
+    say_duplicates,
     say_of_list,
     say_without_key,
-    show,
     show_written,
 )
 from fhir_adapter.errors import ServerFault, SettingInvalid
@@ -60,6 +60,8 @@ def screen(  # noqa: PLR0913 - one argument per option
     )
     log_to_stderr(as_json=log_json, run=bootstrap.run_id())
     _refuse_nowhere(in_force, folder, write=write)
+    if write:
+        make_room(in_force)
     found = run(in_force, folder, as_of=common.as_of, patients=patient, quiet=common.quiet)
     written = _write(found, in_force, folder, write=write, quiet=common.quiet)
     if common.as_json:
@@ -78,6 +80,8 @@ def screen(  # noqa: PLR0913 - one argument per option
     else:
         show(found, everyone=everyone, quiet=common.quiet)
         show_written(written, write=write)
+    log_written(written, write=write)
+    say_duplicates(sum(len(one.duplicates) for one in written))
     say_without_key(in_force, written, write=write)
     if found.failed or any(one.error for one in written):
         raise typer.Exit(ServerFault.exit_status)

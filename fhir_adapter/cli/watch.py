@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from fhir_adapter.bootstrap import run_id
@@ -17,6 +18,7 @@ from fhir_adapter.cli import options
 from fhir_adapter.cli.everywhere import Everywhere, everywhere
 from fhir_adapter.cli.running import log, log_to_stderr, print_json, stderr_console, stdout
 from fhir_adapter.cli.tables import print_table
+from fhir_adapter.cli.written import say_duplicates
 from fhir_adapter.errors import ServerFault
 from fhir_adapter.watching import LookedAt, Tally, Worked
 
@@ -59,6 +61,7 @@ def watch(
     else:
         _print(loop.tally, waiting, write=write)
         _say_not_whole(seen)
+    say_duplicates(len(loop.tally.doubled))
     if seen.not_whole or loop.tally.errors:
         raise typer.Exit(ServerFault.exit_status)
 
@@ -89,7 +92,8 @@ def _stopping(loop: Loop) -> Generator[None]:
 def logged(what: LookedAt | Worked) -> None:
     """Counts, reasons and codes; never whose record."""
     if isinstance(what, Worked):
-        log("patient-worked", reason=what.reason, changes=what.changes, error=what.error)
+        more = {"duplicates": len(what.duplicates)} if what.duplicates else {}
+        log("patient-worked", reason=what.reason, changes=what.changes, error=what.error, **more)
         return
     log("looked", marked=what.marked, not_whole=len(what.not_whole))
     for feed, why_not in what.not_whole:
@@ -132,10 +136,11 @@ def _print(tally: Tally, waiting: int, *, write: bool) -> None:
     console = stdout()
     print_table(console, table)
     for code, patients in sorted(tally.errors.items()):
-        console.print(f"[red]{code}[/]: {patients}")
+        said = escape(tally.remedies.get(code, ""))
+        console.print(f"[red]{code}[/]: {patients}. {said}".rstrip(), soft_wrap=True)
     console.print(
         f"{waiting} patients wait: for a date, to be tried again, or until the lease of a run that "
-        "was killed is over (ten minutes).",
+        "was killed on another machine is over (ten minutes).",
         soft_wrap=True,
     )
     if not write:
@@ -159,6 +164,7 @@ def _as_json(
         "worked": dict(sorted(tally.worked.items())),
         "changes": dict(sorted(tally.changes.items())),
         "errors": dict(sorted(tally.errors.items())),
+        "duplicates": len(tally.doubled),
         "waiting": waiting,
         "polled": list(made.pollable.types),
         "not-polled": dict(made.pollable.why_not),

@@ -11,7 +11,7 @@ from fhir_adapter.client.bulk import (
     ExportManifest,
 )
 from fhir_adapter.client.bulk_files import BulkFiles, Fetched
-from fhir_adapter.client.capability import Capability, TypeCapability, software_of
+from fhir_adapter.client.capability import Capability, TypeCapability, capability_of, software_of
 from fhir_adapter.client.fhir_client import FhirClient
 from fhir_adapter.client.gate import Gate
 from fhir_adapter.client.keys import SigningKey, signing_key
@@ -50,6 +50,7 @@ __all__ = [
     "SmartClient",
     "Timeouts",
     "TypeCapability",
+    "capability_of",
     "escaped",
     "is_answer_to",
     "origin_of",

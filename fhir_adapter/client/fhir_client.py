@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from http import HTTPStatus
 
 from fhir_adapter.client.auth import Auth
@@ -19,7 +20,7 @@ from fhir_adapter.client.network import Network
 from fhir_adapter.client.outcomes import fault_of, status_of
 from fhir_adapter.client.paging import RESULT_PARAMS, Found, Page, Walk, found_of
 from fhir_adapter.client.posting import Posting
-from fhir_adapter.client.retry import RetryBudget
+from fhir_adapter.client.retry import RetryBudget, moment
 from fhir_adapter.client.saved import Saved, saved_of
 from fhir_adapter.client.transport import Answer, Asked, Repeat, Timeouts, Transport
 from fhir_adapter.client.urls import Params, base_of, query, segment
@@ -92,6 +93,11 @@ class FhirClient:
     def requests(self) -> int:
         """Requests sent so far, retries and redirects included."""
         return self._transport.sent
+
+    @property
+    def server_time(self) -> datetime | None:
+        """The Date of the last answer: the server's own clock; None where it sends none."""
+        return moment(self._transport.dated)
 
     def close(self) -> None:
         """Close the connections."""

@@ -29,7 +29,8 @@ _NOT_FHIR = frozenset({Lost.CUT, Lost.GARBLED})
 _BROKEN = frozenset({Lost.FOREIGN_REDIRECT, Lost.REDIRECTED})
 _REMEDIES = {
     Lost.UNREACHABLE: "Check the base URL, the port and the proxy settings.",
-    Lost.TIMED_OUT: "Raise the time-out, or ask for smaller pages.",
+    Lost.TIMED_OUT: "Look whether the server is overloaded (the setting concurrency lowers how much "
+    "is asked at once), and whether a firewall or proxy drops what is sent.",
     Lost.PROXY: "Check the proxy's address and what it lets through: the setting proxy, else "
     "HTTPS_PROXY and NO_PROXY in the environment.",
     Lost.UNTRUSTED: "Name the authority's certificate file in the setting ca_file.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from http import HTTPStatus
 from urllib.parse import urljoin
@@ -73,6 +73,8 @@ class Answer:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    redirected: bool = False
+    """Whether it came from another address than was asked."""
 
     @property
     def retry_after(self) -> float | None:
@@ -125,6 +127,8 @@ class Transport:
     ) -> None:
         self.base = base
         self.sent: int = 0
+        self.dated: str = ""
+        """Date header of the server's last answer."""
         self._auth = auth
         self._timeouts = (timeouts.connect, timeouts.read)
         self._budget = budget
@@ -213,10 +217,12 @@ class Transport:
 
     def _follow(self, asked: Asked, authorization: str) -> Answer | Lost:
         url = asked.url
-        for _ in range(_MAX_REDIRECTS):
+        for hops in range(_MAX_REDIRECTS):
             found = self._send(asked, url, authorization)
-            if isinstance(found, Lost) or found.status not in _REDIRECTS:
+            if isinstance(found, Lost):
                 return found
+            if found.status not in _REDIRECTS:
+                return replace(found, redirected=hops > 0)
             if asked.method != "GET" and found.status not in _KEEPING_METHOD:
                 return Lost.REDIRECTED
             url = urljoin(url, found.headers.get("Location", ""))
@@ -241,6 +247,8 @@ class Transport:
                 )
         except (OSError, ValueError) as error:
             return loss_of(error)
+        if at_home:
+            self.dated = response.headers.get("Date", "")
         return Answer(status=response.status_code, headers=response.headers, body=response.content)
 
     def _stand(self, *, at_home: bool) -> None:

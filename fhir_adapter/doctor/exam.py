@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from fhir_adapter.doctor.earlier import Earlier
 from fhir_adapter.doctor.own import Own
 from fhir_adapter.doctor.probe import Probe, Reply
 from fhir_adapter.errors import AdapterError
@@ -30,6 +31,8 @@ class Exam:
     """Why nothing further is asked; set where the address does not answer as a FHIR server."""
     may_write: bool = False
     """Set once a canary of ours was seen to go away again."""
+    unwritten: str = "not tried: what is written could not be taken away"
+    """Why nothing is written beside the canary."""
     specimens: dict[str, Resource] = field(default_factory=dict[str, Resource])
     """A resource of each type that is there: our own, else one of the server's."""
     replies: dict[str, Reply] = field(default_factory=dict[str, Reply])
@@ -40,6 +43,8 @@ class Exam:
     """Of the checks so far."""
     memory: dict[str, Reply] = field(default_factory=dict[str, Reply])
     largest_page: int = 0
+    earlier: Earlier = field(default_factory=Earlier)
+    """What earlier runs had left."""
     listen: Callable[[], object] | None = None
 
     def once(self, name: str, ask: Callable[[], Reply]) -> Reply:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from fhir_adapter.client import FhirClient, software_of, why_not_of
 from fhir_adapter.doctor.check import Check, Seen, unsure
+from fhir_adapter.doctor.earlier import Earlier, clear
 from fhir_adapter.doctor.exam import Exam
 from fhir_adapter.doctor.own import Own
 from fhir_adapter.doctor.probe import OutOfBounds, Probe
-from fhir_adapter.doctor.specimens import write_specimens
+from fhir_adapter.doctor.specimens import kinds_of, write_specimens
 from fhir_adapter.doctor.table import BEFORE_WRITING, CHECKS, IN_TURN
-from fhir_adapter.errors import AdapterError
+from fhir_adapter.errors import AdapterError, PatientNotFound
 from fhir_adapter.model.server import Finding, ServerProfile, Verdict
 
+_GONE = frozenset((404, 410))
 _LOST_IN_A_ROW = 3
 _NO_TIME = "not tried: no time or no request was left"
 
@@ -35,6 +38,8 @@ class Report:
     largest_page: int = 0
     not_asked: str = ""
     """Why nothing was asked but whether this is a FHIR server; empty where it is one."""
+    earlier: Earlier = field(default_factory=Earlier)
+    """Test resources that earlier runs had left."""
 
     @property
     def out_of_time(self) -> int:
@@ -63,13 +68,15 @@ def examine(  # noqa: PLR0913 - one keyword per bound
     seconds: float = 120.0,
     most_requests: int = 1500,
     told: Callable[[tuple[str, ...]], None] = lambda _: None,
+    now: datetime | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Report:
     """Every check; without ``write`` those that write cannot tell.
 
     What was written is taken away at the end, also after an error or Ctrl-C; ``told`` hears what
-    could not be removed, whatever happened.
+    could not be removed, whatever happened. What earlier runs left is taken away
+    first, where it is said what time it is. PatientNotFound where the named patient is not there.
     """
     probe = Probe(
         client=client, until=clock() + seconds, most=most_requests, clock=clock, sleep=sleep
@@ -78,7 +85,7 @@ def examine(  # noqa: PLR0913 - one keyword per bound
     exam = Exam(probe=probe, own=own, write=write, patient=patient)
     left: tuple[str, ...] = ()
     try:
-        findings = tuple(_findings(exam))
+        findings = tuple(_findings(exam, now))
     finally:
         left = own.remove_all()
         if left:
@@ -91,22 +98,45 @@ def examine(  # noqa: PLR0913 - one keyword per bound
         token=token,
         largest_page=exam.largest_page,
         not_asked=exam.not_asked,
+        earlier=exam.earlier,
     )
 
 
-def _findings(exam: Exam) -> Iterator[Finding]:
+def _findings(exam: Exam, now: datetime | None) -> Iterator[Finding]:
     """As the table tells them, whatever the order in which they were tried."""
-    found = {finding.id: finding for finding in _tried(exam)}
+    found = {finding.id: finding for finding in _tried(exam, now)}
     yield from (found[check.id] for check in CHECKS)
 
 
-def _tried(exam: Exam) -> Iterator[Finding]:
+def _tried(exam: Exam, now: datetime | None) -> Iterator[Finding]:
     for check in IN_TURN:
+        if check is BEFORE_WRITING[-1]:
+            _refuse_unknown(exam)
         finding = check.finding(_seen(exam, check))
         exam.verdicts[finding.id] = finding.verdict
         yield finding
         if check is BEFORE_WRITING[-1] and exam.may_write:
+            # once something of ours was seen to go away, and before there is more of it
+            if now is not None:
+                exam.earlier = clear(exam.probe, exam.own, kinds_of(exam), now)
             _write_specimens(exam)
+
+
+def _refuse_unknown(exam: Exam) -> None:
+    """PatientNotFound: with somebody who is not there nothing could be told, and all looks fine."""
+    if not exam.patient or exam.not_asked:
+        return
+    try:
+        found = exam.probe.get(f"Patient/{exam.patient}")
+    except (AdapterError, OutOfBounds):
+        return
+    if found.status in _GONE:
+        raise PatientNotFound(
+            f"the server does not know the named patient ({found.status})",
+            where="--patient",
+            remedy="Name the logical id of a Patient that is on it and may be read, or leave it "
+            "out.",
+        )
 
 
 def _write_specimens(exam: Exam) -> None:
@@ -125,7 +155,7 @@ def _seen(exam: Exam, check: Check) -> Seen:
     if check.writes and not exam.write:
         return unsure("not tried without --write")
     if check.writes and not exam.may_write and check is not BEFORE_WRITING[-1]:
-        return unsure("not tried: what is written could not be taken away")
+        return unsure(exam.unwritten)
     try:
         return check.look(exam)
     except OutOfBounds:

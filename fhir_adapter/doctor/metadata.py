@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 
+from fhir_adapter.client import capability_of
 from fhir_adapter.doctor.check import Check, Seen, either, fails, unsure, works
 from fhir_adapter.doctor.exam import Exam
 from fhir_adapter.doctor.pairs import PAIRS
-from fhir_adapter.doctor.probe import Reply
-from fhir_adapter.errors import ServerFault, ServerUnreachable
+from fhir_adapter.doctor.probe import OutOfBounds, Reply
+from fhir_adapter.errors import OtherVersion, ServerFault, ServerUnreachable
 from fhir_adapter.fhir.reading import is_array, part, parts, text
 from fhir_adapter.model.server import Verdict
 from fhir_adapter.ports import Resource
 
-_R4 = re.compile(r"4\.[0-3]\.\d+")
-_VERSION = re.compile(r"\d{1,2}\.\d{1,2}\.\d{1,2}")
 _UNKNOWN_TYPE = "FhirAdapterCanary"
 
 
@@ -36,18 +34,20 @@ def _answers(exam: Exam) -> Seen:
     """
     try:
         return _as_fhir(exam)
-    except ServerUnreachable:
-        return _silent(exam)
+    except ServerUnreachable as fault:
+        return _silent(exam, fault)
     except ServerFault as fault:
         return _ended(exam, _UNANSWERED, fault.message, fault.remedy)
 
 
-def _silent(exam: Exam) -> Seen:
+def _silent(exam: Exam, first: ServerUnreachable) -> Seen:
     """Asked once more: a server that comes back is examined, and each check says what it met."""
     try:
         exam.probe.find("Patient", {"_count": "1"})
     except ServerUnreachable as fault:
         return _ended(exam, _SILENT, fault.message, fault.remedy)
+    except OutOfBounds:
+        return _ended(exam, _SILENT, first.message, first.remedy)
     except ServerFault:
         pass
     return unsure("unreachable")
@@ -65,7 +65,8 @@ def _as_fhir(exam: Exam) -> Seen:
     refused = {found.status, told.status if told else 0} & _REFUSALS
     if refused:
         return _ended(exam, _REFUSED, f"refused ({max(refused)})", _CREDENTIALS)
-    return _ended(exam, _UNANSWERED, "neither a CapabilityStatement nor a Bundle came back", "")
+    came = f"neither a CapabilityStatement nor a Bundle came back ({(told or found).nature})"
+    return _ended(exam, _UNANSWERED, came, "")
 
 
 def _told(exam: Exam) -> Reply | None:
@@ -93,19 +94,19 @@ def _present(exam: Exam) -> Seen:
     found = _statement(exam)
     if not found.is_good:
         return fails(f"refused ({found.status})")
-    return either(found.kind == "CapabilityStatement", "stated", "no CapabilityStatement")
+    return either(found.kind in _STATEMENTS, "stated", "no CapabilityStatement")
 
 
 def _version(exam: Exam) -> Seen:
-    said = text(_statement(exam).body.get("fhirVersion"))
-    if not said:
+    """Of another version nothing further is asked: what it would be sent is not in its words."""
+    found = _statement(exam)
+    try:
+        said = capability_of(found.body, where=exam.probe.base)
+    except OtherVersion as fault:
+        return _ended(exam, _OTHER_VERSION, fault.message, fault.remedy)
+    except ServerFault:
         return unsure("none is stated")
-    named = f"R5 ({said})" if said.startswith("5.") else said
-    return either(
-        _R4.fullmatch(said) is not None,
-        "R4",
-        named if _VERSION.fullmatch(said) else "another version",
-    )
+    return works("R4") if said.fhir_version else unsure("none is stated")
 
 
 def _types(exam: Exam) -> dict[str, Resource]:
@@ -174,11 +175,14 @@ def _unknown_type(exam: Exam) -> Seen:
     return either(not found.is_good, f"refused ({found.status})", f"answered {found.status}")
 
 
-_NO_STATEMENT = "nothing it says can be used: everything is tried, and proved by canaries"
+_NO_STATEMENT = (
+    "nothing it says can be used: every type is tried, and what comes back empty proved by canaries"
+)
 
 _STATEMENTS = frozenset(("CapabilityStatement", "Conformance"))
 _UNANSWERED = "not asked: this address does not answer as a FHIR server"
 _REFUSED = "not asked: this address refuses every request"
+_OTHER_VERSION = "not asked: it is of another version of FHIR"
 _SILENT = "not asked: nothing answers at this address"
 _REFUSALS = frozenset((HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN))
 _SEARCH_REFUSED = frozenset((HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY))
@@ -209,8 +213,7 @@ FIRST: tuple[Check, ...] = (
     Check(
         id="metadata.fhir-version",
         title="speaks R4",
-        means="the adapter reads and writes R4; of R5 (5.0.x) it takes `screen`, `explain` and "
-        "`worklist`, of which nothing is tried here",
+        means="nothing of it is tried: the adapter reads and writes R4, and some of R5 (5.0.x)",
         remedy="Give the base URL of an R4 endpoint, if there is one.",
         look=_version,
         needed=True,

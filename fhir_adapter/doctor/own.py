@@ -138,7 +138,7 @@ class Own:
         still: list[tuple[str, str]] = []
         for place, one in enumerate(left):
             try:
-                if not self._is_removed(*one):
+                if not self.is_removed(*one):
                     still.append(one)
             except KeyboardInterrupt:
                 return [*still, *left[place:]]
@@ -169,7 +169,8 @@ class Own:
                 self._known[kind, text(one.get("id"))] = None
         return True
 
-    def _is_removed(self, kind: str, number: str) -> bool:
+    def is_removed(self, kind: str, number: str) -> bool:
+        """Whether one of the doctor's is gone, which is seen to; not where it cannot be seen."""
         try:
             if self.probe.get(f"{kind}/{number}").status in _GONE:
                 return True

@@ -18,6 +18,10 @@ from fhir_adapter.ports import Resource
 
 _GOOD = 300
 _NO_CACHE = {"Cache-Control": "no-cache"}
+_MEDIA = frozenset(
+    ("application/fhir+json", "application/fhir+xml", "application/json", "application/xml")
+    + ("text/html", "text/plain", "text/xml")
+)
 FHIR_JSON = "application/fhir+json"
 
 
@@ -34,6 +38,7 @@ class Reply:
     body: Resource = field(repr=False)
     """Empty where the answer is no resource."""
     url: str = field(default="", repr=False)
+    redirected: bool = False
 
     @property
     def is_good(self) -> bool:
@@ -86,6 +91,13 @@ class Reply:
     def echoed(self) -> frozenset[str]:
         """Names of the parameters in the ``self`` link."""
         return names_in(self.link("self"))
+
+    @property
+    def nature(self) -> str:
+        """Status and media type, and whether a redirect led there: in our words, not its own."""
+        said = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        media = said if said in _MEDIA else "another media type" if said else "no media type"
+        return f"{self.status}, {media}{', after a redirect' if self.redirected else ''}"
 
     @property
     def id(self) -> str:
@@ -195,4 +207,4 @@ class Probe:
 
 
 def _reply(answer: Answer, url: str) -> Reply:
-    return Reply(answer.status, answer.headers, decode(answer.body) or {}, url)
+    return Reply(answer.status, answer.headers, decode(answer.body) or {}, url, answer.redirected)

@@ -138,6 +138,11 @@ def _plan(exam: Exam) -> list[tuple[str, Callable[[Refer], Resource]]]:
     ]  # fmt: skip
 
 
+def kinds_of(exam: Exam) -> tuple[str, ...]:
+    """Types with an identifier that a run may leave, each after those that it refers to."""
+    return tuple(dict.fromkeys(name.partition(":")[0] for name, _ in _plan(exam)))
+
+
 _RESULTS: Resource = {
     "resourceType": "Parameters",
     "id": "results",

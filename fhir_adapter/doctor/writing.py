@@ -17,6 +17,12 @@ _STOPPED = frozenset((409, _CONFLICT))
 """HAPI answers 409 where R4 (http, 3.1.0.5) wants 412; the client takes either for a conflict."""
 _CREATED = 201
 _STALE = 'W/"0"'
+_LOOKS, _LAG = 4, 1.0
+"""How often a canary is looked for, and the seconds between."""
+_KEEPS_NOTHING = (
+    "Ask the vendor whether this is a stand-in that only answers, or where what is written goes: "
+    "nothing can be proposed on it."
+)
 _NOT_TAKEN = "nothing of ours was taken"
 
 
@@ -270,12 +276,27 @@ def canary(exam: Exam) -> Seen:
         reply = exam.own.create(exam.own.marked(kind, elements))
         if not reply.is_good or not reply.id:
             continue
+        stands = _comes_to_stand(exam, f"{kind}/{reply.id}")
         answer = exam.own.delete(kind, reply.id)
+        if not stands:
+            exam.unwritten = "not tried: the server takes writes and keeps nothing"
+            return fails("it takes writes and keeps nothing", remedy=_KEEPS_NOTHING)
         if exam.probe.get(f"{kind}/{reply.id}").status not in _GONE:
             return fails(f"what was written stays ({answer.status})")
         exam.may_write = True
         return works("written and taken away")
+    exam.unwritten = "not tried: nothing of ours was taken"
     return fails("nothing of ours was taken")
+
+
+def _comes_to_stand(exam: Exam, place: str) -> bool:
+    """Whether what was taken is there: at once, or a little later where the server lags."""
+    for tried in range(_LOOKS):
+        if tried:
+            exam.probe.pause(_LAG)
+        if exam.probe.get(place).status not in _GONE:
+            return True
+    return False
 
 
 _CANARIES: tuple[tuple[str, Resource], ...] = (

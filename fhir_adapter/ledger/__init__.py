@@ -22,6 +22,7 @@ from fhir_adapter.ledger.rows import (
     SubjectState,
 )
 from fhir_adapter.ledger.tables import LEDGER_SCHEMA
+from fhir_adapter.ledger.workers import at_work, worker_of
 
 __all__ = [
     "LEDGER_SCHEMA",
@@ -45,6 +46,8 @@ __all__ = [
     "StoredDismissal",
     "StoredSubject",
     "SubjectState",
+    "at_work",
     "open_ledger",
     "unpacked",
+    "worker_of",
 ]

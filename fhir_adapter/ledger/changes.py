@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, RowMapping, Select, case, delete, fun
 from fhir_adapter.ledger.database import reading, transaction
 from fhir_adapter.ledger.dialect import insert
 from fhir_adapter.ledger.tables import CHANGED, COUNTERS
+from fhir_adapter.ledger.workers import gone
 
 SECOND = 1_000_000
 """Instants are microseconds."""
@@ -127,6 +128,13 @@ class ChangedPatients:
         """Who is to be looked at now, the longest waiting first; nothing is claimed."""
         with reading(self._engine) as connection:
             return tuple(_row(one) for one in connection.execute(_due(now, limit)).mappings())
+
+    def free(self, now: int) -> None:
+        """What runs of this machine held that have ended without a word is anybody's again."""
+        held = select(CHANGED.c.worker).where(CHANGED.c.worker != "", CHANGED.c.lease_until > now)
+        with transaction(self._engine) as connection:
+            mine = CHANGED.c.worker.in_(gone(connection.scalars(held.distinct())))
+            connection.execute(update(CHANGED).where(mine).values(worker="", lease_until=0))
 
     def claim(
         self, worker: str, now: int, limit: int, *, lease_seconds: float = LEASE_SECONDS

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine, Row, Select, and_, exists, func, sele
 from fhir_adapter.ledger.changes import LEASE_SECONDS, SECOND, backoff
 from fhir_adapter.ledger.database import reading, transaction
 from fhir_adapter.ledger.tables import OUTBOX
+from fhir_adapter.ledger.workers import gone
 from fhir_adapter.model.dates import instant
 from fhir_adapter.ports import Clock, Proposal
 
@@ -116,6 +117,23 @@ class Outbox:
                 .values(worker=worker, lease_until=until)
             )
         return tuple(_outgoing(one, worker) for one in found)
+
+    def free(self) -> None:
+        """What runs of this machine held that have ended without a word is anybody's again."""
+        now = self._now()
+        held = select(OUTBOX.c.worker).where(OUTBOX.c.state == WAITING, OUTBOX.c.lease_until > now)
+        with transaction(self._engine) as connection:
+            mine = OUTBOX.c.worker.in_(gone(connection.scalars(held.distinct())))
+            freed = update(OUTBOX).where(mine, OUTBOX.c.state == WAITING)
+            connection.execute(freed.values(worker="", lease_until=0))
+
+    def is_held(self, key: str) -> bool:
+        """Whether somebody is at work on this key."""
+        wanted = select(OUTBOX.c.id).where(
+            OUTBOX.c.key == key, OUTBOX.c.state == WAITING, OUTBOX.c.lease_until > self._now()
+        )
+        with reading(self._engine) as connection:
+            return connection.execute(wanted.limit(1)).first() is not None
 
     def done(self, taken: Outgoing) -> bool:
         """All of it was read back as sent; False where it was done already."""

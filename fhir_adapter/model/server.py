@@ -40,15 +40,14 @@ class Finding:
 
 
 class WriteWay(Enum):
-    """How a proposal can reach a server, the best first."""
+    """How a proposal can reach a server, the best first: what writing back does, and no other."""
 
-    CONDITIONAL_UPDATE = "conditional-update"
     CONDITIONAL_CREATE = "conditional-create"
-    CLIENT_ID = "client-id"
     SEARCH_THEN_CREATE = "search-then-create"
     TASK = "task"
-    LIST = "list"
+    DOCUMENT_REFERENCE = "document-reference"
     NOTHING = "nothing"
+    """The ledger alone holds it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +93,14 @@ class ServerProfile:
         """Whether it was seen to fail."""
         return self.verdict(check) is Verdict.FAILS
 
+    def is_open(self, check: str) -> bool:
+        """Whether it was not tried, or could not be told."""
+        return self.verdict(check) is Verdict.CANNOT_TELL
+
     @property
-    def write_ways(self) -> tuple[WriteWay, ...]:
-        """Every way that was seen to work, the best first; NOTHING is always left."""
-        found = (way for way, needs in _WAYS if self.works(*needs))
-        return (*found, WriteWay.NOTHING)
+    def subject_way(self) -> WriteWay | None:
+        """The best way in which a ResearchSubject was seen to be created; None: in none."""
+        return next((way for way, needs in _WAYS if self.works(*needs)), None)
 
     @property
     def posts_searches(self) -> bool:
@@ -121,10 +123,6 @@ class ServerProfile:
 
 _SUBJECT = ("kept.ResearchSubject", "search.ResearchSubject.identifier")
 _WAYS: tuple[tuple[WriteWay, tuple[str, ...]], ...] = (
-    (WriteWay.CONDITIONAL_UPDATE, (*_SUBJECT, "write.conditional-update")),
     (WriteWay.CONDITIONAL_CREATE, (*_SUBJECT, "write.conditional-create")),
-    (WriteWay.CLIENT_ID, ("kept.ResearchSubject", "write.client-id")),
     (WriteWay.SEARCH_THEN_CREATE, _SUBJECT),
-    (WriteWay.TASK, ("kept.Task", "search.Task.identifier")),
-    (WriteWay.LIST, ("kept.List", "search.List.identifier")),
 )

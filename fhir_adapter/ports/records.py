@@ -176,6 +176,11 @@ class Written:
     error: str = ""
     """Code of the fault that stopped it; the next run takes it up again."""
 
+    @property
+    def duplicates(self) -> tuple[str, ...]:
+        """The notes of what stands beside it and should not: people are told how many."""
+        return tuple(one for one in self.notes if one.startswith("duplicate: "))
+
 
 class DecisionSink(Protocol):
     """Where decisions are written: a FHIR server through writeback/, or a fake."""

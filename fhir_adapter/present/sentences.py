@@ -84,6 +84,17 @@ def not_whole_sentence(found: Sequence[NotWhole], *, of: int) -> str:
     )
 
 
+def duplicates_sentence(count: int) -> str:
+    """How many ResearchSubjects stand twice, and what mends them; nothing of whose they are."""
+    if not count:
+        return ""
+    found = "ResearchSubject stands" if count == 1 else "ResearchSubjects stand"
+    return (
+        f"{count} duplicate {found} beside what is proposed. Run `fhir-adapter ledger repair`: it "
+        "names them, and with --write closes all but the one that counts."
+    )
+
+
 _WITH_MEDICATION = frozenset(
     ("MedicationRequest", "MedicationStatement", "MedicationAdministration", "MedicationDispense")
 )
@@ -96,6 +107,16 @@ def not_whole_remedy(one: NotWhole) -> str:
         name = one.resource_type
         too = " The same for Medication, to which it refers." if name in _WITH_MEDICATION else ""
         return f"Have system/{name}.rs (SMART v2) or system/{name}.read (v1) granted.{too}"
+    if one.why_not == "by-category":
+        return (
+            f"The server wants a category in searches for {one.resource_type}; what has none was "
+            "not seen. Where everything has one, say so: the setting record_categories."
+        )
+    if one.why_not == "parameter-emptied":
+        return (
+            f"The server answers a search for {one.resource_type} by patient as if nobody had any: "
+            "have that mended, its operator can repeat it with a patient who has some."
+        )
     return "`fhir-adapter server doctor` says what the server can do."
 
 

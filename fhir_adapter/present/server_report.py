@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_adapter.model.server import Finding, ServerProfile, Verdict
+from fhir_adapter.model.server import Finding, ServerProfile, Verdict, WriteWay
 
 GROUPS: Mapping[str, str] = {
     "metadata": "What it says of itself",
@@ -73,16 +73,31 @@ def _by_type(findings: Iterable[Finding]) -> list[Row]:
     ]
 
 
-def choices(profile: ServerProfile) -> dict[str, Any]:
-    """What the adapter would do with this server."""
+def choices(profile: ServerProfile, ways: Iterable[WriteWay]) -> dict[str, Any]:
+    """What the adapter would do with this server, where its settings name this profile.
+
+    ``ways``: as writing back has chosen them.
+    """
     kinds = sorted({name.split(".")[1] for name in profile.verdicts if name.startswith("search.")})
     unused = {kind: sorted(profile.unused_parameters(kind)) for kind in kinds}
     return {
-        "write-ways": [way.value for way in profile.write_ways],
+        "write-ways": [way.value for way in ways],
         "post-search": profile.posts_searches,
         "largest-page": profile.largest_page,
         "unused-parameters": {kind: names for kind, names in unused.items() if names},
     }
+
+
+def ways_sentence(ways: Sequence[WriteWay], reason: str, *, proved: bool) -> str:
+    """By which way proposals are written, and by which where the server refuses that.
+
+    >>> ways_sentence([WriteWay.SEARCH_THEN_CREATE, WriteWay.TASK], "it was seen", proved=True)
+    'Proposals by: search-then-create, where that is refused task (it was seen).'
+    """
+    named = [way.value for way in ways if way is not WriteWay.NOTHING]
+    first = ", where that is refused ".join(named) or "nothing but the ledger"
+    tries = "" if proved else " Not tried: --write does, where what it writes can be taken away."
+    return f"Proposals by: {first} ({reason}).{tries}" if ways else ""
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:

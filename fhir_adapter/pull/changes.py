@@ -7,174 +7,20 @@ more) the truth is a census of the patients in the house; deletions are seen by 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from hashlib import sha256
 
-from fhir_adapter.client import FhirClient, why_not_of
-from fhir_adapter.errors import ServerBroken, ServerFault
-from fhir_adapter.fhir.reading import is_array, part, parts, text
-from fhir_adapter.fhir.set_by import set_by
-from fhir_adapter.ports import ChangeFeed, Look, Resource
-from fhir_adapter.pull.merges import edges_of
+from fhir_adapter.client import Capability, FhirClient, why_not_of
+from fhir_adapter.errors import OtherVersion, ServerBroken, ServerFault
+from fhir_adapter.fhir.reading import parts
+from fhir_adapter.ports import ChangeFeed, Look
+from fhir_adapter.pull.endpoint import is_endpoint, no_endpoint, told_apart
+from fhir_adapter.pull.polling import LAST_UPDATED, Poll, instant_of, moment_of
 from fhir_adapter.pull.references import patients_of, target_of
 
-OVERLAP = timedelta(minutes=5)
-"""Read again at every poll: servers index late and their clocks are not monotonic. LinuxForHealth
-states a transaction time-out of 120 s and 2 s of drift; 180 s is the least that is safe there."""
-FIRST = timedelta(days=1)
-"""What the first look reads back: wide, for our clock may be ahead of the server's."""
-_MOST_SEEN = 20_000
 _FAR = "2999-01-01"
 _LONG_AGO = "1900-01-01"
-_PROPOSED = frozenset(("candidate", "potential-candidate", "ineligible", "not-registered"))
-"""Statuses that the machine gives, marked as its own."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PollState:
-    """Where a poll stands, on the server's own clock."""
-
-    newest: str = ""
-    """Newest meta.lastUpdated seen; a FHIR instant."""
-    seen: tuple[str, ...] = ()
-    """What of the overlap has been told already, as short hashes of type, id and version."""
-
-    @classmethod
-    def read(cls, cursor: str) -> PollState:
-        """Of a cursor; what cannot be read counts as a first look."""
-        try:
-            found = part(json.loads(cursor or "{}"))
-        except ValueError:
-            return cls()
-        seen = found.get("seen")
-        kept = tuple(text(one) for one in seen) if is_array(seen) else ()
-        return cls(newest=text(found.get("newest")), seen=kept)
-
-    def cursor(self) -> str:
-        """As text to keep; it holds no id of anybody."""
-        return json.dumps({"newest": self.newest, "seen": list(self.seen)}, separators=(",", ":"))
-
-
-class Poll:
-    """ChangeFeed of one resource type: whatever the server changed since the last look.
-
-    The watermark is the newest ``meta.lastUpdated`` that was seen: the server's clock, never ours.
-    ``now`` is asked only as long as nothing was seen, for the day that the first look reads back.
-    """
-
-    def __init__(
-        self,
-        client: FhirClient,
-        resource_type: str,
-        *,
-        now: Callable[[], datetime],
-        overlap: timedelta = OVERLAP,
-        page_size: int = 500,
-    ) -> None:
-        self._client = client
-        self._type = resource_type
-        self._now = now
-        self._overlap = overlap
-        self._page_size = page_size
-
-    @property
-    def name(self) -> str:
-        """poll:<type>."""
-        return f"poll:{self._type}"
-
-    def look(self, cursor: str) -> Look:
-        """Who owns what was changed; ServerFault where the first page cannot be had."""
-        before = self._client.requests
-        state = PollState.read(cursor)
-        newest = _moment(state.newest)
-        since = self._now() - FIRST if newest is None else newest - self._overlap
-        params = {"_lastUpdated": f"ge{_instant(since)}", "_count": str(self._page_size)}
-        walk = _Walk(told=set(state.seen), newest=state.newest)
-        why_not = ""
-        for page in self._client.pages(self._type, params, max_pages=1_000_000):
-            why_not = page.why_not or ("parameter-ignored" if page.ignored else "")
-            for resource in page.matches:
-                walk.take(resource)
-        kept = state if why_not else PollState(newest=walk.newest, seen=walk.kept(self._overlap))
-        return Look(
-            patients=tuple(walk.patients),
-            cursor=kept.cursor(),
-            why_not=why_not,
-            requests=self._client.requests - before,
-        )
-
-
-@dataclass(slots=True, kw_only=True)
-class _Walk:
-    """What one look has found so far."""
-
-    told: set[str]
-    newest: str
-    patients: dict[str, None] = field(default_factory=dict[str, None])
-    _marks: dict[str, datetime] = field(default_factory=dict[str, datetime])
-
-    def take(self, resource: Resource) -> None:
-        """One changed resource: its patients, unless it was told before or is our own writing."""
-        updated = text(part(resource.get("meta")).get("lastUpdated"))
-        moment = _moment(updated)
-        mark = _mark(resource)
-        if moment is not None:
-            self._marks[mark] = moment
-            newest = _moment(self.newest)
-            self.newest = updated if newest is None or moment > newest else self.newest
-        if mark in self.told or is_our_writing(resource):
-            return
-        for patient in concerned(resource):
-            self.patients[patient] = None
-
-    def kept(self, overlap: timedelta) -> tuple[str, ...]:
-        """Marks of what the next look will see again."""
-        newest = _moment(self.newest)
-        if newest is None:
-            return ()
-        recent = [mark for mark, moment in self._marks.items() if moment >= newest - overlap]
-        return tuple(recent[-_MOST_SEEN:])
-
-
-def concerned(resource: Resource) -> tuple[str, ...]:
-    """Ids of the patients whose record this resource is part of; a merge concerns both."""
-    own = patients_of(resource)
-    if resource.get("resourceType") != "Patient":
-        return own
-    joined = [end for edge in sorted(edges_of(resource)) for end in edge]
-    return tuple(dict.fromkeys((*own, *joined)))
-
-
-def is_our_writing(resource: Resource) -> bool:
-    """A ResearchSubject as this machine leaves it: what we write never triggers us."""
-    return (
-        resource.get("resourceType") == "ResearchSubject"
-        and set_by(resource) == "machine"
-        and text(resource.get("status")) in _PROPOSED
-    )
-
-
-def _mark(resource: Resource) -> str:
-    meta = part(resource.get("meta"))
-    version = text(meta.get("versionId")) or text(meta.get("lastUpdated"))
-    told = f"{resource.get('resourceType')}/{resource.get('id')}/{version}"
-    return sha256(told.encode()).hexdigest()[:16]
-
-
-def _moment(value: str) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return found if found.tzinfo else None
-
-
-def _instant(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds")
-
 
 # ------------------------------------------------------------------- can this server be polled?
 
@@ -190,6 +36,8 @@ class Pollable:
     """The server let nobody in or did not answer: nothing is known, and it is asked again."""
     remedies: tuple[str, ...] = ()
     """What to do about refusals and silence, each once."""
+    lists_nothing: bool = False
+    """The server's CapabilityStatement offers no type at all."""
 
 
 def pollable(
@@ -203,11 +51,11 @@ def pollable(
     A server that ignores the parameter, or answers it with nobody, cannot be polled for that type;
     nor where a doctor saw it fail (``unused`` names a type's parameters of which that is so).
     """
-    client.know_version()
+    said = _said(client)
     whys, not_reached, remedies = dict[str, str](), dict[str, str](), dict[str, None]()
     for name in types:
         try:
-            whys[name] = _SEEN_TO_FAIL if _PARAMETER in unused(name) else _canaries(client, name)
+            whys[name] = _SEEN_TO_FAIL if LAST_UPDATED in unused(name) else _canaries(client, name)
         except ServerFault as fault:
             why = why_not_of(fault)
             (not_reached if why in _NOT_REACHED else whys)[name] = why
@@ -218,10 +66,20 @@ def pollable(
         why_not={name: why for name, why in whys.items() if why},
         not_reached=not_reached,
         remedies=tuple(remedies),
+        lists_nothing=said is not None and not said.types,
     )
 
 
-_PARAMETER = "_lastUpdated"
+def _said(client: FhirClient) -> Capability | None:
+    """What the server says of itself; None where that cannot be used. OtherVersion is raised."""
+    try:
+        return client.capability()
+    except OtherVersion:
+        raise
+    except ServerFault:
+        return None
+
+
 _SEEN_TO_FAIL = "seen-to-fail"
 _NOT_REACHED = frozenset(("unauthorized", "unreachable", "throttled", "not-fhir"))
 _SAYS_ENOUGH = frozenset(("not-supported",))
@@ -229,7 +87,10 @@ _SAYS_ENOUGH = frozenset(("not-supported",))
 
 def _canaries(client: FhirClient, resource_type: str) -> str:
     """Why it cannot be polled; empty where it can. ServerFault where the server does not answer."""
-    future = _one(client, resource_type, _lastUpdated=f"ge{_FAR}")
+    try:
+        future = _one(client, resource_type, _lastUpdated=f"ge{_FAR}")
+    except ServerFault as fault:
+        raise told_apart(client, fault) from fault.__cause__
     if future:
         return "parameter-ignored"
     if _one(client, resource_type, _lastUpdated=f"ge{_LONG_AGO}"):
@@ -301,11 +162,11 @@ class Census:
 
     def look(self, cursor: str) -> Look:
         """Everybody, or nobody before the time has come; ServerFault where it is not whole."""
-        now, last = self._now(), _moment(cursor)
+        now, last = self._now(), moment_of(cursor)
         if last is not None and now - last < self._every:
             return Look(cursor=cursor)
         found = tuple(dict.fromkeys(self._people()))
-        return Look(patients=found, cursor=_instant(now))
+        return Look(patients=found, cursor=instant_of(now))
 
 
 def in_the_house(client: FhirClient) -> Iterator[str]:
@@ -315,18 +176,24 @@ def in_the_house(client: FhirClient) -> Iterator[str]:
 
 
 def _owners(client: FhirClient, resource_type: str, params: Mapping[str, str]) -> Iterator[str]:
-    for page in client.pages(resource_type, params, max_pages=1_000_000):
-        for resource in page.matches:
-            yield from patients_of(resource)
-        if page.why_not or page.ignored:
-            raise _not_whole(resource_type, page.why_not or "parameter-ignored")
+    try:
+        for page in client.pages(resource_type, params, max_pages=1_000_000):
+            for resource in page.matches:
+                yield from patients_of(resource)
+            if page.why_not or page.ignored:
+                raise _not_whole(resource_type, page.why_not or "parameter-ignored")
+    except ServerFault as fault:
+        raise told_apart(client, fault) from fault.__cause__
 
 
 def of_group(client: FhirClient, group: str) -> Iterator[str]:
     """Members of an actual Group, those left out that are marked inactive."""
-    found = client.read("Group", group)
+    try:
+        found = client.read("Group", group)
+    except ServerFault as fault:
+        raise told_apart(client, fault) from fault.__cause__
     if found is None:
-        raise _not_whole("Group", "not-found")
+        raise _not_whole("Group", "not-found") if is_endpoint(client) else no_endpoint(client)
     for member in parts(found.get("member")):
         target = target_of(member.get("entity"))
         if target is not None and target.resource_type == "Patient" and not member.get("inactive"):

@@ -6,7 +6,7 @@ from fhir_adapter.client import FhirClient, why_not_of
 from fhir_adapter.errors import ServerFault
 from fhir_adapter.fhir.notification import Notification, Told, read_notification
 from fhir_adapter.ports import Cursors, Look
-from fhir_adapter.pull.changes import concerned, is_our_writing
+from fhir_adapter.pull.polling import concerned, is_our_writing
 
 
 class Notified:

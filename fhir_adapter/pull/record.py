@@ -15,6 +15,7 @@ from fhir_adapter.errors import (
     ServerUnreachable,
 )
 from fhir_adapter.ports import Need, Pulled, PulledType, Resource
+from fhir_adapter.pull.endpoint import is_endpoint, no_endpoint, told_apart
 from fhir_adapter.pull.merges import Edge, edges_of, follow
 from fhir_adapter.pull.record_server import RecordServer
 from fhir_adapter.pull.references import key_of
@@ -31,14 +32,20 @@ class ServerRecords(RecordServer):
     """
 
     def patients(self) -> Iterator[str]:
-        """Ids of all patients, sorted; ServerBroken when the list is not whole."""
+        """Ids of all patients, sorted; ServerBroken when the list is not whole.
+
+        NotFhir where no FHIR server is at the base URL.
+        """
         self.capability()
         ids = set[str]()
         params = {"_count": str(self.page_size)}
-        for page in self.client.pages("Patient", params, max_pages=1_000_000):
-            ids.update(str(patient.get("id", "")) for patient in page.matches)
-            if page.why_not:
-                raise self._list_broken(page.why_not)
+        try:
+            for page in self.client.pages("Patient", params, max_pages=1_000_000):
+                ids.update(str(patient.get("id", "")) for patient in page.matches)
+                if page.why_not:
+                    raise self._list_broken(page.why_not)
+        except ServerFault as fault:
+            raise told_apart(self.client, fault) from fault.__cause__
         yield from sorted(ids - {""})
 
     def pull(self, patient: str, needs: Sequence[Need]) -> Pulled:
@@ -87,10 +94,13 @@ class _Pull:
         except ServerFault as fault:
             if isinstance(fault, ServerRefused) and status_of(fault) == HTTPStatus.UNAUTHORIZED:
                 raise
+            told = told_apart(self._client, fault)
+            if told is not fault:
+                raise told from fault.__cause__
             self._whys["Patient"] = why_not_of(fault)
             return
         if found is None:
-            raise self._not_found()
+            raise self._not_found() if is_endpoint(self._client) else no_endpoint(self._client)
         self._whys["Patient"] = ""
         self._add(found)
 
@@ -153,6 +163,7 @@ class _Pull:
         searching.search_at_once(types)
         for resource_type in types:
             searching.take(resource_type)
+        searching.prove()
 
     def _add(self, resource: Resource) -> None:
         if "id" in resource:

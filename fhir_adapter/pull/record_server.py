@@ -9,10 +9,17 @@ from fhir_adapter.errors import OtherVersion, ServerFault
 from fhir_adapter.model.server import ServerProfile
 from fhir_adapter.ports import Resource
 from fhir_adapter.pull.batching import Batch, Batching
+from fhir_adapter.pull.canaries import Canaries
 from fhir_adapter.pull.linking import LinkSearch
 from fhir_adapter.pull.references import COMPANIONS, Companion
 
 _MOST_CACHED = 5000
+LISTS_NOTHING = (
+    "The server's CapabilityStatement lists no resource type: everything is tried, one search for "
+    "each type, and what is refused counts as not retrieved. `fhir-adapter server doctor URL` says "
+    "what serves; with --profile FILE that is kept, and followed."
+)
+"""Said once; a server without any CapabilityStatement is nothing new to anybody."""
 
 
 class RecordServer:
@@ -40,6 +47,7 @@ class RecordServer:
             capability_of.link_search if capability_of else LinkSearch(client)
         )
         self.batching: Batching = capability_of.batching if capability_of else Batching(client)
+        self.canaries: Canaries = capability_of.canaries if capability_of else Canaries(client)
         self._batch = batch
         self._profile = profile or ServerProfile()
         self._categories = dict(categories or {})
@@ -53,6 +61,10 @@ class RecordServer:
         """Extra parameters of each search that this site wants for a type."""
         categories = self._categories.get(resource_type, ())
         return tuple({"category": name} for name in categories) or ({},)
+
+    def has_categories(self, resource_type: str) -> bool:
+        """Whether the site has said by which categories a type is searched."""
+        return resource_type in self._categories
 
     def refuses(self, resource_type: str, *, parameter: str = "patient") -> bool:
         """Whether the server says that it cannot search this type by this parameter.
@@ -97,6 +109,12 @@ class RecordServer:
         if companion is None or offered is None or not self.include_works.get(resource_type, True):
             return None
         return companion if offered.offers_include(companion.include) else None
+
+    @property
+    def lists_nothing(self) -> bool:
+        """Whether it was heard to offer no type at all, and no doctor has seen more of it."""
+        said = self._capability
+        return said is not None and not said.types and not self._profile.verdicts
 
     def capability(self) -> Capability | None:
         """What the server says of itself, asked once; None where that is unusable.

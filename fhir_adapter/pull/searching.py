@@ -9,6 +9,8 @@ from fhir_adapter.client import Found, escaped, why_not_of
 from fhir_adapter.errors import ServerFault
 from fhir_adapter.ports import Resource
 from fhir_adapter.pull.batching import Search
+from fhir_adapter.pull.canaries import EMPTIED
+from fhir_adapter.pull.categories import USUAL_CATEGORIES
 from fhir_adapter.pull.record_server import RecordServer
 from fhir_adapter.pull.references import (
     COMPANION_TYPES,
@@ -33,6 +35,9 @@ class Searching:
     whys: dict[str, str]
     issues: list[str]
     add: Callable[[Resource], None]
+    _empty: list[str] = field(default_factory=list[str])
+    """Types that were answered whole, and of which nothing came."""
+    _brought: set[str] = field(default_factory=set[str])
     _at_once: dict[Search, Found] = field(default_factory=dict[Search, Found])
     _unread: dict[str, str] = field(default_factory=dict[str, str])
     _failures: int = 0
@@ -78,13 +83,38 @@ class Searching:
         if self._give_up or self.server.refuses(resource_type):
             self.whys[resource_type] = self._give_up or "not-supported"
             return
-        why_not = ""
-        for search in self._all(resource_type):
-            why_not = why_not or self._search(search)
+        why_not = self._search_each(self._all(resource_type))
         if why_not == "not-supported":
-            why_not = "search-refused"  # it does not say so itself: it may be this patient's alone
+            why_not = self._by_category(resource_type)
+        if not why_not and resource_type not in self._brought:
+            self._empty.append(resource_type)
         self.whys[resource_type] = why_not
         self._count_failure(why_not)
+
+    def prove(self) -> None:
+        """Of a type that was empty: whether the server empties whatever is asked by patient."""
+        extras = {name: self.server.searches(name) for name in self._empty}
+        emptied = self.server.canaries.emptied(extras, together=self.server.batches())
+        self.whys.update(dict.fromkeys(emptied, EMPTIED))
+
+    def _search_each(self, searches: Sequence[Search]) -> str:
+        why_not = ""
+        for search in searches:
+            why_not = why_not or self._search(search)
+        return why_not
+
+    def _by_category(self, resource_type: str) -> str:
+        """Where a patient alone is refused: what comes by the usual categories.
+
+        It is never whole so: what has no such category is not seen, unless the site says that
+        everything has one.
+        """
+        usual = USUAL_CATEGORIES.get(resource_type, ())
+        if not usual or self.server.has_categories(resource_type):
+            return "search-refused"  # it does not say so itself: it may be this patient's alone
+        extras = [{"category": name} for name in usual]
+        refused = self._search_each(self._with(resource_type, extras))
+        return "search-refused" if refused == "not-supported" else refused or "by-category"
 
     def _is_asked(self, resource_type: str) -> bool:
         known = resource_type in self.whys or resource_type in COMPANION_TYPES
@@ -92,6 +122,9 @@ class Searching:
 
     def _all(self, resource_type: str) -> list[Search]:
         """The searches for one type: of every id and every category."""
+        return self._with(resource_type, self.server.searches(resource_type))
+
+    def _with(self, resource_type: str, extras: Sequence[Mapping[str, str]]) -> list[Search]:
         return [
             Search(
                 resource_type=resource_type,
@@ -99,7 +132,7 @@ class Searching:
                 count=self.server.page_size,
             )
             for patient in self.ids
-            for extra in self.server.searches(resource_type)
+            for extra in extras
         ]
 
     def _count_failure(self, why_not: str) -> None:
@@ -112,6 +145,9 @@ class Searching:
         except ServerFault as fault:
             return why_not_of(fault)
         own = [match for match in found.matches if self._is_own(match)]
+        if own:
+            self._brought.add(search.resource_type)
+            self.server.canaries.brought(search.resource_type)
         for resource in own:
             self.add(resource)
         self._keep_included(found)

@@ -40,6 +40,9 @@ class Connection:
     batch: str = _setting(
         "auto", "Searches of a patient in one batch: auto (where the {} says so), always, never."
     )
+    categories: str = _setting(
+        "", "Categories by which the {} is searched: Observation: laboratory, ...; Condition: ..."
+    )
     profile: str = _setting("", "What `server doctor --profile FILE` found of the {}: that file.")
 
 
@@ -119,7 +122,10 @@ _PREFIXES = {"record": "record", "study": "studies", "write": "write"}
 _OWN = tuple(entry.name for entry in fields(Settings) if "help" in entry.metadata)
 _OF_CONNECTION = tuple(entry.name for entry in fields(Connection))
 _SECRETS = ("site_key", "ledger_password", "notify_token")
-_NOT_OF = {"study": frozenset({"batch", "profile"}), "write": frozenset({"batch"})}
+_NOT_OF = {
+    "study": frozenset({"batch", "categories", "profile"}),
+    "write": frozenset({"batch", "categories"}),
+}
 """What would change nothing for a server."""
 ADDRESS = "ledger"
 """A setting that is no secret unless a password stands in it."""

@@ -19,6 +19,7 @@ from fhir_adapter.writeback.standing import (
     identifiers,
     is_put_away,
     may_be_of,
+    notes_on,
     reference_of,
     target_of,
     version_of,
@@ -334,12 +335,14 @@ class Proposing(Recording):
             self.unchanged.append(reference_of(kept.resource))
 
     def _update_opinion(self, resource: Resource, found: Resource) -> None:
+        sent = {**resource, **notes_on(found)}
         try:
-            self.sender.update(resource, version_of(found))
+            self.sender.update(sent, version_of(found))
         except WriteConflict:
             now = self.sender.client.read("GuidanceResponse", str(found["id"])) or found
-            self.sender.update(resource, version_of(now))
-        self._did(self.updated, resource)
+            sent = {**resource, **notes_on(now)}
+            self.sender.update(sent, version_of(now))
+        self._did(self.updated, sent)
 
     def _ready(self, opinion: Resource, ours: Resource) -> Resource:
         self._make_device()

@@ -30,6 +30,11 @@ from fhir_adapter.writeback.standing import identifiers, oldest_first
 from fhir_adapter.writeback.strategy import Choice
 
 _READ_BACK = "Compare what the server keeps with what was sent, then run again."
+_FORGOTTEN = (
+    "The server answered that it took it. Either it stores nothing (an address for trying), or it "
+    "keeps it in another tenant than it reads from (look at the headers of the settings), or it "
+    "shows it only later (run again). `fhir-adapter server doctor URL --write` tries it out."
+)
 
 Lookup = Callable[[], Resource | None]
 """Finds what a write left behind when its answer was lost."""
@@ -198,7 +203,7 @@ def _transient(fault: ServerFault) -> bool:
 def _present(sent: Resource, read: Resource | None) -> Resource:
     if read is None:
         raise WriteUnverified(
-            "it cannot be read back", where=str(sent["resourceType"]), remedy=_READ_BACK
+            "it cannot be read back", where=str(sent["resourceType"]), remedy=_FORGOTTEN
         )
     return read
 

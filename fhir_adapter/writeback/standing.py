@@ -2,8 +2,7 @@
 
 Untouched = status, period, consent and foreign identifiers equal what we last wrote and no
 Provenance with a person targets it (fhir-shapes section 2). versionId and meta prove nothing; the
-narrative is the server's. A narrative that says more than the elements is a
-person's note. Any doubt: the person wins.
+narrative is the server's. Any doubt: the person wins.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_adapter.fhir.normal import normal_form
-from fhir_adapter.fhir.reading import is_array, is_object, parts
+from fhir_adapter.fhir.reading import is_array, is_object, part, parts
 from fhir_adapter.fhir.set_by import set_by
 from fhir_adapter.model.vocabulary import BASE
 from fhir_adapter.ports import Proposal, Resource
@@ -169,8 +168,6 @@ class Expected:
             yield "study"
         if any(not str(item.get("url", "")).startswith(BASE) for item in _extensions(found)):
             yield "extension"
-        if _is_written_by_hand(found.get("text")):
-            yield "text"
         yield from sorted(set(found) - ((_USUAL | set(self.sent)) - _OF_PEOPLE))
 
     def _status_is_ours(self, found: Resource) -> bool:
@@ -183,12 +180,30 @@ class Expected:
     def in_place(self, found: Resource) -> Resource:
         """What we send, on the id that stands there; a key from before a merge is kept."""
         kept = {} if self.has_key(found) else {"identifier": found["identifier"]}
-        return {**self.sent, **kept, "id": found["id"], "individual": found["individual"]}
+        ours = {**self.sent, **kept, "id": found["id"], "individual": found["individual"]}
+        return {**ours, **_said_beside(found)}
 
 
-def _is_written_by_hand(narrative: object) -> bool:
-    """Whether it says more than the elements do: a server's own is generated from these."""
-    return is_object(narrative) and narrative.get("status") == "additional"
+def notes_on(opinion: Resource) -> Resource:
+    """What people have written beside an opinion of ours: we write no note and no label."""
+    notes = {"note": opinion["note"]} if "note" in opinion else {}
+    return {**notes, **_labels(opinion)}
+
+
+def _labels(found: Resource) -> Resource:
+    meta = part(found.get("meta"))
+    labels = {name: meta[name] for name in ("profile", "security", "tag") if meta.get(name)}
+    return {"meta": labels} if labels else {}
+
+
+def _said_beside(found: Resource) -> Resource:
+    """What people may have put on it without touching it: R4 has no note, so a narrative; labels.
+
+    A generated narrative tells of the form before.
+    """
+    text = part(found.get("text"))
+    said = {"text": text} if text and text.get("status") != "generated" else {}
+    return {**_labels(found), **said}
 
 
 def _marked_by_another(element: object) -> bool:

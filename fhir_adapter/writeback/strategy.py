@@ -60,16 +60,27 @@ class Choice:
             return self.conditional_stand_in
         return self.strategy is Strategy.CONDITIONAL_CREATE
 
+    @property
+    def ways(self) -> tuple[WriteWay, ...]:
+        """As they are taken, each where the one before is refused; NOTHING is left to the end.
+
+        >>> [way.value for way in choose(None).ways]
+        ['conditional-create', 'task', 'nothing']
+        """
+        found = (_CREATES.get(self.strategy), _STAND_IN_WAYS.get(self.stand_in))
+        beside = self.strategy is not Strategy.LEDGER_ONLY
+        return (*(way for way in found if way is not None and beside), WriteWay.NOTHING)
+
     def puts_on_identifier(self, resource_type: str) -> bool:
         """Whether it is created by conditional update, for want of a conditional create."""
         return self.conditional_update and not self.conditional and resource_type in _OURS_ALONE
 
 
-_BUILT = {
-    WriteWay.CONDITIONAL_CREATE: Strategy.CONDITIONAL_CREATE,
-    WriteWay.SEARCH_THEN_CREATE: Strategy.SEARCH_THEN_CREATE,
+_CREATES = {
+    Strategy.CONDITIONAL_CREATE: WriteWay.CONDITIONAL_CREATE,
+    Strategy.SEARCH_THEN_CREATE: WriteWay.SEARCH_THEN_CREATE,
 }
-"""The ways of a profile in which a ResearchSubject is written; the others wait for theirs."""
+_STAND_IN_WAYS = {"Task": WriteWay.TASK, "DocumentReference": WriteWay.DOCUMENT_REFERENCE}
 
 
 def choose(capability: Capability | None, profile: ServerProfile | None = None) -> Choice:
@@ -87,8 +98,7 @@ def choose(capability: Capability | None, profile: ServerProfile | None = None) 
 def _proved(said: Choice, profile: ServerProfile) -> Choice:
     if profile.fails("kept.ResearchSubject"):
         return _not_kept(said, profile)
-    seen = (_BUILT[way] for way in profile.write_ways if way in _BUILT)
-    strategy = next(seen, None)
+    strategy = next((one for one, way in _CREATES.items() if way is profile.subject_way), None)
     refused = {name for name in _WRITTEN_BESIDE if profile.fails(f"kept.{name}")}
     return replace(
         said,
@@ -144,9 +154,6 @@ def _said(capability: Capability | None) -> Choice:
     )
 
 
-_STAND_INS = ("Task", "DocumentReference")
-
-
 def _without_subject(capability: Capability) -> Choice:
     refused = "the server does not create, read and search ResearchSubject"
     other = _stand_in(capability)
@@ -168,7 +175,7 @@ def _stand_in(capability: Capability) -> tuple[str, TypeCapability] | None:
     """The first type that may stand for it; both name our Device."""
     if "Device" in _left_out(capability):
         return None
-    found = ((name, capability.of(name)) for name in _STAND_INS)
+    found = ((name, capability.of(name)) for name in _STAND_IN_WAYS)
     return next(((name, said) for name, said in found if said and _takes(said)), None)
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fhir_adapter.bootstrap import SystemClock
 from fhir_adapter.errors import ServerBroken
+from fhir_adapter.ledger import at_work, open_ledger, worker_of
 from fhir_adapter.sandbox import RunningSandbox
 from fhir_adapter.writeback import ServerSink
 
@@ -61,12 +67,48 @@ def test_a_run_that_is_killed_before_it_sends_leaves_the_proposal_to_the_next(
             not_sent(patch, KeyboardInterrupt())
             screen(server, "--patient", CANDIDATE)
         assert (outbox()["waiting"], subjects(server)) == (1, [])
-        free_the_claims()
         screen(server, "--patient", ONE)
         assert outbox() == {"waiting": 0, "failing": 0, "done": 2, "superseded": 0}
         assert len(subjects(server)) == 1
         screen(server)
         assert len(subjects(server)) == 1
+
+
+@pytest.mark.slow
+def test_what_a_live_run_is_writing_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with sandbox(patients=(CANDIDATE,)) as server:
+        with monkeypatch.context() as patch:
+            not_sent(patch, KeyboardInterrupt())
+            screen(server)
+        ledger = open_ledger(".fhir-adapter/ledger.sqlite", SystemClock())
+        with at_work("another"):
+            ledger.outbox.free()
+            assert len(ledger.outbox.take(worker_of("another"))) == 1
+            (written,) = screen(server).json["written"]
+            assert (written["created"], written["error"], subjects(server)) == ([], "", [])
+            assert "another run" in written["notes"][0]
+        ledger.close()
+        screen(server)
+        assert (outbox()["waiting"], len(subjects(server))) == (0, 1)
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_write_everything_once() -> None:
+    """As a timer that starts before the last run has ended."""
+    words = ("screen", "--as-of", AS_OF, "--write", "--json", "--quiet")
+    with sandbox() as server:
+        asked = (sys.executable, "-m", "fhir_adapter", *words, "--server", server.base_url)
+        started = [
+            subprocess.Popen(asked, env={**os.environ, **KEY}, stdout=subprocess.PIPE)
+            for _ in range(2)
+        ]
+        told = [json.loads(one.communicate(timeout=120)[0]) for one in started]
+        assert [one.returncode for one in started] == [0, 0]
+        store = server._interactions.store
+        ours = len(list(store.all_of("GuidanceResponse")))
+        assert ours == len(list(store.all_of("Provenance"))) > 0
+        made = [name for one in told for each in one["written"] for name in each["created"]]
+        assert len(made) == len(set(made)) == 3 * ours + 1
 
 
 @pytest.mark.slow

@@ -86,6 +86,15 @@ def test_a_refusal_is_recorded_though_nobody_can_be_looked_up(address: str, why:
     assert opened().declined(STUDY, ["somebody"]) == {"somebody"}
 
 
+def test_a_wrong_address_knows_nobody_and_is_not_asked_who_is_unknown() -> None:
+    with sandbox(patients=(CANDIDATE,)) as server:
+        env = {**KEY, "FHIR_ADAPTER_RECORD_SERVER": f"{server.base_url}/wrong"}
+        ran = run("ledger", "decline", CANDIDATE, "--every-study", "--yes", **env)
+    assert ran.status == 0
+    assert "not looked up on the record server (not-fhir)" in ran.flat
+    assert "knows no patient" not in ran.flat
+
+
 def test_a_refusal_is_recorded_though_the_settings_lead_to_no_server(tmp_path: Path) -> None:
     env = {"FHIR_ADAPTER_RECORD_SERVER": "https://127.0.0.1:9/fhir", **KEY}
     env["FHIR_ADAPTER_RECORD_CA_FILE"] = str(tmp_path / "is-not-there.pem")

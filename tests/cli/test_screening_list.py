@@ -74,3 +74,28 @@ def test_another_word_than_on_and_off_is_refused_before_anything_is_written() ->
         ran = screen(server, **KEY, FHIR_ADAPTER_SCREENING_LIST="perhaps")
         assert (ran.status, "on or off" in ran.flat) == (2, True)
         assert all_of(server, "ResearchSubject") == []
+
+
+@pytest.mark.slow
+def test_who_declines_leaves_it() -> None:
+    """Nobody is called who has said no; the status is for people to close."""
+    with sandbox(patients=(CANDIDATE,)) as server:
+        screen(server, **ON)
+        assert len(listed(server)) == 1
+        said = ("ledger", "decline", CANDIDATE, "--study", "NCT05985863", "--yes")
+        assert run(*said, **ON).status == 0
+        screen(server, **ON)
+        assert listed(server) == set()
+        assert [one["status"] for one in all_of(server, "ResearchSubject")] == ["candidate"]
+
+
+@pytest.mark.slow
+def test_who_opts_out_is_read_again_at_once() -> None:
+    watch = ("watch", "--once", "--as-of", AS_OF, "--write", "--json", "--server")
+    with sandbox(patients=(CANDIDATE,)) as server:
+        assert run(*watch, server.base_url, **ON).status == 0
+        assert len(listed(server)) == 1
+        assert run("ledger", "decline", CANDIDATE, "--every-study", "--yes", **ON).status == 0
+        assert run(*watch, server.base_url, **ON).json["worked"] == {"person": 1}
+        assert [one["status"] for one in all_of(server, "ResearchSubject")] == ["ineligible"]
+        assert listed(server) == set()

@@ -8,7 +8,9 @@ import pytest
 
 from fhir_adapter.cli import runs
 
+import fault_proxy as faults
 from cli.cli_for_tests import AS_OF, run, sandbox
+from fault_proxy import FaultProxy
 
 FEW = ("42-all-answered", "09-no-pregnancy-test")
 
@@ -68,3 +70,23 @@ def test_of_many_patients_the_way_by_an_export_is_named(
     assert ran.status == 0
     assert ("2 patients are pulled one after another" in ran.err) is said
     assert ("cohort load --server" in ran.err) is said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", ["auto", "never"])
+def test_an_opt_out_that_the_server_empties_is_never_a_proposal(batch: str) -> None:
+    """The answer is that of a patient without data: only a canary tells."""
+    is_consent = faults.of_type("Consent", faults.is_search)
+    emptied = faults.emptied_parameter("patient")
+    with sandbox() as server, FaultProxy(server.base_url) as proxy:
+        proxy.arm(emptied, on=is_consent)
+        in_batch = faults.in_batch(emptied, on=faults.of_type("Consent"))
+        proxy.arm(in_batch, on=faults.is_batch)
+        asked = ("screen", "--server", proxy.url, "--as-of", AS_OF, "--json", "--write")
+        env = {"FHIR_ADAPTER_SITE_KEY": "a secret", "FHIR_ADAPTER_RECORD_BATCH": batch}
+        ran = run(*asked, "--patient", "36-opted-out", **env)
+        (found,) = ran.json["decisions"]
+        assert "opted-out" in found["unproved"]
+        assert [one["created"] for one in ran.json["written"]] == [[]]
+        assert ran.json["types-not-whole"][0]["why-not"] == "parameter-emptied"
+        assert "as if nobody had any" in ran.err

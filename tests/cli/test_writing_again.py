@@ -11,6 +11,8 @@ import pytest
 from fhir_adapter.sandbox import RunningSandbox
 
 from cli.cli_for_tests import AS_OF, ONE, Ran, run, sandbox
+from plain_server import plain_server
+from story.cohort_for_tests import COHORT
 
 CANDIDATE = "42-all-answered"
 KEY = {"FHIR_ADAPTER_SITE_KEY": "a secret of the site"}
@@ -137,3 +139,52 @@ def test_a_failed_pull_leaves_the_opinion_as_it_is() -> None:
         assert [one["error"] for one in found["failed"]] == ["patient-not-found"]
         assert found["written"] == []
         assert all_of(server, "GuidanceResponse") == before
+
+
+def copied(server: RunningSandbox, name: str) -> None:
+    """The candidate's record once more, under another id."""
+    text = (COHORT / f"{CANDIDATE}.json").read_text("utf-8").replace(CANDIDATE, name)
+    for entry in json.loads(text)["entry"]:
+        server._interactions.store.put(entry["resource"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("both", [True, False])
+def test_the_key_of_the_first_proposal_is_kept_when_its_patient_is_merged(*, both: bool) -> None:
+    """What was proposed as the one is kept up, and taken back, as the other: no second of it."""
+    with sandbox(patients=(CANDIDATE,)) as server:
+        store = server._interactions.store
+        screen(server, "--write", **KEY)
+        (proposed,) = all_of(server, "ResearchSubject")
+        (opinion,) = all_of(server, "GuidanceResponse")
+        copied(server, "survivor")
+        old, new = (store.get("Patient", one).resource or {} for one in (CANDIDATE, "survivor"))
+        store.put({**old, "active": False, "link": [linked("survivor", "replaced-by")]})
+        if both:
+            store.put({**new, "link": [linked(CANDIDATE, "replaces")]})
+        screen(server, "--patient", "survivor", "--write", **KEY)
+        (kept,) = all_of(server, "ResearchSubject")
+        assert (kept["id"], kept["identifier"]) == (proposed["id"], proposed["identifier"])
+        (now,) = all_of(server, "GuidanceResponse")
+        assert (now["id"], now["identifier"]) == (opinion["id"], opinion["identifier"])
+        store.put({**(store.get("Patient", "survivor").resource or {}), "deceasedBoolean": True})
+        screen(server, "--patient", "survivor", "--write", **KEY)
+        (taken_back,) = all_of(server, "ResearchSubject")
+        assert (taken_back["id"], taken_back["status"]) == (proposed["id"], "ineligible")
+
+
+def linked(other: str, how: str) -> dict[str, Any]:
+    return {"type": how, "other": {"reference": f"Patient/{other}"}}
+
+
+@pytest.mark.parametrize("place", ["a-file/x.sqlite", "a-file/in/x.sqlite", "/proc/nope/x.sqlite"])
+def test_a_ledger_that_cannot_be_made_is_said_before_the_first_request(
+    place: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a-file").write_text("", "utf-8")
+    with plain_server(200) as page:
+        key = {"FHIR_ADAPTER_LEDGER": str(tmp_path / place), "FHIR_ADAPTER_SITE_KEY": "x"}
+        ran = run("screen", "--server", page.base_url, "--write", **key)
+    assert (ran.status, page.asked) == (2, [])
+    assert "setting-invalid" in ran.err
+    assert "the ledger's folder cannot be made" in " ".join(ran.err.split())

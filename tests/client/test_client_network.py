@@ -20,7 +20,10 @@ from cryptography.x509.oid import NameOID
 
 from fhir_adapter.bootstrap.clients import record_client
 from fhir_adapter.client import FhirClient, Gate, Network, RetryBudget, Timeouts
-from fhir_adapter.errors import ServerThrottled, ServerUnreachable
+from fhir_adapter.client.bulk import ExportFile
+from fhir_adapter.client.bulk_files import BulkFiles
+from fhir_adapter.client.transport import Asked
+from fhir_adapter.errors import ServerFault, ServerThrottled, ServerUnreachable
 from fhir_adapter.settings import Connection, Settings
 
 from fault_proxy import FaultProxy, throttled
@@ -86,7 +89,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append((self.path, dict(self.headers)))
-        self.send_response(200)
+        self.send_response(302 if self.server.redirect else 200)
+        if self.server.redirect:
+            self.send_header("Location", self.server.redirect)
         self.send_header("Content-Length", str(len(PATIENT)))
         self.send_header("Connection", "close")
         self.end_headers()
@@ -100,15 +105,20 @@ class Handler(BaseHTTPRequestHandler):
 class Quiet(ThreadingHTTPServer):
     daemon_threads = True
     asked: list[tuple[str, dict[str, str]]]
+    certificates: list[bytes | None]
+    """What its callers showed of themselves."""
+    redirect: str = ""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A handshake that fails is what is tested."""
 
 
 @contextmanager
-def tls_server(context: ssl.SSLContext | None) -> Generator[Quiet]:
-    running = Quiet(("127.0.0.1", 0), Handler)
-    running.asked = []
+def tls_server(
+    context: ssl.SSLContext | None, handler: type[Handler] = Handler
+) -> Generator[Quiet]:
+    running = Quiet(("127.0.0.1", 0), handler)
+    running.asked, running.certificates = [], []
     if context is not None:
         running.socket = context.wrap_socket(
             running.socket, server_side=True, do_handshake_on_connect=False
@@ -260,9 +270,8 @@ def test_a_proxy_that_is_not_there_is_named_without_its_password() -> None:
 # -------------------------------------------------------------------------- further headers
 
 
-def test_headers_of_the_settings_are_sent_home_only(server: Any, other_server: Any, reply: Any):
+def test_headers_of_the_settings_are_sent(server: Any, reply: Any) -> None:
     server.say(reply({"resourceType": "Patient", "id": "1"}))
-    other_server.say(reply())
     settings = Settings(
         record_server=server.url, record=Connection(headers="X-Tenant-ID: a; Epic-Client-ID: b")
     )
@@ -271,6 +280,96 @@ def test_headers_of_the_settings_are_sent_home_only(server: Any, other_server: A
     sent = server.seen[0].headers
     assert (sent["X-Tenant-ID"], sent["Epic-Client-ID"]) == ("a", "b")
     assert sent["Accept"] == "application/fhir+json"
+
+
+def fetched(client: FhirClient, url: str, folder: Path) -> bytes:
+    """A file of an export, with everything that belongs to home at hand."""
+    files = BulkFiles(client._transport, folder, needs_token=True, budget=ONCE)
+    return (folder / files.fetch(ExportFile(type="Patient", url=url), "1").name).read_bytes()
+
+
+def elsewhere(client: FhirClient, url: str) -> bytes:
+    """As the token endpoint is asked."""
+    asked = Asked(method="GET", url=url, where="tokens")
+    return client._transport.ask_elsewhere(lambda: asked).body
+
+
+@pytest.mark.parametrize("way", ["a redirect", "a file elsewhere", "a token endpoint"])
+def test_another_origin_is_reached_and_sees_nothing_of_home(
+    server: Any, reply: Any, tmp_path: Path, way: str
+) -> None:
+    headers = "X-Tenant-ID: canary; Ocp-Key: canary"
+    settings = Settings(record_server=server.url, record=Connection(headers=headers))
+    client = record_client(settings)
+    with tls_server(None) as other:
+        away = f"http://127.0.0.1:{other.server_port}/1"
+        server.say(reply(status=302, body=b"", headers={"Location": away}))
+        match way:
+            case "a redirect":
+                body = fetched(client, f"{server.url}/1", tmp_path)
+            case "a file elsewhere":
+                body = fetched(client, away, tmp_path)
+            case _:
+                body = elsewhere(client, away)
+        ((_, seen),) = other.asked
+    assert body == PATIENT, "it was really reached"
+    assert "X-Tenant-ID" not in seen
+    assert "canary" not in str(seen)
+    at_home = [one.headers["X-Tenant-ID"] for one in server.seen]
+    assert at_home == (["canary"] if way == "a redirect" else [])
+
+
+@pytest.mark.parametrize("way", ["a redirect", "a next link"])
+def test_a_question_about_patients_never_leaves_home(server: Any, reply: Any, way: str) -> None:
+    client = record_client(Settings(record_server=server.url, record=Connection(headers="X-T: a")))
+    with tls_server(None) as other:
+        away = f"http://127.0.0.1:{other.server_port}/Observation"
+        page = {
+            "resourceType": "Bundle",
+            "type": "searchset",
+            "link": [{"relation": "next", "url": away}],
+        }
+        moved = reply(status=307, body=b"", headers={"Location": away})
+        server.say(moved if way == "a redirect" else reply(page))
+        if way == "a redirect":
+            with pytest.raises(ServerFault):
+                client.search("Observation", {})
+        else:
+            assert not client.search("Observation", {}).complete
+    assert other.asked == []
+    assert server.seen
+
+
+class Certified(Handler):
+    def do_GET(self) -> None:
+        self.server.certificates.append(self.connection.getpeercert(binary_form=True))
+        super().do_GET()
+
+
+@pytest.mark.parametrize("way", ["a redirect", "a file elsewhere", "a token endpoint"])
+def test_a_client_certificate_is_shown_at_home_only(
+    authority: Authority, tmp_path: Path, way: str
+) -> None:
+    """Both would take one (CERT_OPTIONAL); only home is given it."""
+    cert, key = authority.certificate("adapter")
+    optional = context_of(authority, mutual=True)
+    optional.verify_mode = ssl.CERT_OPTIONAL
+    with tls_server(optional, Certified) as home, tls_server(optional, Certified) as other:
+        base, away = (f"https://127.0.0.1:{one.server_port}/fhir" for one in (home, other))
+        known = Connection(ca_file=str(authority.file), client_cert=cert, client_key=key)
+        client = record_client(Settings(record_server=base, record=known), patience=2)
+        assert client.read("Patient", "1") is not None
+        home.redirect = f"{away}/1"
+        match way:
+            case "a redirect":
+                body = fetched(client, f"{base}/1", tmp_path)
+            case "a file elsewhere":
+                body = fetched(client, f"{away}/1", tmp_path)
+            case _:
+                body = elsewhere(client, f"{away}/1")
+    assert body == PATIENT, "it was really reached"
+    assert all(home.certificates)
+    assert other.certificates == [None]
 
 
 # ------------------------------------------------------------------------------- the gate

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from fhir_adapter.client import FhirClient
+from fhir_adapter.client.losses import Lost, fault_of_loss
 from fhir_adapter.client.transport import Answer, Asked
 from fhir_adapter.doctor import Report, examine
 from fhir_adapter.doctor.operating import CHECKS as OPERATIONS
-from fhir_adapter.errors import ServerBroken, ServerRefused, ServerUnreachable
+from fhir_adapter.errors import PatientNotFound, ServerBroken, ServerRefused, ServerUnreachable
 from fhir_adapter.model.server import Verdict
 from fhir_adapter.pull import doctor as old_doctor
 from fhir_adapter.sandbox import Interactions
@@ -97,6 +98,32 @@ def test_nothing_more_is_written_where_the_canary_stays() -> None:
     assert said(report)["write.create"][1].startswith("not tried: what is written")
     assert world.standing() == {"Device": 1}
     assert report.left_behind == ("Device/1",)
+
+
+def test_a_server_that_takes_writes_and_keeps_nothing_is_named_once() -> None:
+    def forgetting(one: Asked, ask: Ask) -> Answer:
+        if one.method == "POST" and not one.url.endswith("_search"):
+            return answer(201, None, Location=f"{one.url}/1/_history/1")
+        return answer(204) if one.method == "DELETE" else ask(one)
+
+    world = World(forgetting)
+    found = said(report := run(world))
+    keeps = "takes writes and keeps nothing"
+    assert found["write.canary"] == (FAILS, f"it {keeps}")
+    assert found["write.create"] == (UNSURE, f"not tried: the server {keeps}")
+    assert [name for name, (verdict, _) in found.items() if verdict is FAILS] == ["write.canary"]
+    assert [url for method, url in world.asked if method == "POST" and url] == ["/Device"]
+    assert report.left_behind == ()
+
+
+def test_a_canary_that_is_there_a_little_later_is_kept() -> None:
+    reads = count()
+
+    def late(one: Asked, ask: Ask) -> Answer:
+        early = one.method == "GET" and "/Device/" in one.url and next(reads) < 2
+        return answer(404) if early else ask(one)
+
+    assert said(run(World(late)))["write.create"][0] is WORKS
 
 
 def test_a_server_that_stops_answering_ends_the_run_and_not_before() -> None:
@@ -328,9 +355,41 @@ def test_a_dead_address_fails_to_answer_and_nothing_more_is_asked() -> None:
     assert report.requests == 2
 
 
-def test_no_finding_repeats_what_the_server_or_the_record_said() -> None:
+def test_a_server_that_is_silent_until_time_is_up_is_said_not_to_answer() -> None:
+    now = [0.0]
+
+    def silent(one: Asked, ask: Ask) -> Answer:
+        now[0] += 21
+        raise fault_of_loss(Lost.TIMED_OUT, one.where)
+
+    world = World(silent)
+    report = run(world, seconds=14, clock=lambda: now[0])
+    assert report.not_asked == "not asked: nothing answers at this address"
+    (failed,) = [one for one in report.findings if one.verdict is FAILS]
+    assert (failed.id, failed.reason) == ("metadata.answers", "no answer in time")
+    assert "time-out" not in failed.remedy
+    assert "the setting concurrency" in failed.remedy
+    assert len(world.asked) == 1
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_a_named_patient_who_is_not_there_is_said_before_anything_is_written(write: bool) -> None:
+    world = World()
+    record(world.server)
+    with pytest.raises(PatientNotFound, match="--patient: the server does not know the named"):
+        run(world, write=write, patient="nobody")
+    assert {method for method, _ in world.asked} == {"GET"}
+
+
+def test_a_named_patient_who_cannot_be_asked_for_is_left_to_the_checks() -> None:
+    found = said(run(World(refuses(500, path="/Patient/q")), write=False, patient="q"))
+    assert found["read.read"] == (UNSURE, "no patient is there to read")
+
+
+@pytest.mark.parametrize("more", [{}, {"fhirVersion": "CANARYVALUE"}])
+def test_no_finding_repeats_what_the_server_or_the_record_said(more: dict[str, str]) -> None:
     canary = "CANARYVALUE"
-    world = World(edits(lambda b: b.update(note=canary, fhirVersion=canary)))
+    world = World(edits(lambda b: b.update(note=canary, **more)))
     record(world.server)
     report = run(world, write=False, patient="p")
     text = json.dumps([(one.reason, one.consequence, one.remedy) for one in report.findings])
@@ -435,7 +494,10 @@ def test_a_server_that_drops_underscored_names_is_seen_to_refuse_the_others() ->
     assert not old_doctor._CANARY.startswith("_")
 
 
+ODD = Answer(status=203, headers={"Content-Type": "x/CANARY"}, body=b"CANARY")
 HTML = Answer(status=200, headers={"Content-Type": "text/html"}, body=b"<html>Log in</html>")
+
+REDIRECTED = replace(HTML, redirected=True)
 
 
 def says(found: Answer, *, metadata: Answer | None = None) -> Layer:
@@ -449,11 +511,22 @@ def says(found: Answer, *, metadata: Answer | None = None) -> Layer:
     return layer
 
 
+NEITHER = "neither a CapabilityStatement nor a Bundle came back"
 NO_SERVERS = {
-    "login page": (says(HTML, metadata=HTML), "neither a CapabilityStatement", "login page"),
-    "another path": (says(answer(404), metadata=answer(404)), "neither a Cap", "Check the base"),
+    "login page": (says(HTML, metadata=HTML), f"{NEITHER} (200, text/html)", "login page"),
+    "redirect to a login page": (
+        says(REDIRECTED, metadata=REDIRECTED),
+        f"{NEITHER} (200, text/html, after a redirect)",
+        "login page",
+    ),
+    "another type of media": (
+        says(ODD, metadata=ODD), f"{NEITHER} (203, another media type)", "login page",
+    ),
+    "another path": (
+        says(answer(404), metadata=answer(404)), f"{NEITHER} (404, no media type)", "Check the base",
+    ),
     "nothing but outcomes": (
-        says(answer(404, NO), metadata=answer(404, NO)), "neither a Capability", "base URL",
+        says(answer(404, NO), metadata=answer(404, NO)), NEITHER, "base URL",
     ),
     "no credentials": (says(answer(401), metadata=answer(401)), "refused (401)", "record_token"),
     "forbidden": (says(answer(403, NO), metadata=answer(403)), "refused (403)", "record_token"),
@@ -473,6 +546,36 @@ def test_an_address_that_does_not_answer_as_fhir_is_asked_nothing_further(name: 
     assert {one.reason for one in report.findings if one.verdict is UNSURE} == {report.not_asked}
     assert report.has_needed_failure
     assert len(world.asked) <= 3
+
+
+OTHER_VERSIONS = {
+    "R5": ({"fhirVersion": "5.0.0"}, "R5 (5.0.0)", "`serve`"),
+    "R6": ({"fhirVersion": "6.0.0"}, "R6 (6.0.0)", "/fhir/r4"),
+    "STU3": ({"fhirVersion": "3.0.2"}, "STU3 (3.0.2)", "/fhir/r4"),
+    "DSTU2": ({"resourceType": "Conformance", "fhirVersion": "1.0.2"}, "DSTU2 (1.0.2)", "/R4"),
+    "DSTU2 unsaid": ({"resourceType": "Conformance", "fhirVersion": None}, "DSTU2", "/R4"),
+    "unheard of": ({"fhirVersion": "later"}, "of another version", "/R4"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_VERSIONS)
+def test_a_server_of_another_version_is_asked_nothing_further(name: str) -> None:
+    change, said_as, remedy = OTHER_VERSIONS[name]
+    world = World(edits(lambda b: b.update(change), path="/metadata"))
+    report = run(world)
+    failed = [one for one in report.findings if one.verdict is FAILS]
+    assert [one.id for one in failed] == ["metadata.fhir-version"]
+    assert failed[0].reason == f"the server speaks FHIR {said_as}, not R4"
+    assert remedy in failed[0].remedy
+    assert report.not_asked == "not asked: it is of another version of FHIR"
+    assert report.has_needed_failure
+    assert world.asked == [("GET", "/metadata"), ("GET", "/Patient?_count=1")]
+
+
+@pytest.mark.parametrize("version", ["4.0.1", "4.3.0", ""])
+def test_a_server_of_r4_or_r4b_or_that_does_not_say_is_examined(version: str) -> None:
+    world = World(edits(lambda b: b.update(fhirVersion=version), path="/metadata"))
+    assert run(world, write=False).not_asked == ""
 
 
 def test_a_token_that_is_refused_ends_the_questions_with_its_own_remedy() -> None:

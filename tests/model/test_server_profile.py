@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fhir_adapter.model.server import Finding, ServerProfile, Verdict, WriteWay
 
 WORKS, FAILS, UNSURE = Verdict.WORKS, Verdict.FAILS, Verdict.CANNOT_TELL
 SUBJECT = {"kept.ResearchSubject": WORKS, "search.ResearchSubject.identifier": WORKS}
 
 
-def test_the_ways_to_write_are_those_seen_to_work_the_best_first() -> None:
+def test_the_way_to_write_is_the_best_that_was_seen_to_work() -> None:
     profile = ServerProfile(
-        verdicts={**SUBJECT, "write.conditional-create": WORKS, "write.conditional-update": UNSURE}
+        verdicts={**SUBJECT, "write.conditional-create": WORKS, "write.conditional-update": WORKS}
     )
-    assert profile.write_ways == (
-        WriteWay.CONDITIONAL_CREATE,
-        WriteWay.SEARCH_THEN_CREATE,
-        WriteWay.NOTHING,
-    )
+    assert profile.subject_way is WriteWay.CONDITIONAL_CREATE
+    tried = ServerProfile(verdicts={**SUBJECT, "write.conditional-create": UNSURE})
+    assert tried.subject_way is WriteWay.SEARCH_THEN_CREATE
 
 
-def test_a_server_that_takes_only_tasks_gets_tasks() -> None:
-    profile = ServerProfile(
-        verdicts={"kept.ResearchSubject": FAILS, "kept.Task": WORKS,
-                  "search.Task.identifier": WORKS}
-    )  # fmt: skip
-    assert profile.write_ways == (WriteWay.TASK, WriteWay.NOTHING)
+@pytest.mark.parametrize("check", list(SUBJECT))
+def test_a_subject_that_is_not_kept_or_not_found_is_written_in_no_way(check: str) -> None:
+    verdicts = {**SUBJECT, check: FAILS, "write.conditional-create": WORKS, "kept.Task": WORKS}
+    assert ServerProfile(verdicts=verdicts).subject_way is None
 
 
 def test_a_parameter_that_failed_is_not_used_and_one_not_tried_is_not_said() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fhir_adapter.model.server import Finding, ServerProfile, Verdict
+from fhir_adapter.model.server import Finding, ServerProfile, Verdict, WriteWay
 from fhir_adapter.present.server_report import (
     Column,
     choices,
@@ -60,8 +60,8 @@ def test_a_matrix_has_a_column_per_server_and_says_why() -> None:
 
 
 def test_choices_and_findings_as_json() -> None:
-    said = choices(ServerProfile.of(FOUND))
+    said = choices(ServerProfile.of(FOUND), (WriteWay.TASK, WriteWay.NOTHING))
     assert said["unused-parameters"] == {"Patient": ["active"]}
-    assert said["write-ways"] == ["nothing"]
+    assert said["write-ways"] == ["task", "nothing"]
     assert finding_json(FOUND[3])["result"] == "fails"
     assert tally(FOUND) == "3 work, 1 fail, 1 cannot be told"

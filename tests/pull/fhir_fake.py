@@ -53,6 +53,12 @@ class Fake:
     without_include: bool = False
     """Refuses _include with a 400."""
     drops_writes: bool = False
+    emptying: tuple[str, ...] = ()
+    """Types of which ``patient`` finds nobody's."""
+    wants_patient: bool = False
+    """Refuses a search without one."""
+    wants_category: tuple[str, ...] = ()
+    """Types that are refused without a category."""
     asked: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -102,10 +108,12 @@ class Fake:
         return status, kept
 
     def search(self, name: str, query: dict[str, list[str]], path: str) -> tuple[int, Any]:
-        if self.without_include and "_include" in query:
+        if self.refuses(name, query):
             return 400, {"resourceType": "OperationOutcome", "issue": []}
         every = [r for r in self.store.values() if r["resourceType"] == name]
         matches = [r for r in every if self.ignoring or self.lying or self.fits(r, query)]
+        if name in self.emptying and "patient" in query:
+            matches = []
         start = int(query.get("_start", ["0"])[0])
         size = min(self.page, int(query.get("_count", ["100"])[0]))
         shown = matches[start : start + size]
@@ -130,6 +138,13 @@ class Fake:
         if self.with_total:
             bundle["total"] = len(matches) + self.total_off
         return 200, bundle
+
+    def refuses(self, name: str, query: dict[str, list[str]]) -> bool:
+        return (
+            (self.without_include and "_include" in query)
+            or (self.wants_patient and "patient" not in query)
+            or (name in self.wants_category and "category" not in query)
+        )
 
     def companions(self, shown: list[Json]) -> Iterator[Json]:
         for resource in shown:

@@ -12,17 +12,9 @@ import pytest
 from fhir_adapter.client import FhirClient
 from fhir_adapter.errors import ServerBroken, ServerFault, ServerRefused
 from fhir_adapter.fhir.notification import Told, read_notification
-from fhir_adapter.pull.changes import (
-    Census,
-    Poll,
-    PollState,
-    concerned,
-    feeds_of,
-    in_the_house,
-    of_group,
-    pollable,
-)
+from fhir_adapter.pull.changes import Census, feeds_of, in_the_house, of_group, pollable
 from fhir_adapter.pull.notified import Notified
+from fhir_adapter.pull.polling import Poll, PollState, concerned
 
 from cli.cli_for_tests import sandbox
 from plain_server import plain_server
@@ -81,7 +73,9 @@ def test_a_poll_that_lost_a_page_begins_where_it_began(
     monkeypatch.setattr(client._transport, "ask", losing)
     look = poll.look(before)
     assert look.why_not
-    assert look.cursor == before
+    kept = PollState.read(look.cursor)
+    assert kept.newest == "2000-01-01T00:00:00+00:00"
+    assert kept.reached == "1999-12-31T23:55:00.000+00:00"
     assert look.patients == ("09-no-pregnancy-test",), "what was seen is marked all the same"
 
 
@@ -90,21 +84,23 @@ def test_a_cursor_that_cannot_be_read_is_a_first_look() -> None:
         assert PollState.read(broken) == PollState()
 
 
+_SET_BY = "https://fhir-adapter.example/fhir/StructureDefinition/status-set-by"
+OURS = {
+    "resourceType": "ResearchSubject",
+    "status": "candidate",
+    "_status": {"extension": [{"url": _SET_BY, "valueCode": "machine"}]},
+    "study": {"reference": "ResearchStudy/1"},
+    "individual": {"reference": "Patient/proposed"},
+}
+
+
 def test_our_own_writing_is_no_change(client: FhirClient) -> None:
-    url = "https://fhir-adapter.example/fhir/StructureDefinition/status-set-by"
-    ours = {
-        "resourceType": "ResearchSubject",
-        "status": "candidate",
-        "_status": {"extension": [{"url": url, "valueCode": "machine"}]},
-        "study": {"reference": "ResearchStudy/1"},
-        "individual": {"reference": "Patient/proposed"},
-    }
     poll = Poll(client, "ResearchSubject", now=now)
     cursor = poll.look("").cursor
-    made = client.create(ours)
+    made = client.create(OURS)
     seen = poll.look(cursor)
     assert seen.patients == ()
-    client.update({**ours, "id": made.id, "status": "screening"})
+    client.update({**OURS, "id": made.id, "status": "screening"})
     assert poll.look(seen.cursor).patients == ("proposed",), "a person has moved it on"
 
 
@@ -286,6 +282,9 @@ class _Fake:
     def read(self, kind: str, number: str) -> dict[str, Any] | None:
         return self.kept.get(f"{kind}/{number}")
 
+    def capability(self) -> None:
+        """It is there."""
+
     def in_r4(self, resource: dict[str, Any]) -> dict[str, Any]:
         if resource.get("id") == "untold":
             raise ServerBroken("not in R4")
@@ -326,6 +325,19 @@ def test_a_focus_is_read_for_its_patient() -> None:
         r4_status((1, "Observation/o"), (2, "Patient/q"), (3, "Observation/x"), last=3)
     )
     assert notified.take(read_notification(message)).patients == ("p", "q")
+
+
+@pytest.mark.parametrize(("status", "told"), [("candidate", ()), ("screening", ("proposed",))])
+def test_our_own_writing_wakes_nobody_by_payload_or_by_focus(
+    status: str, told: tuple[str, ...]
+) -> None:
+    subject = {**OURS, "id": "s", "status": status}
+    notified = Notified(_Fake({"ResearchSubject/s": subject}), _Cursors())  # type: ignore[arg-type]
+    by_payload = notified.take(read_notification(subject))
+    message = bundle(r4_status((1, "ResearchSubject/s"), last=1))
+    by_focus = notified.take(read_notification(message))
+    assert (by_payload.patients, by_payload.why_not) == (told, "")
+    assert (by_focus.patients, by_focus.why_not) == (told, "")
 
 
 def test_lost_events_are_asked_for_once_more() -> None:

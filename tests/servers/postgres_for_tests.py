@@ -43,10 +43,7 @@ class Postgres:
 
     def execute(self, database: str, statement: str) -> list[tuple[object, ...]]:
         """One statement, committed by itself; what it answers."""
-        link = pg8000.dbapi.connect(
-            USER, host="127.0.0.1", port=self.port, database=database, password=PASSWORD,
-            ssl_context=False,
-        )  # fmt: skip
+        link = self._link(database)
         try:
             link.autocommit = True
             cursor = link.cursor()
@@ -54,6 +51,24 @@ class Postgres:
             return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
         finally:
             link.close()
+
+    @contextmanager
+    def held(self, database: str, statement: str) -> Iterator[list[tuple[object, ...]]]:
+        """What one statement answers; its transaction, and so its locks, last as the block does."""
+        link = self._link(database)
+        try:
+            cursor = link.cursor()
+            cursor.execute(statement)
+            yield [tuple(row) for row in cursor.fetchall()]
+        finally:
+            link.rollback()
+            link.close()
+
+    def _link(self, database: str) -> pg8000.dbapi.Connection:
+        return pg8000.dbapi.connect(
+            USER, host="127.0.0.1", port=self.port, database=database, password=PASSWORD,
+            ssl_context=False,
+        )  # fmt: skip
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def test_hapi_does_what_the_sandbox_does_not_claim(all_on: Report) -> None:
 def test_hapi_has_all_that_the_adapter_needs_and_is_left_clean(all_on: Report) -> None:
     assert not all_on.has_needed_failure
     assert all_on.left_behind == ()
-    assert all_on.profile.write_ways[0] is WriteWay.CONDITIONAL_UPDATE
+    assert all_on.profile.subject_way is WriteWay.CONDITIONAL_CREATE
 
 
 def test_hapi_as_it_comes_holds_what_is_referred_to(hapi_defaults: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from fhir_adapter.bootstrap.clients import record_client, study_client, write_client
 from fhir_adapter.bootstrap.connections import auth_of, headers_of, network_of
-from fhir_adapter.bootstrap.records import server_records
+from fhir_adapter.bootstrap.records import categories_of, server_records
 from fhir_adapter.client import BearerAuth, SmartAuth
 from fhir_adapter.errors import SettingInvalid, SettingsFault, SettingUnknown
 from fhir_adapter.settings import Connection, Loaded, Settings, load, setting_names
@@ -228,6 +228,33 @@ def test_a_server_without_an_address_is_the_record_server() -> None:
 
 def test_only_the_record_server_has_batches() -> None:
     assert [name for name in setting_names() if name.endswith("_batch")] == ["record_batch"]
+
+
+@pytest.mark.parametrize("said", ["", " ; "])
+def test_without_categories_a_patient_alone_is_asked(said: str) -> None:
+    assert categories_of(said) == {}
+
+
+def test_categories_are_read_by_type() -> None:
+    system = "http://terminology.hl7.org/CodeSystem/observation-category"
+    found = categories_of(f"Observation: laboratory, {system}|exam; Condition:problem-list-item")
+    assert found == {
+        "Observation": ("laboratory", f"{system}|exam"),
+        "Condition": ("problem-list-item",),
+    }
+    given = Settings(
+        record_server="https://ehr.example", record=Connection(categories="Observation: exam")
+    )
+    assert server_records(given).searches("Observation") == ({"category": "exam"},)
+
+
+@pytest.mark.parametrize(
+    "said", ["Observation", "Observation:", "Observation: a,,b", "Consent: x", "laboratory",
+             "Observation: a&patient=1", "Observation: a, b c"],
+)  # fmt: skip
+def test_categories_that_cannot_be_read_are_named(said: str) -> None:
+    with pytest.raises(SettingInvalid, match="record_categories"):
+        categories_of(said)
 
 
 def test_what_is_no_way_to_batch_is_named() -> None:

@@ -423,6 +423,15 @@ def test_templates_use_first_level_context_tokens_and_plain_searches(web: TestCl
         )
 
 
+def test_templates_name_the_categories_that_the_site_is_searched_by(tmp_path: Path) -> None:
+    by = Connection(categories="Observation: laboratory, vital-signs")
+    with service(tmp_path, record=by) as made, client(made) as web:
+        (found,) = web.get("/cds-services").json()["services"]
+    wanted = "Observation?patient={{context.patientId}}&category=laboratory,vital-signs"
+    assert found["prefetch"]["observation"] == wanted
+    assert found["prefetch"]["condition"] == "Condition?patient={{context.patientId}}"
+
+
 def test_a_link_is_absolute_and_names_nobody(tmp_path: Path) -> None:
     with service(tmp_path, public_url="https://trials.example/") as made, client(made) as web:
         (card,) = cards(web, CANDIDATE)

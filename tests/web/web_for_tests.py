@@ -42,7 +42,7 @@ def quick_bench(settings: Settings, **people: Any) -> Bench:
 
 
 @contextmanager
-def service(folder: Path, *, unsigned: bool = True, **settings: str) -> Iterator[Service]:
+def service(folder: Path, *, unsigned: bool = True, **settings: Any) -> Iterator[Service]:
     with sandbox(patients=PATIENTS) as server, patch.object(wiring, "bench", quick_bench):
         made = open_service(
             Settings(

@@ -137,7 +137,7 @@ class MemoryServer:
         key = (str(resource["resourceType"]), str(resource["id"]))
         self.number += 1
         meta = {"versionId": str(self.number), "lastUpdated": f"2026-11-03T00:00:{self.number:02}Z"}
-        self.kept[key] = self.mangle({**resource, "meta": meta})
+        self.kept[key] = self.mangle({**resource, "meta": {**resource.get("meta", {}), **meta}})
         self.past.append(self.kept[key])
         return self.kept[key]
 

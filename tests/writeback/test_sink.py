@@ -181,6 +181,35 @@ def test_an_untouched_proposal_is_taken_back_and_may_come_again(
     assert server.only("ResearchSubject")["status"] == "candidate"
 
 
+def test_what_people_put_beside_it_stays_when_it_is_taken_back(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    """R4 has no ResearchSubject.note: a narrative and labels are where people write."""
+    sink = _proposed(server, ledger)
+    text = {"status": "additional", "div": "<div>call back on Monday</div>"}
+    labels = {"security": [{"code": "R"}], "tag": [{"code": "theirs"}]}
+    server.change("ResearchSubject", text=text, meta={"versionId": "7", **labels})
+    server.change(
+        "GuidanceResponse", note=[{"text": "discussed"}], meta={"versionId": "7", **labels}
+    )
+    sink.send(take_back(), write=True)
+    kept, opinion_kept = server.only("ResearchSubject"), server.only("GuidanceResponse")
+    assert (kept["status"], kept["text"]) == ("ineligible", text)
+    assert opinion_kept["requestIdentifier"]["value"] == "f2"
+    assert opinion_kept["note"] == [{"text": "discussed"}]
+    for one in (kept, opinion_kept):
+        assert {name: one["meta"][name] for name in labels} == labels
+
+
+def test_a_generated_narrative_goes_with_the_form_that_it_tells_of(
+    server: MemoryServer, ledger: Ledger
+) -> None:
+    sink = _proposed(server, ledger)
+    server.change("ResearchSubject", text={"status": "generated", "div": "<div>candidate</div>"})
+    sink.send(take_back(), write=True)
+    assert "text" not in server.only("ResearchSubject")
+
+
 def test_taking_back_twice_writes_nothing(server: MemoryServer, ledger: Ledger) -> None:
     sink = _proposed(server, ledger)
     sink.send(take_back(), write=True)
