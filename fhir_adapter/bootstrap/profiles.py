@@ -9,7 +9,7 @@ import msgspec
 from fhir_adapter.client.urls import base_of
 from fhir_adapter.errors import SettingInvalid
 from fhir_adapter.model.server import ServerProfile, Verdict
-from fhir_adapter.settings import Settings
+from fhir_adapter.settings import Settings, spelled
 
 _FORMAT = 1
 _AGAIN = "Run `fhir-adapter server doctor --write --profile FILE` again."
@@ -59,14 +59,17 @@ def _read(path: str, base: str, name: str) -> ServerProfile | None:
         found = msgspec.json.decode(Path(path).read_bytes(), type=_File)
     except OSError:
         raise SettingInvalid(
-            f"the file named by {name} cannot be read", remedy="Check the path and its rights."
+            f"the file named by {spelled(name)} cannot be read",
+            remedy="Check the path and its rights.",
         ) from None
     except msgspec.DecodeError:
-        raise SettingInvalid(f"the file named by {name} is no profile", remedy=_AGAIN) from None
+        raise SettingInvalid(
+            f"the file named by {spelled(name)} is no profile", remedy=_AGAIN
+        ) from None
     if found.format != _FORMAT:
-        raise SettingInvalid(f"the profile of {name} is of another format", remedy=_AGAIN)
+        raise SettingInvalid(f"the profile of {spelled(name)} is of another format", remedy=_AGAIN)
     if found.server != base_of(base):
-        raise SettingInvalid(f"the profile of {name} is of another server", remedy=_AGAIN)
+        raise SettingInvalid(f"the profile of {spelled(name)} is of another server", remedy=_AGAIN)
     return ServerProfile(
         verdicts=found.checks, largest_page=found.largest_page, software=found.software
     )

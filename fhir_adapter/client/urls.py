@@ -20,14 +20,20 @@ def base_of(url: str) -> str:
     >>> base_of("https://example.org/fhir/")
     'https://example.org/fhir'
     """
-    parts = urlsplit(url)
-    if origin_of(url) is None or parts.query or parts.fragment:
+    if origin_of(url) is None:
         raise SettingInvalid("the FHIR base URL is not an http or https address", remedy=_REMEDY)
+    parts = urlsplit(url)
+    if "?" in url or "#" in url:
+        raise SettingInvalid("the FHIR base URL holds a query or a fragment", remedy=_NO_QUERY)
     if parts.username is not None or parts.password is not None:
         raise SettingInvalid("the FHIR base URL holds credentials", remedy=_REMEDY)
     return url.rstrip("/")
 
 
+_NO_QUERY = (
+    "Leave out ? or # and what follows; what a gateway wants with every request goes into the "
+    "setting headers."
+)
 _REMEDY = "Give it as https://host[:port]/path, and credentials by their own settings."
 
 

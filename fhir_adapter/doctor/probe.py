@@ -19,9 +19,8 @@ from fhir_adapter.ports import Resource
 _GOOD = 300
 _NO_CACHE = {"Cache-Control": "no-cache"}
 _MEDIA = frozenset(
-    ("application/fhir+json", "application/fhir+xml", "application/json", "application/xml")
-    + ("text/html", "text/plain", "text/xml")
-)
+    f"application/{name}" for name in ("fhir+json", "fhir+xml", "json", "xml")
+) | frozenset(f"text/{name}" for name in ("html", "plain", "xml"))
 FHIR_JSON = "application/fhir+json"
 
 

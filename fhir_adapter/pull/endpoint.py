@@ -10,7 +10,8 @@ from fhir_adapter.errors import NotFhir, OtherVersion, ServerFault
 _GONE = frozenset((HTTPStatus.NOT_FOUND, HTTPStatus.GONE))
 _REMEDY = (
     "Check the base URL, its path included: it is what stands before /metadata and /Patient, such "
-    "as https://HOST/fhir or https://HOST/fhir/r4. `fhir-adapter server doctor URL` tries one."
+    "as https://HOST/fhir or https://HOST/fhir/r4, and no login or error page. `fhir-adapter "
+    "server doctor URL` tries one."
 )
 
 

@@ -7,6 +7,6 @@ from the environment or from a file that is named, and are never printed.
 from __future__ import annotations
 
 from fhir_adapter.settings.loading import InForce, Loaded, load
-from fhir_adapter.settings.values import Connection, Settings, setting_names
+from fhir_adapter.settings.values import Connection, Settings, setting_names, spelled
 
-__all__ = ["Connection", "InForce", "Loaded", "Settings", "load", "setting_names"]
+__all__ = ["Connection", "InForce", "Loaded", "Settings", "load", "setting_names", "spelled"]

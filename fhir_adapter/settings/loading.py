@@ -26,6 +26,7 @@ from fhir_adapter.settings.values import (
     of_table,
     servers,
     setting_names,
+    spelled,
     table_names,
     value_of,
 )
@@ -107,7 +108,7 @@ def _refuse_without_address(values: Mapping[str, str], origins: Mapping[str, str
         given = [name for name in of_it if name != address]
         if given and not values.get(address):
             raise SettingInvalid(
-                f"{given[0]} is set, and no {address}",
+                f"{spelled(given[0])} is set, and no {address}",
                 where=origins[given[0]],
                 remedy=f"Name the server ({address}, or url in its table), or leave it out: the "
                 "record server is used, with its own settings.",
@@ -195,7 +196,9 @@ def _text(value: object, origin: str, name: str) -> str:
         return value
     if name in NUMBERS and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    raise SettingInvalid(f"{name} must be a text", where=origin, remedy="Put it in quotes.")
+    raise SettingInvalid(
+        f"{spelled(name)} must be a text", where=origin, remedy="Put it in quotes."
+    )
 
 
 def _taken(name: str, value: str, origin: str) -> str:
@@ -211,20 +214,22 @@ def _secret(name: str, value: str, origin: str) -> str:
     if origin == "environment" or (name in FROM_FILE and name not in SECRETS):
         return value
     raise SettingInvalid(
-        f"{name} {'holds' if name == ADDRESS else 'is'} a secret and must not stand here",
+        f"{spelled(name)} {'holds' if name == ADDRESS else 'is'} a secret and must not stand here",
         where=origin,
-        remedy=f'Set {PREFIX}{name.upper()}, or name a file: {name} = "@/path/to/file".',
+        remedy=f'Set {PREFIX}{name.upper()}, or name a file in its place: "@/path/to/file".',
     )
 
 
 def _of_file(name: str, path: Path, origin: str) -> str:
     if name in KEYS:
-        refuse_open_key(path, name)
+        refuse_open_key(path, spelled(name))
     try:
         return path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):
         raise SettingInvalid(
-            f"the file named for {name} cannot be read", where=origin, remedy="Check the path."
+            f"the file named for {spelled(name)} cannot be read",
+            where=origin,
+            remedy="Check the path.",
         ) from None
 
 

@@ -170,6 +170,19 @@ def of_table(prefix: str, name: str) -> str:
     return f"{prefix}_server" if name == "url" else f"{prefix}_{name}"
 
 
+def spelled(name: str) -> str:
+    """A setting as it may have been written: flat, or by its key in a table.
+
+    >>> spelled("record_ca_file"), spelled("site_key")
+    ('record_ca_file (ca_file in [server.record])', 'site_key')
+    """
+    for prefix in _PREFIXES:
+        for key in table_names(prefix):
+            if of_table(prefix, key) == name:
+                return f"{name} ({key} in [server.{prefix}])"
+    return name
+
+
 def servers() -> tuple[str, ...]:
     """The tables that there are."""
     return tuple(_PREFIXES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Generator, Iterator
@@ -23,7 +24,7 @@ from fhir_adapter.client import FhirClient, Gate, Network, RetryBudget, Timeouts
 from fhir_adapter.client.bulk import ExportFile
 from fhir_adapter.client.bulk_files import BulkFiles
 from fhir_adapter.client.transport import Asked
-from fhir_adapter.errors import ServerFault, ServerThrottled, ServerUnreachable
+from fhir_adapter.errors import ServerFault, ServerThrottled, ServerUnreachable, SettingInvalid
 from fhir_adapter.settings import Connection, Settings
 
 from fault_proxy import FaultProxy, throttled
@@ -175,6 +176,38 @@ def test_an_authority_that_is_not_named_is_not_trusted(secure: str) -> None:
     with pytest.raises(ServerUnreachable, match="not trusted") as caught:
         read(secure)
     assert "ca_file" in caught.value.remedy
+
+
+def test_a_certificate_for_another_name_is_told_from_one_that_is_not_trusted(
+    secure: str, authority: Authority
+) -> None:
+    with pytest.raises(ServerUnreachable, match="its certificate is for another name") as caught:
+        read(secure.replace("127.0.0.1", "localhost"), ca_file=str(authority.file))
+    assert "ca_file" not in caught.value.remedy
+
+
+@pytest.mark.parametrize("text", ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n"])
+def test_a_ca_file_without_a_certificate_is_said_before_anything_is_sent(
+    tmp_path: Path, text: str
+) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text(text, "utf-8")
+    with plain_server(200) as server, pytest.raises(SettingInvalid, match="no certificate"):
+        read(server.base_url, ca_file=str(file))
+    assert server.asked == []
+
+
+def test_a_name_that_cannot_be_resolved_is_told_from_a_closed_port(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    client = FhirClient("http://ehr.invalid/fhir", budget=ONCE)
+    with pytest.raises(ServerUnreachable, match="its name cannot be resolved") as caught:
+        client.read("Patient", "1")
+    assert "the host in the base URL" in caught.value.remedy
 
 
 def test_the_settings_go_before_the_environment(

@@ -166,3 +166,15 @@ def test_only_codes_of_the_standard_are_repeated() -> None:
         "warning/invalid",
         "error/unknown-code",
     ]
+
+
+@pytest.mark.parametrize("end", ["?x=1", "#x", "/?x=1", "?"])
+def test_a_base_url_with_a_query_is_told_so(end: str) -> None:
+    with pytest.raises(SettingInvalid, match="holds a query or a fragment") as caught:
+        base_of(f"https://ehr.example/fhir{end}")
+    assert "x=1" not in str(caught.value)
+
+
+def test_an_address_that_cannot_be_read_at_all_is_none() -> None:
+    with pytest.raises(SettingInvalid, match="not an http or https address"):
+        base_of("http://[x/fhir")

@@ -311,7 +311,7 @@ def test_a_server_of_another_version_is_never_pulled_from(proxy: FaultProxy, nam
     ("fault", "error", "remedy"),
     [
         (faults.html(), NotFhir, "login or error page"),
-        (faults.status(404), ServerBroken, "base URL"),
+        (faults.status(404), NotFhir, "base URL"),
         (faults.unauthorized(), ServerRefused, "expired"),
     ],
     ids=["HTML", "404", "401"],

@@ -523,7 +523,7 @@ NO_SERVERS = {
         says(ODD, metadata=ODD), f"{NEITHER} (203, another media type)", "login page",
     ),
     "another path": (
-        says(answer(404), metadata=answer(404)), f"{NEITHER} (404, no media type)", "Check the base",
+        says(answer(404), metadata=answer(404)), f"{NEITHER} (404, no media type)", "base URL",
     ),
     "nothing but outcomes": (
         says(answer(404, NO), metadata=answer(404, NO)), NEITHER, "base URL",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import certifi
 import pytest
 
 from fhir_adapter.bootstrap.clients import record_client, study_client, write_client
@@ -70,6 +71,13 @@ MISTAKES = {
     "twice": ("record_proxy = 'x'\n[server.record]\nproxy = 'y'", "stands twice"),
     "a flat name": ("record_ca_fle = 'x'", "Did you mean 'record_ca_file'?"),
     "a secret": ("[server.record]\nsmart_key = 'x'", "FHIR_ADAPTER_RECORD_SMART_KEY"),
+    "a secret by its key": ("[server.record]\nsmart_key = 'x'", "(smart_key in [server.record])"),
+    "a token by its key": ("[server.write]\ntoken = 'x'", "(token in [server.write]) is a secret"),
+    "a truth by its key": (
+        "[server.record]\nconcurrency = true",
+        "(concurrency in [server.record])",
+    ),
+    "no address": ("[server.write]\nca_file = 'x'", "write_ca_file (ca_file in [server.write]) is"),
     "a batch of the study server": ("[server.study]\nbatch = 'never'", "unknown setting"),
     "a number as text": ("[server.record]\nca_file = 3", "quotes"),
     "a truth": ("[server.record]\nconcurrency = true", "quotes"),
@@ -108,7 +116,7 @@ def test_a_key_file_that_is_open_to_others_is_refused(tmp_path: Path, mode: int)
 
 
 def test_a_key_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingInvalid, match="record_smart_key cannot be read"):
+    with pytest.raises(SettingInvalid, match=r"\(smart_key in \[server.record\]\) cannot"):
         loaded(tmp_path, '[server.record]\nsmart_key = "@/nowhere/key.pem"')
 
 
@@ -156,17 +164,17 @@ def test_a_header_that_cannot_be_sent_is_refused_and_not_shown(text: str, said: 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"ca_file": "/nowhere.pem"}, "record_ca_file cannot be read"),
+        ({"ca_file": "/nowhere.pem"}, "record_ca_file (ca_file in [server.record]) cannot be read"),
         ({"client_key": "KEY"}, "and record_client_cert is not"),
-        ({"proxy": "proxy.example:1"}, "record_proxy is no address"),
+        ({"proxy": "proxy.example:1"}, "record_proxy (proxy in [server.record]) is no address"),
         ({"concurrency": "0"}, "from 1 to 64"),
         ({"concurrency": "2.5"}, "from 1 to 64"),
         ({"concurrency": "many"}, "no number"),
         ({"requests_per_second": "-1"}, "no number"),
         ({"requests_per_second": "inf"}, "no number"),
         ({"post_search": "always"}, "auto or never"),
-        ({"smart_client": "me"}, "record_smart_key is not set"),
-        ({"smart_key": "k"}, "record_smart_client is not set"),
+        ({"smart_client": "me"}, "record_smart_key (smart_key in [server.record]) is not set"),
+        ({"smart_key": "k"}, "record_smart_client (smart_client in [server.record]) is not set"),
         ({"smart_client": "me", "smart_key": "k"}, "cannot be read"),
     ],
 )
@@ -190,12 +198,20 @@ def test_a_token_and_a_smart_client_exclude_each_other() -> None:
     assert isinstance(auth_of(Connection(), "t", "https://h.example", "record"), BearerAuth)
 
 
+@pytest.mark.parametrize("token", ["can\nary", "canary\r\nX-More: 1", "can\u2026ary"])
+def test_a_token_that_no_header_can_hold_is_said_before_it_is_sent(token: str) -> None:
+    with pytest.raises(SettingInvalid, match="the token of the record server") as caught:
+        auth_of(Connection(), token, "https://h.example/fhir", "record")
+    assert "record_token" in caught.value.remedy
+    assert "ary" not in str(caught.value)
+
+
 def test_a_certificate_and_its_key_are_taken_by_absolute_path(tmp_path: Path) -> None:
     cert, key = (private_file(tmp_path / name, EC_PEM) for name in ("c.pem", "k.pem"))
     base = "https://h.example/fhir"
-    both = Connection(client_cert=str(cert), client_key=str(key), ca_file=str(cert))
+    both = Connection(client_cert=str(cert), client_key=str(key), ca_file=certifi.where())
     assert network_of(both, base, "record").client_cert == (str(cert), str(key))
-    assert network_of(both, base, "record").ca_file == str(cert)
+    assert network_of(both, base, "record").ca_file == certifi.where()
     one = Connection(client_cert=str(cert))
     assert network_of(one, base, "record").client_cert == str(cert)
     key.chmod(0o644)
