@@ -79,9 +79,9 @@ class Remembering:
 
     def _is_of_another(self, found: Resource) -> bool:
         """Another patient's under another key: what repair kept while a merge stood."""
-        patients = self.expected.patients
-        may_be = any(may_be_of(one, found) for one in patients)
-        return not may_be and not self.expected.has_key(found)
+        if self._key_of(found) in ("", self.proposal.key):
+            return False
+        return not any(may_be_of(one, found) for one in self.expected.patients)
 
     def _touch(self, found: Resource) -> str:
         """Why it is a person's; empty where it is ours and untouched."""
