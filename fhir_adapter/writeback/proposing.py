@@ -170,7 +170,8 @@ class Proposing(Recording):
             return None
         kind, _, number = reference.partition("/")
         if number:
-            return self.sender.client.read(kind, number)
+            found = self.sender.client.read(kind, number)
+            return None if found is not None and self._is_of_another(found) else found
         # an opinion alone: another process may have written both since the search
         return next((one for one in self._found() if not is_put_away(one)), None)
 

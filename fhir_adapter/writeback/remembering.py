@@ -13,6 +13,7 @@ from fhir_adapter.writeback.standing import (
     CLOSED,
     Expected,
     identifiers,
+    may_be_of,
     place_of,
     reference_of,
     target_of,
@@ -67,15 +68,20 @@ class Remembering:
 
     def _put_away_for_another(self, found: Sequence[Resource]) -> Resource | None:
         """One that repair closed while a merge stood, for what is another patient's again."""
-        client, patients = self.sender.client, self.expected.patients
+        client = self.sender.client
         for away in found:
             place = place_of(away) if self.expected.has_key(away) else ""
             kind, _, number = place.partition("/")
             kept = client.read(kind, number) if kind == "ResearchSubject" else None
-            named = "" if kept is None else target_of(kept.get("individual"))
-            if named and named.removeprefix("Patient/") not in patients:
+            if kept is not None and self._is_of_another(kept):
                 return away
         return None
+
+    def _is_of_another(self, found: Resource) -> bool:
+        """Another patient's under another key: what repair kept while a merge stood."""
+        if self._key_of(found) in ("", self.proposal.key):
+            return False
+        return not any(may_be_of(one, found) for one in self.expected.patients)
 
     def _touch(self, found: Resource) -> str:
         """Why it is a person's; empty where it is ours and untouched."""

@@ -2,8 +2,7 @@
 
 Untouched = status, period, consent and foreign identifiers equal what we last wrote and no
 Provenance with a person targets it (fhir-shapes section 2). versionId and meta prove nothing; the
-narrative is the server's. A narrative that says more than the elements is a
-person's note. Any doubt: the person wins.
+narrative is the server's. Any doubt: the person wins.
 """
 
 from __future__ import annotations

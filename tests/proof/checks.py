@@ -20,8 +20,8 @@ def at_any_moment(world: World) -> None:
     now = {str(one["id"]): plain(one) for one in every}
     for number, theirs in world.left.items():
         assert now.get(number) == theirs, "a person's word was overwritten"
-    for number, note in world.notes.items():
-        assert now.get(number, {}).get("text") == note, "a person's note was overwritten"
+    for number, text in world.narratives.items():
+        assert now.get(number, {}).get("text") == text, "a person's note was overwritten"
     ours = [one for one in every if str(one["id"]) not in world.opened | _put_away(world, every)]
     keys = [_key(one) for one in ours if _key(one) and patient_of(one) not in world.twinned]
     assert len(keys) == len(set(keys)), "one key stands twice"

@@ -94,7 +94,7 @@ def _answer(world: World, group: tuple[str, ...], edges: set[tuple[str, str]]) -
     if _is_circle(group, edges):
         return Answer(group, standing, None)
     right = _alone(world, group[0]) if len(group) == 1 else _of_merged(world, group)
-    if world.twinned & set(group) and not any(wanted(world, one) == 0 for one in group):
+    if world.twinned & set(group) and not any(_is_taken_back(world, one) for one in group):
         right |= {one + 1 for one in right}
     return Answer(group, standing, None if len(right) == len(group) + 1 else right)
 
@@ -105,7 +105,7 @@ def _alone(world: World, patient: str) -> frozenset[int]:
         return _EITHER
     if _is_over(world, patient) or patient in world.deleted or _is_left(world, patient):
         return frozenset((0,))
-    if patient in memory.with_declined and asked != 0:
+    if patient in memory.with_declined:
         return _EITHER
     if asked is None:
         asked_since = memory.seen.get(patient, set())
@@ -113,13 +113,15 @@ def _alone(world: World, patient: str) -> frozenset[int]:
     else:
         right = frozenset((asked,))
     if patient in memory.declined:
-        return _after_declining(memory.declined[patient], asked)
+        # what stood is for people to close; nothing is proposed any more
+        return frozenset(range(memory.declined[patient] + 1))
     return right
 
 
-def _after_declining(stood: int, asked: int | None) -> frozenset[int]:
-    """What stood may stay or be taken back; nothing is proposed any more."""
-    return frozenset((0,)) if not stood or asked == 0 else _EITHER
+def _is_taken_back(world: World, patient: str) -> bool:
+    """Every untouched proposal of theirs, doubles too."""
+    declined = patient in world.memory.declined
+    return _is_over(world, patient) or (wanted(world, patient) == 0 and not declined)
 
 
 def _of_merged(world: World, group: tuple[str, ...]) -> frozenset[int]:
@@ -128,9 +130,9 @@ def _of_merged(world: World, group: tuple[str, ...]) -> frozenset[int]:
     if any(_is_over(world, one) for one in group):
         return frozenset((0,))
     born = {_born(world, one) for one in group}
-    if born == {AGAINST}:
-        return frozenset((0,))
     memory = world.memory
+    if born == {AGAINST} and not {*memory.declined, *memory.with_declined} & set(group):
+        return frozenset((0,))
     exempt = {*world.deleted, *world.half_deleted, *memory.declined, *memory.with_declined}
     people = any(_is_left(world, one) for one in group)
     if born == {FITS} and not people and not exempt & set(group):

@@ -12,7 +12,7 @@ from fhir_adapter.bootstrap.writing import WritingDesk
 from fhir_adapter.client import FhirClient
 from fhir_adapter.writeback.proposing import Proposing
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.untraced, pytest.mark.timeout(600)]
 WHOSE = "p1"
 
 

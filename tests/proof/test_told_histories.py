@@ -339,3 +339,17 @@ def test_what_a_person_deleted_of_a_merged_patient_is_made_again_under_no_key(
     world.person_deletes("p0")
     world.settle()
     assert (world.subjects("p0"), status(world, "p1")) == ([], "not-registered")
+
+
+def test_who_deletes_what_repair_closed_says_nothing_of_the_other_record(world: World) -> None:
+    """The ledger has p0's under p1's key; after the merge's end that is another patient's."""
+    world.merge("p0", "p1", both=True)
+    world.repair()
+    world.settle()
+    world.person_deletes("p1")
+    world.unmerge()
+    world.settle()
+    assert [len(world.subjects(one)) for one in ("p0", "p1")] == [1, 0]
+    world.change_patient("p0", birthDate=AGAINST)
+    world.settle()
+    assert status(world, "p0") == "ineligible"

@@ -74,9 +74,9 @@ class World:
     patients: tuple[str, ...] = ("p0", "p1", "p2")
     clock: Clock = field(default_factory=Clock)
     left: dict[str, dict[str, Any]] = field(default_factory=dict)
-    notes: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By id: the narrative that a person has written on a ResearchSubject."""
     """ResearchSubject id -> as a person left it."""
+    narratives: dict[str, Any] = field(default_factory=dict)
+    """ResearchSubject id -> what a person wrote there, which does not make it theirs."""
     opened: set[str] = field(default_factory=set)
     """ResearchSubject ids of attempts that a person opened after one was closed."""
     deleted: set[str] = field(default_factory=set)
@@ -254,8 +254,7 @@ class World:
 
     def unmerge(self) -> bool:
         """Every record is touched, as a master index does."""
-        touched = [self.change_patient(one, link=None) for one in sorted(self.merged)]
-        return any(touched)
+        return sum(self.change_patient(one, link=None) for one in sorted(self.merged)) > 0
 
     def decline(self, patient: str) -> bool:
         """False where the patient has declined before."""
@@ -283,28 +282,23 @@ class World:
         """R4 has no note here: an extension of the hospital, or the narrative."""
         for one in self.subjects(patient)[:1]:
             if narrative:
-                return self._writes_beside(one, _narrative(text))
-            note = {"url": NOTE, "valueString": text}
+                div = f'<div xmlns="http://www.w3.org/1999/xhtml">{text}</div>'
+                said = {"status": "additional", "div": div}
+                made = self.server.store.put({**one, "text": said}).resource or {}
+                self.narratives[str(one["id"])] = made["text"]
+                if str(one["id"]) in self.left:
+                    self.left[str(one["id"])] = plain(made)
+                return True
+            note = {"url": "https://hospital.example/note", "valueString": text}
             return self.person_changes(patient, extension=[*one.get("extension", []), note])
         return False
-
-    def _writes_beside(self, subject: dict[str, Any], narrative: dict[str, str]) -> bool:
-        """A narrative touches nothing of the form: the machine may go on, and has to keep it."""
-        if subject.get("text") == narrative:
-            return False
-        number = str(subject["id"])
-        made = self.server.store.put({**subject, "text": narrative})
-        self.notes[number] = narrative
-        if number in self.left:
-            self.left[number] = plain(made.resource or {})
-        return True
 
     def person_deletes(self, patient: str) -> bool:
         every = self.subjects(patient)
         for one in every[:1]:
             self.server.store.delete("ResearchSubject", str(one["id"]))
             self.left.pop(str(one["id"]), None)
-            self.notes.pop(str(one["id"]), None)
+            self.narratives.pop(str(one["id"]), None)
             if any(str(other["id"]) not in self.opened for other in every[1:]):
                 self.half_deleted.add(patient)
             elif str(one["id"]) not in self.opened:
@@ -399,9 +393,6 @@ class World:
 
 _SCOPES = "http://terminology.hl7.org/CodeSystem/consentscope"
 PERSON = {"extension": [{"url": SET_BY, "valueCode": "person"}]}
-
-
-NOTE = "https://hospital.example/note"
 
 
 def _narrative(text: str) -> dict[str, str]:
