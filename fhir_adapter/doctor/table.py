@@ -5,6 +5,7 @@ from __future__ import annotations
 from fhir_adapter.doctor import (
     answering,
     bundles,
+    canary,
     keeping,
     metadata,
     operating,
@@ -16,7 +17,7 @@ from fhir_adapter.doctor import writing as writes
 from fhir_adapter.doctor.check import Check
 from fhir_adapter.doctor.pairs import pair_checks
 
-BEFORE_WRITING: tuple[Check, ...] = (*metadata.FIRST, writes.CANARY)
+BEFORE_WRITING: tuple[Check, ...] = (*metadata.FIRST, canary.CANARY)
 CHECKS: tuple[Check, ...] = (
     *BEFORE_WRITING,
     *keeping.KEPT,
