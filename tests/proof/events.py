@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 from proof.drawn_faults import FAULTS
 from proof.in_process import Sandbox, is_create_of
-from proof.right import AGAINST, FITS, UNCLEAR
+from proof.right import AGAINST, FITS, UNCLEAR, survivors
 from proof.world import PERSON, World
 
 from fhir_adapter.sandbox import HAPI, TIDY, Habits
@@ -95,9 +95,12 @@ class PeopleAndMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._merges)
     @rule(old=WHO, new=WHO, both=st.booleans())
     def two_records_are_merged(self, old: int, new: int, *, both: bool) -> None:
-        """Each names the other, or only the replaced one does; again and again, in circles too."""
+        """Each names the other, or only the replaced one does; again and again, in circles too.
+
+        One record has one survivor: of two, each would be judged by its own Patient in turn.
+        """
         one, other = self._any(old), self._any(new)
-        if one != other:
+        if one != other and survivors(self.world, one) <= {other}:
             self.world.merge(one, other, both=both)
             self._count()
 

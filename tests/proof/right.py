@@ -165,6 +165,11 @@ def _edges(world: World) -> set[tuple[str, str]]:
     return found
 
 
+def survivors(world: World, patient: str) -> set[str]:
+    """Whom a record was replaced by, as any record says."""
+    return {new for old, new in _edges(world) if old == patient}
+
+
 def persons(world: World) -> list[tuple[str, ...]]:
     """As ``joined``, without who is merged in a circle: it is not known who they are."""
     edges = _edges(world)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from fhir_adapter.ledger import Ledger
 from fhir_adapter.ports import Proposal, Resource
 from fhir_adapter.writeback import ServerSink
@@ -104,3 +106,15 @@ def test_what_an_older_version_remembered_of_another_key_binds_nobody(
     )
     ServerSink(server, ledger).send(take_back(), write=True)
     assert statuses(server) == {"a": "ineligible"}
+
+
+@pytest.mark.parametrize(("narrative", "kept"), [("additional", True), ("generated", False)])
+def test_a_narrative_that_says_more_than_the_elements_stays_where_it_is(
+    server: MemoryServer, ledger: Ledger, narrative: str, *, kept: bool
+) -> None:
+    """It is no touch: whoever has died is taken back, with the note."""
+    text = {"status": narrative, "div": "<div>called</div>"}
+    put(server, "a", text=text)
+    ServerSink(server, ledger).send(take_back(), write=True)
+    assert statuses(server) == {"a": "ineligible"}
+    assert (server.only("ResearchSubject").get("text") == text) is kept
