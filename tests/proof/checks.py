@@ -6,7 +6,7 @@ import copy
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from proof.right import ENDED, Answer, answers, is_of_machine, persons, remember
+from proof.right import ENDED, Answer, answers, is_of_machine, joined, persons, remember
 
 from fhir_adapter.model.vocabulary import BASE
 
@@ -62,10 +62,13 @@ def repaired(world: World) -> None:
 
 
 def _is_told(world: World, patient: str) -> bool:
-    """Whether two under one key are people's: what to do with them is for people to say."""
-    left = [one for one in world.subjects(patient) if str(one["id"]) in world.left]
+    """Whether two are people's, under one key or open: what to do with all is for people to say."""
+    group = next(group for group in joined(world) if patient in group)
+    every = [one for other in group for one in world.subjects(other)]
+    left = [one for one in every if str(one["id"]) in world.left]
     keys = [_key(one) for one in left if _key(one)]
-    return len(keys) > len(set(keys))
+    is_open = [one for one in left if one["status"] not in ENDED]
+    return len(keys) > len(set(keys)) or len(is_open) > 1
 
 
 def _standing(world: World, answer: Answer) -> list[tuple[str, str, str]]:
