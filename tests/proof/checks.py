@@ -22,7 +22,7 @@ def at_any_moment(world: World) -> None:
         assert now.get(number) == theirs, "a person's word was overwritten"
     for number, text in world.narratives.items():
         assert now.get(number, {}).get("text") == text, "a person's note was overwritten"
-    ours = [one for one in every if str(one["id"]) not in world.opened | _put_away(world, every)]
+    ours = [one for one in every if str(one["id"]) not in world.opened | put_away(world, every)]
     keys = [_key(one) for one in ours if _key(one) and patient_of(one) not in world.twinned]
     assert len(keys) == len(set(keys)), "one key stands twice"
     for patient in world.patients:
@@ -78,7 +78,7 @@ def _standing(world: World, answer: Answer) -> list[tuple[str, str, str]]:
     return [(str(one["id"]), str(one["status"]), left[str(one["id"])]) for one in every]
 
 
-def _put_away(world: World, every: list[dict[str, Any]]) -> set[str]:
+def put_away(world: World, every: list[dict[str, Any]]) -> set[str]:
     """What `ledger repair` has closed."""
     closed = (str(one["id"]) for one in every if one["status"] == "not-registered")
     return {one for one in closed if one not in world.left}

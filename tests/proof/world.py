@@ -266,9 +266,16 @@ class World:
             ledger.decline(patients=[patient], study=STUDY, who="A. Nurse", role="coordinator")
         return True
 
+    def _acted_on(self, patient: str) -> list[dict[str, Any]]:
+        """The first that stands, in whichever order the server lists them: nobody opens again what
+        was put away as the double of another."""
+        every = self.subjects(patient)
+        away = checks.put_away(self, every)
+        return [one for one in every if str(one["id"]) not in away][:1]
+
     def person_changes(self, patient: str, **elements: Any) -> bool:
         """A person edits what stands for a patient; False where nothing does."""
-        for one in self.subjects(patient)[:1]:
+        for one in self._acted_on(patient):
             edited = {**one, **elements}
             resource = {name: value for name, value in edited.items() if value is not None}
             if resource == one:
@@ -280,7 +287,7 @@ class World:
 
     def person_notes(self, patient: str, text: str, *, narrative: bool) -> bool:
         """R4 has no note here: an extension of the hospital, or the narrative."""
-        for one in self.subjects(patient)[:1]:
+        for one in self._acted_on(patient):
             if narrative:
                 div = f'<div xmlns="http://www.w3.org/1999/xhtml">{text}</div>'
                 said = {"status": "additional", "div": div}
