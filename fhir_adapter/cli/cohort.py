@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from fhir_adapter.cli import outputs
 from fhir_adapter.cli.cohort_load import load_command
 from fhir_adapter.cli.cohort_report import report_command
 from fhir_adapter.cli.cohort_screen import screen_command, sql_command
@@ -44,8 +45,9 @@ def generate_command(
     from fhir_adapter.bootstrap import sites  # noqa: PLC0415 - as said above
 
     written = sites.generate(patients, out, seed=seed)
-    for _ in progress(written, text="writing", total=patients, quiet=common.quiet):
-        pass
+    with outputs.told("--out"):
+        for _ in progress(written, text="writing", total=patients, quiet=common.quiet):
+            pass
     if common.as_json:
         print_json({"folder": str(out), "patients": patients, "seed": seed})
         return

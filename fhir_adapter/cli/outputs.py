@@ -35,5 +35,5 @@ def told(option: str) -> Generator[None]:
         raise SettingInvalid(
             f"the file cannot be written there ({type(error).__name__})",
             where=option,
-            remedy="Name a file in a folder that exists and may be written to, with room on it.",
+            remedy="Name one in a folder that exists and may be written to, with room on it.",
         ) from None

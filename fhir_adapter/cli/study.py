@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fhir_adapter import bootstrap, publishing
-from fhir_adapter.cli import options
+from fhir_adapter.cli import options, outputs
 from fhir_adapter.cli.everywhere import Everywhere, everywhere
 from fhir_adapter.cli.running import print_json, stdout
 from fhir_adapter.cli.tables import print_table
@@ -65,7 +65,8 @@ def build(
     from fhir_adapter.bootstrap import studies  # noqa: PLC0415 - as said above
 
     package = _sound(name)
-    files = studies.build_to_folder(package, out)
+    with outputs.told("--out"):
+        files = studies.build_to_folder(package, out)
     if common.as_json:
         print_json({"folder": str(out), "resources": files})
     elif not common.quiet:

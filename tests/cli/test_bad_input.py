@@ -201,6 +201,12 @@ USAGE: dict[str, tuple[tuple[str, ...], int, str]] = {
     "a date that is none": (("screen", FOLDER, "--as-of", "soon"), 2, "last-fact"),
     "nowhere to write": (("screen", FOLDER, "--write"), 2, "--write-server"),
     "tables among the records": (("cohort", "load", ".", "--store", "tables"), 2, "outside"),
+    "files under a file": (("study", "build", "--out", "a-file/x"), 2, "cannot be written there"),
+    "patients under a file": (
+        ("cohort", "generate", "3", "--out", "a-file/x"),
+        2,
+        "cannot be written there",
+    ),
     "an unknown option": (("screen", FOLDER, "--colour"), 2, "--colour"),
     "a missing config": (("settings", "--config", "none.toml"), 2, "existing TOML file"),
 }
@@ -209,6 +215,7 @@ USAGE: dict[str, tuple[tuple[str, ...], int, str]] = {
 @pytest.mark.parametrize("name", USAGE)
 def test_a_mistake_at_the_keyboard_gets_a_way_out(name: str) -> None:
     command, status, said = USAGE[name]
+    Path("a-file").write_text("", "utf-8")
     ran = run(*command)
     assert ran.status == status, ran.flat
     assert said in ran.flat
