@@ -91,7 +91,7 @@ def choose(capability: Capability | None, profile: ServerProfile | None = None) 
     >>> str(choose(None))
     'conditional-create: the server does not say what it can do; every write is read back'
     """
-    said = _said(capability)
+    said = _said(capability, profile or ServerProfile())
     return said if profile is None else _proved(said, profile)
 
 
@@ -131,7 +131,7 @@ def _not_kept(said: Choice, profile: ServerProfile) -> Choice:
     return replace(said, strategy=Strategy.STAND_IN, reason=reason)
 
 
-def _said(capability: Capability | None) -> Choice:
+def _said(capability: Capability | None, seen: ServerProfile) -> Choice:
     if capability is None or not capability.types:
         return Choice(
             strategy=Strategy.CONDITIONAL_CREATE,
@@ -140,9 +140,9 @@ def _said(capability: Capability | None) -> Choice:
         )
     subject = capability.of("ResearchSubject")
     if subject is None or not _takes(subject):
-        return replace(_without_subject(capability), subjects=_shows(subject))
+        return replace(_without_subject(capability, seen), subjects=_shows(subject))
     strategy, reason = _way(subject)
-    other = _stand_in(capability)
+    other = _stand_in(capability, seen)
     return Choice(
         strategy=strategy,
         reason=reason,
@@ -154,9 +154,9 @@ def _said(capability: Capability | None) -> Choice:
     )
 
 
-def _without_subject(capability: Capability) -> Choice:
+def _without_subject(capability: Capability, seen: ServerProfile) -> Choice:
     refused = "the server does not create, read and search ResearchSubject"
-    other = _stand_in(capability)
+    other = _stand_in(capability, seen)
     if other is None:
         return Choice(strategy=Strategy.LEDGER_ONLY, reason=refused)
     name, said = other
@@ -171,11 +171,12 @@ def _without_subject(capability: Capability) -> Choice:
     )
 
 
-def _stand_in(capability: Capability) -> tuple[str, TypeCapability] | None:
-    """The first type that may stand for it; both name our Device."""
+def _stand_in(capability: Capability, seen: ServerProfile) -> tuple[str, TypeCapability] | None:
+    """The first type that may stand for it, and was not seen to be lost; both name our Device."""
     if "Device" in _left_out(capability):
         return None
-    found = ((name, capability.of(name)) for name in _STAND_IN_WAYS)
+    kept = (name for name in _STAND_IN_WAYS if not seen.fails(f"kept.{name}"))
+    found = ((name, capability.of(name)) for name in kept)
     return next(((name, said) for name, said in found if said and _takes(said)), None)
 
 

@@ -201,3 +201,13 @@ def test_the_history_is_asked_where_it_was_seen_to_tell(
     found = _subject(ALL if listed else ALL - {"history-type"})
     profile = ServerProfile(verdicts={"kept.type-history": seen})
     assert choose(_server(found, *BESIDE), profile).history is asked
+
+
+def test_a_task_that_was_seen_to_be_lost_gives_way_to_a_document() -> None:
+    lost = {"kept.ResearchSubject": FAILS, "kept.Task": FAILS}
+    kept = _server(_subject(), *BESIDE, "Task", "DocumentReference")
+    choice = choose(kept, ServerProfile(verdicts=lost))
+    assert (choice.strategy, choice.stand_in) == (Strategy.STAND_IN, "DocumentReference")
+    assert choose(kept, ServerProfile(verdicts={"kept.Task": FAILS})).stand_in == (
+        "DocumentReference"
+    )
