@@ -35,8 +35,9 @@ from fhir_adapter.watching import Watch, Watched
 
 _LEAST_OVERLAP = 180
 _PURGED = "purged"
-_LIST_GAP = timedelta(minutes=1)
 """Name under which the day of the last purge is kept."""
+_LIST_GAP = timedelta(minutes=1)
+"""Between two writings of a study's List."""
 _UNPOLLED = frozenset(("GuidanceResponse", "Provenance", "Device", "List", "Task"))
 """What we write ourselves, and no fact is read from."""
 
