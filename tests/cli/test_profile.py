@@ -169,7 +169,7 @@ def test_a_profile_of_another_address_is_refused(tmp_path: Path) -> None:
         ran = run("screen", "--server", f"{settings.record_server}/other", **env)
         again = run("server", "doctor", settings.record_server, "--patient", ONE, **env)
     assert ran.status == 2
-    assert "record_profile is of another server" in ran.flat
+    assert "(profile in [server.record]) is of another server" in ran.flat
     assert "server doctor --write --profile FILE" in ran.flat
     assert again.status != 2
 
