@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta, tzinfo
 from pathlib import Path
 
 from fhir_adapter.bootstrap.clients import record_client
@@ -38,6 +39,7 @@ _PURGED = "purged"
 """Name under which the day of the last purge is kept."""
 _LIST_GAP = timedelta(minutes=1)
 """Between two writings of a study's List."""
+_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _UNPOLLED = frozenset(("GuidanceResponse", "Provenance", "Device", "List", "Task"))
 """What we write ourselves, and no fact is read from."""
 
@@ -216,7 +218,8 @@ def _put_together(  # noqa: PLR0913, PLR0917 - all that there is
 ) -> Watching:
     benches = [one.bench for one in studies]
     needs = tuple(dict.fromkeys(need for one in benches for need in one.screener.needs))
-    feeds, able = _feeds(settings, client, first, [one.resource_type for one in needs], clock.now)
+    types = [one.resource_type for one in needs]
+    feeds, able = _feeds(settings, client, first, types, clock.now, benches[0].zone)
     queue = LedgerQueue(ledger, clock, worker_of(run, "look"))
 
     def was_read(record: PatientRecord) -> None:
@@ -283,6 +286,7 @@ def _feeds(
     records: ServerRecords,
     needed: Sequence[str],
     now: Callable[[], datetime],
+    zone: tzinfo,
 ) -> tuple[list[ChangeFeed], Pollable]:
     """Polls where they serve, a census where they do not, and a sweep over all in any case."""
     types = tuple(dict.fromkeys(("Patient", *needed)))
@@ -298,8 +302,19 @@ def _feeds(
         feeds.append(Census(census, now=now, every=timedelta(minutes=minutes)))
     hours = _number(settings.sweep_hours, "sweep_hours", 1, 10_000)
     everybody = _everybody(records, census)
-    feeds.append(Census(everybody, now=now, every=timedelta(hours=hours), name="sweep"))
+    at = _sweep_at(settings.sweep_at, zone)
+    feeds.append(Census(everybody, now=now, every=timedelta(hours=hours), at=at, name="sweep"))
     return feeds, able
+
+
+def _sweep_at(text: str, zone: tzinfo) -> time | None:
+    if not text:
+        return None
+    if not _TIME.fullmatch(text):
+        raise SettingInvalid(
+            "sweep_at is no time of day", where="sweep_at", remedy="Write HH:MM, such as 02:30."
+        )
+    return time.fromisoformat(text).replace(tzinfo=zone)
 
 
 def _seen_to_fail(settings: Settings) -> Callable[[str], frozenset[str]]:

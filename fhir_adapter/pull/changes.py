@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 
 from fhir_adapter.client import Capability, FhirClient, why_not_of
 from fhir_adapter.errors import OtherVersion, ServerBroken, ServerFault
@@ -139,7 +139,8 @@ def _one(client: FhirClient, resource_type: str, **params: str) -> bool:
 class Census:
     """ChangeFeed where no poll is possible: who is in the house or expected, again and again.
 
-    Everybody of it is read anew at most every ``every``.
+    Everybody of it is read anew at most every ``every``; or once a day, from the first look after
+    ``at`` (a time with a zone, such as that of a quiet hour).
     """
 
     def __init__(
@@ -148,11 +149,13 @@ class Census:
         *,
         now: Callable[[], datetime],
         every: timedelta,
+        at: time | None = None,
         name: str = "census",
     ) -> None:
         self._people = people
         self._now = now
         self._every = every
+        self._at = at
         self._name = name
 
     @property
@@ -163,10 +166,17 @@ class Census:
     def look(self, cursor: str) -> Look:
         """Everybody, or nobody before the time has come; ServerFault where it is not whole."""
         now, last = self._now(), moment_of(cursor)
-        if last is not None and now - last < self._every:
+        if last is not None and not self._is_due(last, now):
             return Look(cursor=cursor)
         found = tuple(dict.fromkeys(self._people()))
         return Look(patients=found, cursor=instant_of(now))
+
+    def _is_due(self, last: datetime, now: datetime) -> bool:
+        if self._at is None:
+            return now - last >= self._every
+        today = now.astimezone(self._at.tzinfo).date()
+        at = datetime.combine(today, self._at)
+        return last < (at if at <= now else datetime.combine(today - timedelta(days=1), self._at))
 
 
 def in_the_house(client: FhirClient) -> Iterator[str]:

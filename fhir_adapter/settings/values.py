@@ -83,6 +83,9 @@ class Settings:
         "300", "How far back each poll reads again: servers index late; 180 is the least."
     )
     sweep_hours: str = _setting("24", "How often everybody is read again; a sweep finds nothing.")
+    sweep_at: str = _setting(
+        "", "Instead: once a day, from this time of the site's zone on (HH:MM, a quiet hour)."
+    )
     census: str = _setting(
         "auto",
         "Who is read again where the server cannot be polled: auto, off, encounters, group:ID, "

@@ -286,3 +286,10 @@ def test_what_did_not_come_for_once_is_read_again_and_said() -> None:
         again = run(*args, **KEY, **env)
         assert (again.status, again.json["worked"]) == (0, {"sweep": 1}), again.flat
         assert server._interactions.store.types().count("ResearchSubject") == 1
+
+
+@pytest.mark.parametrize("said", ["2:30", "24:00", "night", "02:30:00"])
+def test_an_hour_that_is_none_is_refused_by_name(said: str) -> None:
+    with sandbox(patients=FEW[:1]) as server:
+        ran = once(server, FHIR_ADAPTER_SWEEP_AT=said)
+    assert (ran.status, "sweep_at is no time of day" in ran.flat) == (2, True), ran.flat

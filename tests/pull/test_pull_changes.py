@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -181,6 +182,37 @@ def test_a_census_comes_round_when_its_time_has_come() -> None:
     assert census.look(first.cursor).patients == ()
     times.append(times[0] + timedelta(minutes=60))
     assert census.look(first.cursor).patients == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("moments", "swept"),
+    [
+        (("2026-11-22T12:00", "2026-11-23T02:29", "2026-11-23T02:30"), "yes no yes"),
+        (("2026-11-22T02:31", "2026-11-22T23:00", "2026-11-24T01:00"), "yes no yes"),
+        (
+            ("2026-10-25T02:45", "2026-10-26T02:15", "2026-10-26T02:45"),
+            "yes no yes",
+        ),  # winter comes
+        (
+            ("2026-03-28T12:00", "2026-03-29T03:31", "2026-03-30T02:45"),
+            "yes yes yes",
+        ),  # summer comes
+    ],
+)
+def test_a_nightly_sweep_is_due_once_after_its_hour(moments: tuple[str, ...], swept: str) -> None:
+    """At the first look too; a night in which nobody looked is made up for."""
+    zone = ZoneInfo("Europe/Berlin")
+    times = list[datetime]()
+    sweep = Census(
+        lambda: ["a"], now=lambda: times[-1], every=timedelta(hours=24), at=time(2, 30, tzinfo=zone)
+    )
+    cursor, told = "", list[str]()
+    for moment in moments:
+        times.append(datetime.fromisoformat(moment).replace(tzinfo=zone).astimezone(UTC))
+        look = sweep.look(cursor)
+        cursor = look.cursor
+        told.append("yes" if look.patients else "no")
+    assert " ".join(told) == swept
 
 
 def test_the_census_finds_who_is_in_the_house(client: FhirClient) -> None:
