@@ -138,6 +138,11 @@ class Elsewhere:
             self._metadata[""] = self._there._forward(one)
         return self._metadata[""]
 
+    @property
+    def tells_history(self) -> bool:
+        """Medplum does not; asked past the faults."""
+        return bool(self.store._ask("GET", "ResearchSubject/_history").ok)
+
     def versions(self, kinds: Iterable[str]) -> frozenset[Version]:
         """As it stands now: what is created and deleted in between leaves no trace here."""
         self.store.forget()

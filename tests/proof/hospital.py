@@ -49,6 +49,10 @@ class Hospital(Protocol):
     def began(self) -> datetime:
         """Where the world's clock begins: not after the server's."""
 
+    @property
+    def tells_history(self) -> bool:
+        """Whether it tells of what was created and deleted again (``history-type``)."""
+
     def versions(self, kinds: Iterable[str]) -> frozenset[Version]:
         """Everything of these types; writing anything changes it."""
 

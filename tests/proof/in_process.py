@@ -81,6 +81,10 @@ class Sandbox:
         self.store = self._server.store
         self.proxy = NearProxy(lambda one: answered(self._server, one))
 
+    @property
+    def tells_history(self) -> bool:
+        return not self._server.habits.no_type_history
+
     def versions(self, kinds: Iterable[str]) -> frozenset[Version]:
         """Deletions too."""
         return frozenset(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -80,6 +81,25 @@ def test_what_a_person_deletes_after_a_run_died_on_its_create_is_not_made_again(
     world.proxy.dies_after = lambda one: is_create_of(one, "ResearchSubject")
     world.run()
     assert (world.kills, status(world, "p0")) == (1, "candidate")
+    world.person_deletes("p0")
+    world.settle()
+    world.check_settled()
+    assert world.subjects("p0") == []
+    world.stop()
+
+
+def test_without_a_history_such_a_deletion_cannot_be_told_and_it_is_made(tmp_path: Path) -> None:
+    """As decided: a patient who is never proposed is worse than one proposed again."""
+    silent = replace(HAPI, no_type_history=True)
+    world = World(
+        folder=tmp_path, study=_study(), reach=partial(Sandbox, habits=silent), patients=("p0",)
+    )
+    world.proxy.dies_after = lambda one: is_create_of(one, "ResearchSubject")
+    world.run()
+    world.person_deletes("p0")
+    world.settle()
+    world.check_settled()
+    assert status(world, "p0") == "candidate"
     world.person_deletes("p0")
     world.settle()
     world.check_settled()

@@ -303,15 +303,23 @@ class World:
     def person_deletes(self, patient: str) -> bool:
         every = self.subjects(patient)
         for one in every[:1]:
+            known = self.server.tells_history or self._has_heard_of(one)
             self.server.store.delete("ResearchSubject", str(one["id"]))
             self.left.pop(str(one["id"]), None)
             self.narratives.pop(str(one["id"]), None)
             if any(str(other["id"]) not in self.opened for other in every[1:]):
                 self.half_deleted.add(patient)
-            elif str(one["id"]) not in self.opened:
+            elif str(one["id"]) not in self.opened and known:
                 self.deleted.add(patient)
             return True
         return False
+
+    def _has_heard_of(self, subject: dict[str, Any]) -> bool:
+        """Else a create that was killed and whose outcome was then deleted looks like none at all:
+        only the server's history tells (docs/decisions/0007-no-delete.md)."""
+        with self.ledger() as ledger:
+            rows = ledger.subjects_in(STUDY)
+        return any(row.reference == f"ResearchSubject/{subject['id']}" for row in rows)
 
     def person_opens_again(self, patient: str, **elements: Any) -> bool:
         """Attempt n+1, beside what people closed; False where nothing is closed."""
