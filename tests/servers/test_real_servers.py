@@ -211,6 +211,9 @@ def test_the_lanes_of_hapi_are_as_they_say(hapi_defaults: str, hapi_all_on: str)
     assert [_put(base, number) for base in (hapi_defaults, hapi_all_on)] == [400, 201]
     offered = [_export_status(base) for base in (hapi_defaults, hapi_all_on)]
     assert offered == [400, 202]
+    for one in (away, number):  # the tests run in any order, and everybody there is judged
+        where = f"{hapi_all_on}/{one['resourceType']}/{one['id']}"
+        assert requests.delete(where, timeout=60).ok
 
 
 def _put(base: str, resource: dict[str, Any]) -> int:
