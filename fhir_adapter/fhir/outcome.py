@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_adapter.fhir.wire import as_array, as_object
-from fhir_adapter.ports import Resource
 
 OUTCOME = "OperationOutcome"
 _WORD = re.compile(r"\b[A-Z][A-Za-z]+\b")
@@ -70,11 +69,12 @@ class Issue:
         return f"{self.severity}/{self.code}"
 
 
-def issues_of(resource: Resource | None) -> tuple[Issue, ...]:
-    """All issues of an OperationOutcome; empty for anything else."""
-    if resource is None or resource.get("resourceType") != OUTCOME:
+def issues_of(resource: object) -> tuple[Issue, ...]:
+    """All issues of an OperationOutcome; empty for anything else, whatever stands there."""
+    found = as_object(resource)
+    if found.get("resourceType") != OUTCOME:
         return ()
-    return tuple(_issue(as_object(item)) for item in as_array(resource.get("issue")))
+    return tuple(_issue(as_object(item)) for item in as_array(found.get("issue")))
 
 
 def _issue(fields: dict[str, Any]) -> Issue:

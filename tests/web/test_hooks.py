@@ -158,6 +158,17 @@ def test_a_total_beyond_what_was_sent_is_a_page_too(web: TestClient, made: Servi
     assert detail(web, made, observation=cut)[0]["detail"] == detail(web, made)[0]["detail"]
 
 
+@pytest.mark.parametrize("rubbish", [False, 5, [1], "x", None])
+@pytest.mark.parametrize("listed", [True, False])
+def test_an_entry_that_holds_no_resource_is_no_mistake_of_ours(
+    web: TestClient, rubbish: Any, *, listed: bool
+) -> None:
+    """Found by drawing: it was answered 500."""
+    entry = {"resource": rubbish}
+    sent = {"patient": {"entry": [entry] if listed else entry}, "consent": {"entry": entry}}
+    assert cards(web, CANDIDATE, prefetch=sent)
+
+
 def test_an_entry_without_its_resource_was_not_sent(web: TestClient, made: Service) -> None:
     """The registered server has the Consents: the card is that of the whole record."""
     sent = prefetch(CANDIDATE, made)
