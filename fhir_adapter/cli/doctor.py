@@ -65,7 +65,7 @@ def doctor(  # noqa: PLR0913 - one parameter per option
     adapter, or the study, needs.
     """
     # each command waits for its own libraries only
-    from fhir_adapter.bootstrap import doctoring, profiles, studies  # noqa: PLC0415 - as said above
+    from fhir_adapter.bootstrap import doctoring, studies  # noqa: PLC0415 - as said above
 
     outputs.refuse_unwritable(markdown, "--markdown")
     outputs.refuse_unwritable(profile, "--profile")
@@ -82,25 +82,38 @@ def doctor(  # noqa: PLR0913 - one parameter per option
     if not found.not_asked:
         of_study = studies.examine(in_force, needs, known_patient=patient, until=end)
     choice = doctoring.choice_for(in_force, found)
-    if markdown is not None:
-        with outputs.told("--markdown"):
-            markdown.write_text(_markdown(found), "utf-8")
-    if profile is not None and not found.not_asked:
-        with outputs.told("--profile"):
-            profiles.keep(found.profile, in_force.record_server, profile)
-    if profile is not None and found.not_asked:
-        stderr_console().print("No profile was written: nothing was seen that it could hold.")
+    _keep(found, in_force.record_server, markdown, profile)
     _say_earlier(found.earlier)
     if common.as_json:
         print_json(_json(found, choice, of_study, write=write))
     else:
         _print(stdout(), found, of_study)
-        if choice is not None:
-            proved = not found.profile.is_open("kept.ResearchSubject")
-            said = report.ways_sentence(choice.ways, choice.reason, proved=proved)
-            stdout().print(said, markup=False, soft_wrap=True)
+        _print_ways(stdout(), found, choice)
     if found.has_needed_failure or any(one.ok.value == "failed" for one in of_study):
         raise typer.Exit(1)
+
+
+def _keep(found: Report, server: str, markdown: Path | None, profile: Path | None) -> None:
+    """The files that were asked for."""
+    from fhir_adapter.bootstrap import profiles  # noqa: PLC0415 - as said above
+
+    if markdown is not None:
+        with outputs.told("--markdown"):
+            markdown.write_text(_markdown(found), "utf-8")
+    if profile is None:
+        return
+    if found.not_asked:
+        stderr_console().print("No profile was written: nothing was seen that it could hold.")
+        return
+    with outputs.told("--profile"):
+        profiles.keep(found.profile, server, profile)
+
+
+def _print_ways(console: Console, found: Report, choice: Choice | None) -> None:
+    if choice is not None:
+        proved = not found.profile.is_open("kept.ResearchSubject")
+        said = report.ways_sentence(choice.ways, choice.reason, proved=proved)
+        console.print(said, markup=False, soft_wrap=True)
 
 
 def _say_earlier(earlier: Earlier) -> None:
