@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from fhir_adapter.client import origin_of
 from fhir_adapter.doctor.own import SYSTEM, Own
 from fhir_adapter.doctor.probe import OutOfBounds, Probe, Reply
 from fhir_adapter.errors import AdapterError
@@ -174,7 +175,9 @@ def _pages(
             ours = {text(one["id"]): (token_in(one), one) for one in rows if token_in(one)}
             found.update(ours)
             following = reply.link("next")
-            if not following.startswith(probe.base) or len(ours) < len(rows):
+            same = origin_of(following) == origin_of(probe.base)
+            is_home = same and following.startswith(probe.base)
+            if not is_home or len(ours) < len(rows):
                 break
             reply = probe.get(following)
     except AdapterError:
