@@ -55,7 +55,7 @@ def serve(count: int, folder: str) -> None:
             await started(sockets)
             print(made.servers[0].sockets[0].getsockname()[1], flush=True)
 
-        made.startup = startup  # type: ignore[method-assign]
+        made.startup = startup  # type: ignore[method-assign] # one method of one server
         made.run()
 
 

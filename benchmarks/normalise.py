@@ -40,7 +40,7 @@ def main() -> str:
         records = _records(_decoded(lines[name]))
         read = min(_read(Normaliser(mappings), records) for _ in range(ROUNDS))
         rows.append((name, len(lines[name]), decoded, read))
-    rows.append(("all", *(sum(row[column] for row in rows) for column in (1, 2, 3))))  # type: ignore[arg-type]
+    rows.append(("all", *(sum(row[column] for row in rows) for column in (1, 2, 3))))  # type: ignore[arg-type] # a name, then numbers
     return cpu_table("Export bytes to facts, one core", rows)
 
 

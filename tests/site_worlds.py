@@ -159,7 +159,7 @@ def _record(
     facts: list[Fact],
     known: bool,
     rows: dict[str, tuple[Kind, ...]],
-    cut: bool,  # noqa: FBT001
+    cut: bool,  # noqa: FBT001 - one per choice that is drawn
 ) -> PatientRecord:
     made = record(*((born("1980-05-01"), *facts) if known else facts), **rows)
     if not cut:

@@ -84,17 +84,17 @@ def study_of(
     criteria = tuple(
         Criterion(
             id=f"C{number}",
-            kind=kind,  # type: ignore[arg-type]
+            kind=kind,  # type: ignore[arg-type] # drawn from the literals
             title="a test",
             sentence="1",
             span="a test",
             decidability="D",
             gate="none",
             lasts="passing",
-            if_absent=policy,  # type: ignore[arg-type]
+            if_absent=policy,  # type: ignore[arg-type] # drawn from the literals
             fresh="none",
             settled="record",
-            outside_documents=outside,  # type: ignore[arg-type]
+            outside_documents=outside,  # type: ignore[arg-type] # drawn from the literals
             question="q",
             test=test,
         )
@@ -290,7 +290,7 @@ def events(draw: st.DrawFn, kind: Kind | None = None) -> tree.Events:
         codes=CODES[kind][0],
         window=draw(st.sampled_from(_WINDOWS)),
         value=value,
-        clinical_status=status,  # type: ignore[arg-type]
+        clinical_status=status,  # type: ignore[arg-type] # drawn from the literals
         **draw(_beside(kind)),
     )
 

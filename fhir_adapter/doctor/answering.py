@@ -25,7 +25,7 @@ def _sorted(exam: Exam, found: Resource, patient: str) -> Seen:
     if not up.link("next") and not has(up, "Observation", text(found["id"])):
         return fails("answered as if it were not there")
     rising, falling = _moments(up), _moments(down)
-    if len(set(rising)) < 2 or len(set(falling)) < 2:  # noqa: PLR2004
+    if len(set(rising)) < 2 or len(set(falling)) < 2:  # noqa: PLR2004 - an order wants two
         return unsure("there are not two dates to sort")
     ordered = rising == sorted(rising) and falling == sorted(falling, reverse=True)
     return either(ordered, "in order", "not in order")

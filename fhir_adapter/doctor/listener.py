@@ -28,7 +28,7 @@ class Listener:
 
             do_POST = do_PUT = do_GET  # noqa: N815 - likewise
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in http.server
                 """Nothing is logged."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Ringing)

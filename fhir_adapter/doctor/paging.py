@@ -48,7 +48,7 @@ def _walk(exam: Exam) -> _Walk:
         url = resolved(link, base=exam.probe.base, asked=pages[-1].url)
         if not same_origin(url, exam.probe.base):
             return _Walk(tuple(pages), foreign=True)
-        page = exam.once(f"page{number}", lambda url=url: exam.probe.get(url))  # type: ignore[misc]
+        page = exam.once(f"page{number}", lambda url=url: exam.probe.get(url))  # type: ignore[misc] # mypy cannot infer a default of a lambda
         if not page.is_searchset:
             return _Walk(tuple(pages), broken=page.status)
         pages.append(page)
@@ -127,7 +127,7 @@ def _whole_page(exam: Exam) -> Reply:
 def _stable(exam: Exam) -> Seen:
     """The second page, asked for again, is the same page."""
     walk = _walk(exam)
-    if len(walk.pages) < 2:  # noqa: PLR2004
+    if len(walk.pages) < 2:  # noqa: PLR2004 - a second page
         return unsure("there is no second page")
     again = exam.probe.get(walk.pages[1].url)
     if not again.is_searchset:

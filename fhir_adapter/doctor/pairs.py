@@ -108,7 +108,7 @@ def _pair(kind: str, word: str, *, needed: bool) -> Pair:
         return Pair(kind, name, OWNERS[kind], "reference", needed and kind in _PULLED)
     if not how:
         path, compares = _PATHS[name]
-    return Pair(kind, name, path, compares, needed and name == "_id")  # type: ignore[arg-type]
+    return Pair(kind, name, path, compares, needed and name == "_id")  # type: ignore[arg-type] # the literals of the table above
 
 
 PAIRS: tuple[Pair, ...] = tuple(_pairs())
@@ -122,7 +122,7 @@ def pair_checks() -> tuple[Check, ...]:
             title=f"{pair.resource_type} by {pair.parameter}",
             means=_means(pair),
             remedy=_remedy(pair),
-            look=lambda exam, pair=pair: look(exam, pair),  # type: ignore[misc]
+            look=lambda exam, pair=pair: look(exam, pair),  # type: ignore[misc] # mypy cannot infer a default of a lambda
             needed=pair.needed,
         )
         for pair in PAIRS

@@ -65,7 +65,7 @@ def _not_modified(exam: Exam, patient: Resource) -> Seen:
     if not tag:
         return unsure("there is no ETag to ask with")
     found = exam.probe.get(f"Patient/{text(patient['id'])}", headers={"If-None-Match": tag})
-    return either(found.status == 304, "304", f"answered {found.status}")  # noqa: PLR2004
+    return either(found.status == 304, "304", f"answered {found.status}")  # noqa: PLR2004 - a status of HTTP
 
 
 def _missing(exam: Exam) -> Seen:

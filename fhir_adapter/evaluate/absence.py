@@ -64,6 +64,6 @@ def known_here(case: Case, absence: Absence) -> bool:
     ]
     visits = {fact.encounter or str(fact.start_date_hi) for fact in facts}
     limit = case.admission.start_date - KNOWN_DAYS
-    answer = len(facts) >= 2 and len(visits) >= 2 and any(f.start_date_hi < limit for f in facts)  # noqa: PLR2004
+    answer = len(facts) >= 2 and len(visits) >= 2 and any(f.start_date_hi < limit for f in facts)  # noqa: PLR2004 - two facts of two visits
     case.memo[("known", absence.known_kinds)] = answer
     return answer

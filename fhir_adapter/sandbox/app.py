@@ -142,7 +142,7 @@ def _sent(answer: Answer) -> Response:
     if answer.version:
         headers["ETag"] = f'W/"{answer.version}"'
     if answer.location and answer.status in (200, 201):
-        headers["Location" if answer.status == 201 else "Content-Location"] = answer.location  # noqa: PLR2004
+        headers["Location" if answer.status == 201 else "Content-Location"] = answer.location  # noqa: PLR2004 - a status of HTTP
     if answer.body is None:
         return Response(status_code=answer.status, headers=headers)
     return _json(answer.status, answer.body, headers)

@@ -114,14 +114,14 @@ _TYPES = (
 
 def _healthy(chart: Chart, dice: Random) -> None:
     _checks(chart, dice, _NORMAL, 6)
-    if dice.random() < 0.4:  # noqa: PLR2004
+    if dice.random() < 0.4:  # noqa: PLR2004 - a share of patients
         chart.problem("hypertension", onset=_day(dice, 2000))
 
 
 def _chronic(chart: Chart, dice: Random) -> None:
     _liver_disease(chart, dice)
     _checks(chart, dice, _LIVER, 6)
-    if dice.random() < 0.2:  # noqa: PLR2004
+    if dice.random() < 0.2:  # noqa: PLR2004 - a share of patients
         chart.order_drug("furosemide", _day(dice, 300))
 
 
@@ -129,13 +129,13 @@ def _failure(chart: Chart, dice: Random) -> None:
     _liver_disease(chart, dice)
     _checks(chart, dice, _LIVER, 4)
     visit = _admission(chart, dice, _FAILURE, hepatology=True)
-    if dice.random() < 0.8:  # noqa: PLR2004
+    if dice.random() < 0.8:  # noqa: PLR2004 - a share of patients
         chart.problem("ascites", onset=_day(dice, 5), visit=visit)
-    if dice.random() < 0.3:  # noqa: PLR2004
+    if dice.random() < 0.3:  # noqa: PLR2004 - a share of patients
         chart.problem("encephalopathy", onset=_day(dice, 3), visit=visit)
-    if dice.random() < 0.3:  # noqa: PLR2004
+    if dice.random() < 0.3:  # noqa: PLR2004 - a share of patients
         chart.order_drug("ceftriaxone", _day(dice, 3))
-    if dice.random() < 0.1:  # noqa: PLR2004
+    if dice.random() < 0.1:  # noqa: PLR2004 - a share of patients
         chart.problem("hepatocellular-carcinoma", onset=_day(dice, 900))
 
 

@@ -126,7 +126,7 @@ def _around(app: FastAPI, metrics: Metrics, rate: RateLimit, new_id: Callable[[]
         except Refusal as refusal:
             response = answer(refusal.status, refusal.text, refusal.headers)
         except Exception as fault:  # noqa: BLE001 - the last line of defence: nothing is echoed
-            _LOG.error("internal-fault", extra={"fault": type(fault).__name__, "request": name})  # noqa: TRY400
+            _LOG.error("internal-fault", extra={"fault": type(fault).__name__, "request": name})  # noqa: TRY400 - a traceback may hold data of patients
             response = answer(500, "internal-fault: our own mistake; please report the request id")
         route = request.scope.get("route")
         path = str(getattr(route, "path", "none"))

@@ -130,7 +130,7 @@ class Hook:
         sent = json_object(body).get("feedback")
         if not isinstance(sent, list) or not sent:
             raise Refusal(400, "feedback must be a list with at least one entry")
-        for entry in parts(sent):  # pyright: ignore[reportUnknownArgumentType]
+        for entry in parts(sent):  # pyright: ignore[reportUnknownArgumentType] # any JSON
             self._take(entry)
 
     def _take(self, entry: Resource) -> None:

@@ -47,7 +47,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is not always an error of th
 def outcome(status: int, text: str) -> Resource:
     """An OperationOutcome with one issue."""
     issue = {
-        "severity": "fatal" if status >= 500 else "error",  # noqa: PLR2004
+        "severity": "fatal" if status >= 500 else "error",  # noqa: PLR2004 - a status of HTTP
         "code": _CODES.get(status, "exception"),
         "diagnostics": text,
     }

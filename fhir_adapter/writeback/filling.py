@@ -31,7 +31,7 @@ def _filled(value: Any, ids: Mapping[str, str]) -> Any:  # noqa: ANN401 (any JSO
     return value
 
 
-def _of_element(name: str, value: Any, ids: Mapping[str, str]) -> Any:  # noqa: ANN401
+def _of_element(name: str, value: Any, ids: Mapping[str, str]) -> Any:  # noqa: ANN401 - any JSON value
     if name != "reference" or not isinstance(value, str) or not value.endswith(f"/{PLACEHOLDER}"):
         return _filled(value, ids)
     wanted = value.removesuffix(f"/{PLACEHOLDER}")

@@ -104,7 +104,7 @@ def test_a_server_that_fails_is_named_with_a_remedy_and_without_its_words(name: 
 @pytest.mark.usefixtures("with_small_study")
 def test_a_server_that_is_not_there_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = FhirClient.__init__.__kwdefaults__
-    monkeypatch.setitem(defaults, "sleep", lambda _: None)  # type: ignore[arg-type]
+    monkeypatch.setitem(defaults, "sleep", lambda _: None)  # type: ignore[arg-type] # no pause here
     with answering(200, b"") as url:
         gone = url
     for command in (("screen", "--server", gone), ("explain", ONE, "--server", gone),

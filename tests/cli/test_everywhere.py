@@ -35,7 +35,7 @@ AT = ("--as-of", AS_OF)
 def every_command() -> Iterator[tuple[str, Any]]:
     top = get_command(app)
     for name in COMMANDS:
-        found = top.get_command(None, name)  # type: ignore[attr-defined]
+        found = top.get_command(None, name)  # type: ignore[attr-defined] # of click, behind typer
         if name in GROUPS:
             yield from ((f"{name} {inner}", one) for inner, one in found.commands.items())
         else:
@@ -184,7 +184,7 @@ def test_what_serves_says_its_address_as_json(name: str, tmp_path: Path) -> None
 def test_the_table_of_commands_says_what_each_command_says() -> None:
     top = get_command(app)
     for name, said in COMMANDS.items():
-        found = top.get_command(None, name)  # type: ignore[attr-defined]
+        found = top.get_command(None, name)  # type: ignore[attr-defined] # of click, behind typer
         assert " ".join(found.help.split("\n\n")[0].split()) == said
         assert said[:30] in " ".join(run("--help").out.split())
 

@@ -36,7 +36,7 @@ CALCULATORS = {batches.SCORE.name: batches.SCORE, "other": OTHER}
 
 def confounded(doubts: str, window: tree.Window | None, by: tree.Events = DRUG) -> tree.Node:
     held = msgspec.structs.replace(by, window=window)
-    confounder = tree.Confounder(name="c", by=held, doubts=doubts)  # type: ignore[arg-type]
+    confounder = tree.Confounder(name="c", by=held, doubts=doubts)  # type: ignore[arg-type] # stands for the real one
     return tree.UnlessConfounded(test=tree.Latest(of=LABS, test=HIGH), by=(confounder,))
 
 

@@ -77,7 +77,7 @@ def with_test(study: Study, test: tree.Node) -> Study:
     return msgspec.structs.replace(study, criteria=(first, *study.criteria[1:]))
 
 
-LABS = tree.Events(kind=("observation",), codes="bilirubin")  # type: ignore[arg-type]
+LABS = tree.Events(kind=("observation",), codes="bilirubin")  # type: ignore[arg-type] # stands for the real one
 TREES = {
     "list-empty": tree.AllOf(of=()),
     "at-least-too-many": tree.AtLeast(n=2, of=(tree.Alive(),)),

@@ -18,7 +18,7 @@ import worlds
 from teaching.teaching_parts import typical
 
 LABS = tree.Events(
-    kind=("observation",),  # type: ignore[arg-type]
+    kind=("observation",),  # type: ignore[arg-type] # stands for the real one
     codes="marker",
     window=tree.Window(from_="as-of - how-far", to="as-of - 1 day"),
 )

@@ -268,7 +268,7 @@ def test_every_check_is_seen_to_fail() -> None:
 @pytest.fixture(scope="module")
 def tidy() -> tuple[World, dict[str, Verdict]]:
     world = World()
-    report = examine(world, token="t", write=True, sleep=lambda _: None)  # type: ignore[arg-type]
+    report = examine(world, token="t", write=True, sleep=lambda _: None)  # type: ignore[arg-type] # stands for the real one
     assert report.left_behind == ()
     return world, dict(report.profile.verdicts)
 
@@ -331,7 +331,7 @@ def test_every_pair_of_the_shapes_page_is_a_check() -> None:
 @pytest.mark.slow
 def test_the_habits_of_hapi_are_those_the_doctor_sees() -> None:
     world = World(**{name: getattr(HAPI, name) for name in Habits.__slots__})
-    report = examine(world, token="t", write=True, sleep=lambda _: None)  # type: ignore[arg-type]
+    report = examine(world, token="t", write=True, sleep=lambda _: None)  # type: ignore[arg-type] # stands for the real one
     failing = {one.id for one in report.findings if one.verdict is FAILS} - set(NOT_CLAIMED)
     assert failing == {
         *ELSEWHERE,

@@ -38,7 +38,7 @@ WORKS, FAILS, UNSURE = Verdict.WORKS, Verdict.FAILS, Verdict.CANNOT_TELL
 
 def run(world: World, **more: Any) -> Report:
     given = {"token": "t", "write": True, "sleep": lambda _: None, **more}
-    return examine(world, **given)  # type: ignore[arg-type]
+    return examine(world, **given)  # type: ignore[arg-type] # stands for the real one
 
 
 def said(report: Report) -> dict[str, Any]:
@@ -327,7 +327,7 @@ def test_a_late_entry_that_does_not_fail_proves_nothing() -> None:
         root = not one.url.removeprefix("http://127.0.0.1:8/fhir").strip("/")
         return good(one, ask) if root else ask(one)
 
-    exam.probe.client.layers = [layer]  # type: ignore[attr-defined]
+    exam.probe.client.layers = [layer]  # type: ignore[attr-defined] # of the one that stands for it
     assert TABLE["bundle.rollback"].look(exam).verdict is UNSURE
 
 

@@ -125,7 +125,7 @@ def gated(node: tree.Node, *, policy: str = "unknown", **more: object) -> SiteSt
     gate = Gate(if_open="hold")
     criteria = tuple(msgspec.structs.replace(one, gate=gate) for one in study.criteria)
     study = msgspec.structs.replace(study, criteria=criteria)
-    return SiteStudy(study, worlds.MAPPINGS, **more)  # type: ignore[arg-type]
+    return SiteStudy(study, worlds.MAPPINGS, **more)  # type: ignore[arg-type] # what each test gives
 
 
 def test_equal_criteria_of_two_studies_are_one_line() -> None:

@@ -312,7 +312,7 @@ def verified(code: str) -> dict[str, Any]:
 
 def flagged(flag: Any, key: str = "valueCoding") -> dict[str, Any]:
     value = {"code": flag} if key == "valueCoding" else flag
-    coding = {**CANCER["coding"][0], "extension": [{"url": FLAG, key: value}]}  # type: ignore[index]
+    coding = {**CANCER["coding"][0], "extension": [{"url": FLAG, key: value}]}  # type: ignore[index] # it is there
     return condition(code={"coding": [coding]})
 
 

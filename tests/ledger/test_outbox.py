@@ -30,7 +30,7 @@ def add(ledger: Ledger, made: Proposal, *, run: str = "r") -> bool:
 
 
 def take(ledger: Ledger, worker: str = "w", **more: object) -> list[Outgoing]:
-    return list(ledger.outbox.take(worker, limit=100, **more))  # type: ignore[arg-type]
+    return list(ledger.outbox.take(worker, limit=100, **more))  # type: ignore[arg-type] # what each test gives
 
 
 def test_a_proposal_comes_back_digit_for_digit(ledger: Ledger) -> None:

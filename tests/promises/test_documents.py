@@ -111,12 +111,12 @@ def test_the_shipped_schemas_are_the_ones_of_the_code(name: str, made: object) -
     shipped = json.loads(
         (ROOT / "fhir_adapter" / "schemas" / f"{name}.schema.json").read_text("utf-8")
     )
-    assert shipped == json.loads(json.dumps(made()))  # type: ignore[operator]
+    assert shipped == json.loads(json.dumps(made()))  # type: ignore[operator] # of msgspec, without types
 
 
 def test_every_node_has_its_page() -> None:
     text = (ROOT / "docs" / "criteria.md").read_text("utf-8")
-    tags = [part.__struct_config__.tag for part in tree.Node.__args__]  # type: ignore[attr-defined]
+    tags = [part.__struct_config__.tag for part in tree.Node.__args__]  # type: ignore[attr-defined] # of msgspec, without types
     assert [tag for tag in tags if f"### `{tag}`" not in text] == []
     for tag in tags:
         section = text.split(f"### `{tag}`", 1)[1].split("\n### ", 1)[0]

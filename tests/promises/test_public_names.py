@@ -38,7 +38,7 @@ def test_the_public_names_are_these_and_no_others() -> None:
         assert hasattr(fhir_adapter, name)
     assert dir(fhir_adapter) == sorted(NAMES)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        _ = fhir_adapter.nonsense  # type: ignore[attr-defined]
+        _ = fhir_adapter.nonsense  # type: ignore[attr-defined] # that it is not there
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "__version__"])

@@ -234,9 +234,9 @@ def test_a_group_is_a_census_without_its_inactive_members() -> None:
         {"entity": {"reference": "Device/3"}},
     ]
     reader = _Fake({"Group/g": {"resourceType": "Group", "id": "g", "member": members}})
-    assert list(of_group(reader, "g")) == ["1"]  # type: ignore[arg-type]
+    assert list(of_group(reader, "g")) == ["1"]  # type: ignore[arg-type] # stands for the real one
     with pytest.raises(ServerFault, match="not whole"):
-        list(of_group(reader, "other"))  # type: ignore[arg-type]
+        list(of_group(reader, "other"))  # type: ignore[arg-type] # stands for the real one
 
 
 # -- notifications -------------------------------------------------------------------------------
@@ -338,21 +338,21 @@ class _Cursors(dict[str, str]):
 
 
 def test_the_payload_of_a_plain_message_names_its_patient() -> None:
-    notified = Notified(_Fake({}), _Cursors())  # type: ignore[arg-type]
+    notified = Notified(_Fake({}), _Cursors())  # type: ignore[arg-type] # stands for the real one
     assert notified.take(read_notification(observation("p"))).patients == ("p",)
     empty = notified.take(read_notification(None))
     assert (empty.patients, empty.why_not) == ((), "nobody-named")
 
 
 def test_a_payload_that_cannot_be_told_in_r4_is_said() -> None:
-    notified = Notified(_Fake({}), _Cursors())  # type: ignore[arg-type]
+    notified = Notified(_Fake({}), _Cursors())  # type: ignore[arg-type] # stands for the real one
     found = notified.take(read_notification({**observation("p"), "id": "untold"}))
     assert (found.patients, found.why_not) == ((), "server-broken")
 
 
 def test_a_focus_is_read_for_its_patient() -> None:
     fake = _Fake({"Observation/o": observation("p")})
-    notified = Notified(fake, _Cursors())  # type: ignore[arg-type]
+    notified = Notified(fake, _Cursors())  # type: ignore[arg-type] # stands for the real one
     message = bundle(
         r4_status((1, "Observation/o"), (2, "Patient/q"), (3, "Observation/x"), last=3)
     )
@@ -364,7 +364,7 @@ def test_our_own_writing_wakes_nobody_by_payload_or_by_focus(
     status: str, told: tuple[str, ...]
 ) -> None:
     subject = {**OURS, "id": "s", "status": status}
-    notified = Notified(_Fake({"ResearchSubject/s": subject}), _Cursors())  # type: ignore[arg-type]
+    notified = Notified(_Fake({"ResearchSubject/s": subject}), _Cursors())  # type: ignore[arg-type] # stands for the real one
     by_payload = notified.take(read_notification(subject))
     message = bundle(r4_status((1, "ResearchSubject/s"), last=1))
     by_focus = notified.take(read_notification(message))
@@ -377,7 +377,7 @@ def test_lost_events_are_asked_for_once_more() -> None:
         return bundle(r4_status(*((n, f"Patient/{n}") for n in range(first, last + 1)), last=9))
 
     fake, cursors = _Fake({}, again), _Cursors()
-    notified = Notified(fake, cursors)  # type: ignore[arg-type]
+    notified = Notified(fake, cursors)  # type: ignore[arg-type] # stands for the real one
     notified.take(read_notification(bundle(r4_status((4, "Patient/4"), last=4))))
     found = notified.take(read_notification(bundle(r4_status((7, "Patient/7"), last=7))))
     assert (found.patients, found.why_not) == (("7", "5", "6"), "")
@@ -388,9 +388,9 @@ def test_lost_events_are_asked_for_once_more() -> None:
 
 
 def test_events_that_cannot_be_had_again_are_said() -> None:
-    notified = Notified(_Fake({}), _Cursors({"events:s": "1"}))  # type: ignore[arg-type]
+    notified = Notified(_Fake({}), _Cursors({"events:s": "1"}))  # type: ignore[arg-type] # stands for the real one
     assert notified.take(read_notification(bundle(r4_status((5, "Patient/5"), last=5)))).why_not
     short = _Fake({}, lambda _first, _last: bundle(r4_status((3, "Patient/3"), last=5)))
-    notified = Notified(short, _Cursors({"events:s": "1"}))  # type: ignore[arg-type]
+    notified = Notified(short, _Cursors({"events:s": "1"}))  # type: ignore[arg-type] # stands for the real one
     found = notified.take(read_notification(bundle(r4_status((5, "Patient/5"), last=5))))
     assert (found.patients, found.why_not) == (("5", "3"), "events-lost")

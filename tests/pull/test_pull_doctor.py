@@ -123,13 +123,13 @@ def test_includes_are_looked_up(
 
 def test_a_server_that_names_no_version_is_unproved(fake: Fake, client: FhirClient) -> None:
     fake.can()
-    del fake.capability["fhirVersion"]  # type: ignore[attr-defined]
+    del fake.capability["fhirVersion"]  # type: ignore[attr-defined] # of the one that stands for it
     assert examine(fake, client)["capability", ""] == (UNPROVED, "no-fhir-version")
 
 
 def test_another_fhir_version_fails(fake: Fake, client: FhirClient) -> None:
     fake.can()
-    fake.capability["fhirVersion"] = "5.0.0"  # type: ignore[index]
+    fake.capability["fhirVersion"] = "5.0.0"  # type: ignore[index] # it is there
     assert examine(fake, client)["capability", ""] == (FAILED, "other-fhir-version")
 
 

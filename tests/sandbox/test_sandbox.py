@@ -410,7 +410,7 @@ def test_what_is_saved_comes_back_and_what_is_gone_stays_gone(tmp_path: Path) ->
 def test_ids_of_ours_never_take_one_that_is_there() -> None:
     made = Interactions(now=lambda: "2026-11-22T00:00:00Z")
     made.store.load({**observation(1), "id": "1"})
-    assert made.store.create({"resourceType": "Observation"}).resource["id"] == "2"  # type: ignore[index]
+    assert made.store.create({"resourceType": "Observation"}).resource["id"] == "2"  # type: ignore[index] # it is there
 
 
 def test_it_runs_on_loopback_and_says_when_its_port_is_taken() -> None:

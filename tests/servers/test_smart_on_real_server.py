@@ -174,7 +174,7 @@ WRONG: dict[str, tuple[dict[str, object], str, str]] = {
 def test_what_is_wrong_is_named_with_what_to_do(fhir: str, name: str) -> None:
     given, said, remedy = WRONG[name]
     with pytest.raises(ServerRefused, match=said) as caught:
-        Caller(fhir, **given).auth().header()  # type: ignore[arg-type]
+        Caller(fhir, **given).auth().header()  # type: ignore[arg-type] # what each row gives
     assert remedy in caught.value.remedy
 
 

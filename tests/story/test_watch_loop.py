@@ -61,9 +61,9 @@ def watching(queue: Queue, *, broken: bool = False) -> Watching:
     return Watching(
         feeds=(Feed(),),
         pollable=Pollable(types=("Observation",), why_not={}),
-        queue=queue,  # type: ignore[arg-type]
+        queue=queue,  # type: ignore[arg-type] # stands for the real one
         worker=lambda _number: Worker(queue, broken=broken),  # type: ignore[arg-type,return-value]
-        notices=NoticeDesk(read=lambda _told: Look(), queue=queue),  # type: ignore[arg-type]
+        notices=NoticeDesk(read=lambda _told: Look(), queue=queue),  # type: ignore[arg-type] # stands for the real one
         workers=2,
         poll_seconds=0.05,
         waiting=lambda: len(queue.marked),

@@ -118,7 +118,7 @@ def test_marks_stand_before_the_cursor_moves_on() -> None:
     def fall(_: object, __: object) -> None:
         raise KeyboardInterrupt
 
-    cursors.keep_cursor = fall  # type: ignore[method-assign]
+    cursors.keep_cursor = fall  # type: ignore[method-assign] # one method replaced
     with pytest.raises(KeyboardInterrupt):
         look(
             [Feed("poll:Observation", lambda _: Look(patients=("p",), cursor="2"))], queue, cursors

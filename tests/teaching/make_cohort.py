@@ -13,10 +13,10 @@ import msgspec
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from fhir_adapter.fhir.wire import encode  # noqa: E402
+from fhir_adapter.fhir.wire import encode  # noqa: E402 - after the path above
 
-from teaching.teaching_fifteen import FIFTEEN  # noqa: E402
-from teaching.teaching_more import MORE  # noqa: E402
+from teaching.teaching_fifteen import FIFTEEN  # noqa: E402 - after the path above
+from teaching.teaching_more import MORE  # noqa: E402 - after the path above
 
 COHORT = ROOT / "mappings" / "studies" / "NCT05985863" / "cohort"
 

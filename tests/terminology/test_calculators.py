@@ -56,7 +56,7 @@ PRINTED = [
 
 
 @pytest.mark.parametrize(("name", "item", "printed", "unit", "values", "points"), PRINTED)
-def test_points_follow_the_printed_bounds(  # noqa: PLR0913
+def test_points_follow_the_printed_bounds(  # noqa: PLR0913 - one per column
     name: str, item: str, printed: str, unit: str, values: str, points: str
 ) -> None:
     table = _table(name, item, printed, unit)

@@ -490,7 +490,7 @@ def interrupted(server: FaultServer, store: Path, path: str) -> str:
         stderr=subprocess.PIPE,
         start_new_session=True,
         # a suite that runs in the background ignores Ctrl-C, and would hand that on
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - no thread has begun in the child
     )
     until(lambda: bool(server.paths("GET", path)))
     if server.files[0].stall is not None:  # it is being read by now

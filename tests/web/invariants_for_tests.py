@@ -79,7 +79,7 @@ def _elements(path: str, sent: Any, answer: Any) -> dict[str, list[dict[str, Any
 class CheckedClient(TestClient):
     """A test client that looks at every answer of the hook that says 200."""
 
-    def request(self, method: str, url: Any, **more: Any) -> Any:  # type: ignore[override]
+    def request(self, method: str, url: Any, **more: Any) -> Any:  # type: ignore[override] # narrower than the client
         """As the real one; AssertionError where an invariant does not hold."""
         answer = super().request(method, url, **more)
         path = str(url)

@@ -138,7 +138,7 @@ def test_pages_escape_what_a_record_says(made: Service) -> None:
                     resource["valueQuantity"].setdefault("unit", "")
             return pulled
 
-    made.records = Poisoned  # type: ignore[assignment]
+    made.records = Poisoned  # type: ignore[assignment] # stands for the real one
     made.refresh()
     with client(made) as web:
         text = web.get(f"/worklist/{STUDY}/{made.handle(CANDIDATE)}").text

@@ -216,7 +216,7 @@ def test_only_what_was_left_out_is_asked_when_the_patient_is_missing_too(made: S
             asked.extend(need.resource_type for need in needs)
             return real.pull(patient, needs)
 
-    made.records = Listening  # type: ignore[assignment]
+    made.records = Listening  # type: ignore[assignment] # stands for the real one
     outcome = {"resourceType": "OperationOutcome", "issue": [{"severity": "error"}]}
     sent = {"condition": prefetch(CANDIDATE, made)["condition"], "observation": outcome}
     with client(made) as web:
@@ -280,7 +280,7 @@ def test_a_slow_server_is_not_waited_for(made: Service, monkeypatch: pytest.Monk
         def pull(self, *_: Any) -> Any:
             time.sleep(1)
 
-    made.records = Slow  # type: ignore[assignment]
+    made.records = Slow  # type: ignore[assignment] # stands for the real one
     sent = {k: v for k, v in prefetch(CANDIDATE, made).items() if k != "allergyIntolerance"}
     with client(made) as web:
         begun = time.perf_counter()

@@ -80,13 +80,13 @@ def test_a_payload_marks_its_patient(
 ) -> None:
     body = {"resourceType": "Patient", "id": "p"}
     assert web.request(method, path, json=body, headers=HEADERS).status_code == 200
-    assert desk.queue.marked == [("p", "notification")]  # type: ignore[attr-defined]
+    assert desk.queue.marked == [("p", "notification")]  # type: ignore[attr-defined] # of the one that stands for it
     assert desk.wake.is_set()
 
 
 def test_an_empty_message_wakes_the_poll(web: TestClient, desk: NoticeDesk) -> None:
     assert web.post("/notifications", headers=HEADERS).status_code == 200
-    assert desk.queue.marked == []  # type: ignore[attr-defined]
+    assert desk.queue.marked == []  # type: ignore[attr-defined] # of the one that stands for it
     assert desk.wake.is_set()
 
 

@@ -249,7 +249,7 @@ def test_a_watcher_that_died_is_said_by_ready(tmp_path: Path) -> None:
             def forever(self) -> None:
                 raise RuntimeError("gone")
 
-        run_loop(Dead(), made)  # type: ignore[arg-type]
+        run_loop(Dead(), made)  # type: ignore[arg-type] # stands for the real one
         answer = web.get("/ready")
         assert answer.status_code == 503
         assert "watcher has died" in answer.text

@@ -226,7 +226,7 @@ def _habits(resource: Resource) -> Resource:
 
 def test_the_habits_of_servers_are_no_difference(server: MemoryServer, ledger: Ledger) -> None:
     server.mangle = _habits
-    url = propose().subject["_status"]["extension"][0]["url"]  # type: ignore[index]
+    url = propose().subject["_status"]["extension"][0]["url"]  # type: ignore[index] # it is there
     elements: Resource = {
         "individual": {"reference": "Patient/p1/_history/3"},
         "extension": [{"url": url, "valueDecimal": Decimal("1.50")}],

@@ -500,7 +500,7 @@ def test_the_device_is_found_again_and_its_version_brought_up(server: MemoryServ
 
 def test_a_subject_that_names_the_device_is_compared_with_its_id(server: MemoryServer) -> None:
     by = {"url": f"{SET_BY}-device", "valueReference": {"reference": "Device/{id}"}}
-    named = propose(_status={"extension": [*propose().subject["_status"]["extension"], by]})  # type: ignore[index]
+    named = propose(_status={"extension": [*propose().subject["_status"]["extension"], by]})  # type: ignore[index] # it is there
     ServerSink(server, None).send(named, write=True)
     server.asked.clear()
     ServerSink(server, None).send(named, write=True)

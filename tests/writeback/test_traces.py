@@ -144,7 +144,7 @@ def _task() -> Proposal:
         "resourceType": "Task",
         "identifier": [{"system": "task-key", "value": KEY}],
         "status": "requested",
-        "_status": propose().subject["_status"],  # type: ignore[index]
+        "_status": propose().subject["_status"],  # type: ignore[index] # it is there
         "intent": "proposal",
         "for": {"reference": "Patient/p1"},
         "output": [{"valueReference": {"reference": "GuidanceResponse/{id}"}}],
@@ -227,7 +227,7 @@ def test_what_another_process_writes_meanwhile_was_not_deleted(
             server.put({**opinion("f1"), "id": "gr"})
         return asked(kind, params)
 
-    server.search = search  # type: ignore[method-assign]
+    server.search = search  # type: ignore[method-assign] # one method replaced
     way = Strategy.CONDITIONAL_CREATE if conditional else Strategy.SEARCH_THEN_CREATE
     form = replace(CHOICE, strategy=way)
     written = ServerSink(server, ledger, choice=form).send(propose(), write=True)
@@ -253,10 +253,10 @@ def test_a_task_that_failed_on_its_way_is_made_though_no_ledger_remembers(
             raise refusal(500, kind)
         return create(resource, if_none_exist=if_none_exist)
 
-    server.create = failing  # type: ignore[method-assign]
+    server.create = failing  # type: ignore[method-assign] # one method replaced
     with pytest.raises(ServerBroken):
         ServerSink(server, None).send(_task(), write=True)
-    server.create = create  # type: ignore[method-assign]
+    server.create = create  # type: ignore[method-assign] # one method replaced
     known = ledger if with_ledger else None
     written = ServerSink(server, known).send(_task(), write=True)
     assert not any("gone" in note for note in written.notes)

@@ -84,8 +84,8 @@ class _Reader:
         """Every part of a tree; what is no part of one has nothing to read."""
         match part:
             case tuple():
-                for item in part:  # pyright: ignore[reportUnknownVariableType]
-                    self.walk(item)  # pyright: ignore[reportUnknownArgumentType]
+                for item in part:  # pyright: ignore[reportUnknownVariableType] # any tree of msgspec
+                    self.walk(item)  # pyright: ignore[reportUnknownArgumentType] # any tree of msgspec
             case Events():
                 self._events(part)
                 self._fields(part)
