@@ -29,6 +29,8 @@ from fhir_adapter.ports import (
 )
 from fhir_adapter.screening import Screened, Screener, screen_facts, with_answers
 
+_BY_ANOTHER = "written-by-another-run"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
@@ -178,8 +180,10 @@ class Watch:
             if sent is not None:
                 written.append(sent)
         error = next((one.error for one in written if one.error), "")
-        if error or lacking:  # what did not come may come soon: not done before it has
-            self.queue.failed(claimed, error or lacking)
+        waits = _BY_ANOTHER if any(one.waits for one in written) else ""
+        # what did not come may come soon, and another run may have died: not done before it is
+        if error or lacking or waits:
+            self.queue.failed(claimed, error or lacking or waits)
             return Worked(
                 reason=claimed.reason,
                 written=tuple(written),

@@ -118,7 +118,13 @@ class WritingDesk:
         if sent:
             return _together(sent)
         if ledger.outbox.is_held(made.key):  # it sends this one too, once it is done with its own
-            return Written(key=made.key, patient=made.patient, dry_run=False, notes=(_BY_ANOTHER,))
+            return Written(
+                key=made.key,
+                patient=made.patient,
+                dry_run=False,
+                notes=(_BY_ANOTHER,),
+                waits=True,
+            )
         return self.sink.send(made, write=True)
 
     def send_left(self) -> Iterator[Written]:

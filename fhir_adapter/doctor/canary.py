@@ -6,7 +6,6 @@ from fhir_adapter.doctor.check import Check, Seen, fails, works
 from fhir_adapter.doctor.exam import Exam
 from fhir_adapter.ports import Resource
 
-_GONE = frozenset((404, 410))
 _LOOKS, _LAG = 4, 1.0
 """How often a canary is looked for, and the seconds between."""
 _KEEPS_NOTHING = (
@@ -26,7 +25,7 @@ def canary(exam: Exam) -> Seen:
         if not stands:
             exam.unwritten = "not tried: the server takes writes and keeps nothing"
             return fails("it takes writes and keeps nothing", remedy=_KEEPS_NOTHING)
-        if exam.probe.get(f"{kind}/{reply.id}").status not in _GONE:
+        if not exam.probe.get(f"{kind}/{reply.id}").is_gone:
             return fails(f"what was written stays ({answer.status})")
         exam.may_write = True
         return works("written and taken away")
@@ -39,7 +38,7 @@ def _comes_to_stand(exam: Exam, place: str) -> bool:
     for tried in range(_LOOKS):
         if tried:
             exam.probe.pause(_LAG)
-        if exam.probe.get(place).status not in _GONE:
+        if not exam.probe.get(place).is_gone:
             return True
     return False
 

@@ -18,7 +18,6 @@ from fhir_adapter.doctor.table import BEFORE_WRITING, CHECKS, IN_TURN
 from fhir_adapter.errors import AdapterError, PatientNotFound
 from fhir_adapter.model.server import Finding, ServerProfile, Verdict
 
-_GONE = frozenset((404, 410))
 _LOST_IN_A_ROW = 3
 _NO_TIME = "not tried: no time or no request was left"
 
@@ -130,7 +129,7 @@ def _refuse_unknown(exam: Exam) -> None:
         found = exam.probe.get(f"Patient/{exam.patient}")
     except (AdapterError, OutOfBounds):
         return
-    if found.status in _GONE:
+    if found.is_gone:
         raise PatientNotFound(
             f"the server does not know the named patient ({found.status})",
             where="--patient",

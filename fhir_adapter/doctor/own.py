@@ -20,7 +20,6 @@ _TEST_DATA = {
 _ROUNDS = 4
 _TRIES, _PAUSE = 2, 0.5
 _CONFLICT = 409
-_GONE = frozenset((404, 410))
 _WITHOUT_IDENTIFIER = frozenset(("Provenance", "Subscription", "Group"))
 
 
@@ -172,10 +171,10 @@ class Own:
     def is_removed(self, kind: str, number: str) -> bool:
         """Whether one of the doctor's is gone, which is seen to; not where it cannot be seen."""
         try:
-            if self.probe.get(f"{kind}/{number}").status in _GONE:
+            if self.probe.get(f"{kind}/{number}").is_gone:
                 return True
             self.delete(kind, number)
-            return self.probe.get(f"{kind}/{number}").status in _GONE
+            return self.probe.get(f"{kind}/{number}").is_gone
         except AdapterError:
             return False
 

@@ -17,6 +17,7 @@ from fhir_adapter.fhir.wire import decode, encode
 from fhir_adapter.ports import Resource
 
 _GOOD = 300
+_GONE = frozenset((404, 410))
 _NO_CACHE = {"Cache-Control": "no-cache"}
 _MEDIA = frozenset(
     f"application/{name}" for name in ("fhir+json", "fhir+xml", "json", "xml")
@@ -43,6 +44,11 @@ class Reply:
     def is_good(self) -> bool:
         """2xx."""
         return self.status < _GOOD
+
+    @property
+    def is_gone(self) -> bool:
+        """404 or 410: servers say either of what was deleted."""
+        return self.status in _GONE
 
     @property
     def kind(self) -> str:

@@ -10,7 +10,6 @@ from fhir_adapter.doctor.probe import Reply
 from fhir_adapter.fhir.reading import parts, text
 from fhir_adapter.ports import Resource
 
-_GONE = frozenset((404, 410))
 _NONE = "no patient is there to read"
 
 
@@ -70,7 +69,7 @@ def _not_modified(exam: Exam, patient: Resource) -> Seen:
 
 def _missing(exam: Exam) -> Seen:
     found = exam.probe.get(f"Patient/{NOBODY}")
-    return either(found.status in _GONE, str(found.status), f"answered {found.status}")
+    return either(found.is_gone, str(found.status), f"answered {found.status}")
 
 
 CHECKS: tuple[Check, ...] = (

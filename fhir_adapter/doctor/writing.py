@@ -11,7 +11,6 @@ from fhir_adapter.doctor.probe import Reply
 from fhir_adapter.fhir.reading import text
 from fhir_adapter.ports import Resource
 
-_GONE = frozenset((404, 410))
 _CONFLICT = 412
 _STOPPED = frozenset((409, _CONFLICT))
 """HAPI answers 409 where R4 (http, 3.1.0.5) wants 412; the client takes either for a conflict."""
@@ -219,7 +218,7 @@ def _delete(exam: Exam, standing: Resource, reply: Reply) -> Seen:
     if not answer.is_good:
         return fails(f"refused ({answer.status})")
     after = exam.probe.get(_place(standing))
-    return either(after.status in _GONE, str(after.status), f"read afterwards: {after.status}")
+    return either(after.is_gone, str(after.status), f"read afterwards: {after.status}")
 
 
 def _deleted_unfound(exam: Exam, sent: Resource, name: str) -> Seen:
@@ -236,7 +235,7 @@ def _delete_stale(exam: Exam, standing: Resource, reply: Reply) -> Seen:
     exam.own.put(_changed(standing))
     old = _outdated(exam, standing, reply)
     answer = exam.probe.ask("DELETE", _place(standing), headers={"If-Match": old})
-    gone = exam.probe.get(_place(standing)).status in _GONE
+    gone = exam.probe.get(_place(standing)).is_gone
     if gone:
         return fails("deleted although it had been changed")
     return either(answer.status in _STOPPED, str(answer.status), f"answered {answer.status}")
@@ -260,7 +259,7 @@ def _delete_referenced(exam: Exam, standing: Resource, reply: Reply) -> Seen:
     if not exam.own.create(sent).is_good:
         return unsure("the Provenance was not taken")
     answer = exam.own.delete(_kind(standing), text(standing["id"]))
-    gone = exam.probe.get(_place(standing)).status in _GONE
+    gone = exam.probe.get(_place(standing)).is_gone
     return either(gone, "deleted", f"held by what refers to it ({answer.status})")
 
 

@@ -175,6 +175,8 @@ class Written:
     notes: tuple[str, ...] = field(default=())
     error: str = ""
     """Code of the fault that stopped it; the next run takes it up again."""
+    waits: bool = False
+    """Another run is writing for this patient, and sends this after its own."""
 
     @property
     def duplicates(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -192,6 +193,16 @@ def test_what_may_come_another_time_is_judged_and_tried_again(
     assert len(got) == worked.judged == 1
     assert (worked.error, queue.failures) == ((why, [why]) if tried_again else ("", []))
     assert ("p" in queue.rows) is tried_again
+
+
+def test_what_another_run_is_writing_is_looked_at_again() -> None:
+    """It may be one of another machine that has died: then only this mark remembers the patient."""
+    queue = Queue()
+    queue.mark(["p"], "poll")
+    send = partial(sent, waits=True)
+    (worked,) = worker(queue, send=send, facts=(born("1980-02-03"),)).step(1)
+    assert (worked.error, worked.judged) == ("", 1), "no failure: another run does it"
+    assert (queue.failures, list(queue.rows)) == (["written-by-another-run"], ["p"])
 
 
 @pytest.mark.parametrize(
